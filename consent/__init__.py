@@ -1,0 +1,1 @@
+"""Choices: the one log of decisions, the state the database projects from it, and every way out."""

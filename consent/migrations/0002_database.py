@@ -1,0 +1,28 @@
+from django.db import migrations
+
+from config.database import append_only, kept, sql_file
+
+
+class Migration(migrations.Migration):
+    """Where the promises are kept: projection, history, guard and roles."""
+
+    dependencies = [("consent", "0001_initial"), ("config", "0002_database")]
+
+    operations = [
+        *append_only(
+            "consent_batch",
+            "consent_decision",
+            "consent_decisionvoid",
+            "consent_guardchange",
+            "consent_historicalconsent",
+            "consent_requestevent",
+            "consent_reversal",
+            "consent_reversalconfirmation",
+            "consent_subjectmerge",
+        ),
+        *kept("consent_consent", "consent_subject", "consent_purpose", "consent_exitpath", "consent_privacyrequest"),
+        sql_file(__file__, "projection.sql"),
+        sql_file(__file__, "history.sql"),
+        sql_file(__file__, "guard.sql"),
+        sql_file(__file__, "roles.sql"),
+    ]

@@ -1,0 +1,35 @@
+"""What a person may say yes or no to."""
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from config.history import TrackedModel
+
+code = RegexValidator(
+    r"^[a-z][a-z0-9_-]{1,49}$", "Use 2 to 50 lower-case letters, digits, '-' and '_', beginning with a letter."
+)
+
+
+class Purpose(TrackedModel):
+    """What somebody is contacted, or their data used, for. Its code stands in decisions and never changes."""
+
+    class Regime(models.TextChoices):
+        OPT_IN = "opt_in", "only after an opt-in"
+        OPT_OUT = "opt_out", "until an opt-out"
+        MANDATORY = "mandatory", "always: legal and security notices, which carry no marketing"
+
+    code = models.CharField(primary_key=True, max_length=50, validators=[code])
+    name = models.CharField(max_length=100)
+    description = models.TextField(blank=True, help_text="In plain words: people read it on the preference page.")
+    regime = models.CharField(max_length=10, choices=Regime.choices, default=Regime.OPT_IN)
+    is_covered_by_gpc = models.BooleanField(
+        "covered by Sec-GPC", default=False, help_text="A browser's Sec-GPC: 1 opts its user out of this purpose."
+    )
+    is_public = models.BooleanField(default=True, help_text="Shown on the preference page.")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "code"]
+
+    def __str__(self) -> str:
+        return self.name

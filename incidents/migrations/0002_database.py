@@ -1,0 +1,12 @@
+from django.db import migrations
+
+from config.database import append_only, kept
+
+
+class Migration(migrations.Migration):
+    dependencies = [("incidents", "0001_initial"), ("config", "0002_database")]
+
+    operations = [
+        *append_only("incidents_timelineentry", "incidents_decisionlink"),
+        *kept("incidents_incident", "incidents_alertsource", "incidents_alertgroup", "incidents_alertdelivery"),
+    ]

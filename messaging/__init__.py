@@ -1,0 +1,1 @@
+"""Messages that are owed: rendered from published templates, sent through claims, told truly."""

@@ -1,0 +1,18 @@
+from django.db import migrations
+
+from config.database import append_only, kept
+
+
+class Migration(migrations.Migration):
+    dependencies = [("messaging", "0001_initial"), ("config", "0002_database")]
+
+    operations = [
+        *append_only("messaging_deliveryevent"),
+        *kept(
+            "messaging_message",
+            "messaging_deliveryattempt",
+            "messaging_template",
+            "messaging_templateversion",
+            "messaging_templatebody",
+        ),
+    ]

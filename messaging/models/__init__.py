@@ -1,0 +1,15 @@
+"""Templates and the messages made from them: one row per recipient, with every attempt and everything heard since."""
+
+from messaging.models.message import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
+from messaging.models.template import Template, TemplateBody, TemplateVersion
+
+__all__ = [
+    "DeliveryAttempt",
+    "DeliveryEvent",
+    "Message",
+    "Suppression",
+    "Template",
+    "TemplateBody",
+    "TemplateVersion",
+    "TransportHealth",
+]

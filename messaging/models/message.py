@@ -1,0 +1,217 @@
+"""A message is owed before it is sent: the row is the work. Submission is ours and strict; delivery is heard about."""
+
+import uuid
+from datetime import datetime
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from config.history import AppendOnly
+from messaging.models.template import MessageClass, TemplateVersion
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def due(self, now: datetime) -> Self:
+        """May be claimed now."""
+        return self.filter(
+            Q(not_before=None) | Q(not_before__lte=now),
+            state__in=[Message.State.PENDING, Message.State.READY, Message.State.RETRY_WAIT],
+        )
+
+    def abandoned(self, now: datetime) -> Self:
+        """Claimed by a worker that never came back."""
+        return self.filter(state=Message.State.SENDING, lease_until__lt=now)
+
+    def overdue(self, now: datetime) -> Self:
+        return self.filter(owed_by__lt=now, state__in=Message.UNSETTLED)
+
+
+class Message(models.Model):
+    """Exactly one recipient, one channel, one purpose. Content is frozen at insert and at rendering."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "to be rendered"
+        READY = "ready", "ready"
+        HELD = "held", "held"
+        SENDING = "sending", "sending"
+        RETRY_WAIT = "retry_wait", "waiting to try again"
+        IN_DOUBT = "in_doubt", "in doubt"
+        ACCEPTED = "accepted", "accepted by the relay"
+        REJECTED = "rejected", "rejected"
+        FAILED = "failed", "failed"
+        SUPPRESSED = "suppressed", "suppressed"
+        CANCELLED = "cancelled", "cancelled"
+        EXPIRED = "expired", "expired"
+        RENDER_FAILED = "render_failed", "could not be rendered"
+        CLOSED_UNKNOWN = "closed_unknown", "closed as unknown"
+
+    class Delivery(models.TextChoices):
+        NONE = "none", "nothing heard"
+        QUEUED = "queued", "queued"
+        DEFERRED = "deferred", "deferred"
+        DELIVERED = "delivered", "delivered"
+        BOUNCED_SOFT = "bounced_soft", "bounced, for now"
+        BOUNCED_HARD = "bounced_hard", "bounced"
+
+    class OnDoubt(models.TextChoices):
+        RESEND = "resend", "send again, marked as a possible duplicate"
+        NEVER = "never", "never send again"
+        ASK = "ask", "ask a person"
+
+    UNSETTLED: ClassVar[list[str]] = [
+        State.PENDING, State.READY, State.HELD, State.SENDING, State.RETRY_WAIT, State.IN_DOUBT,
+    ]  # fmt: skip
+    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "raw")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    intent = models.BinaryField(max_length=32, unique=True, help_text="Hash of why, to whom and with what: owed once.")
+    message_class = models.CharField(max_length=20, choices=MessageClass.choices)
+    channel = models.CharField(max_length=10, default="email")
+    purpose = models.CharField(max_length=50, blank=True, help_text="What the message is about.")
+    subject_id = models.UUIDField(help_text="The person.")
+    decision_id = models.BigIntegerField(null=True, blank=True, help_text="The decision that it confirms.")
+    request_id = models.BigIntegerField(null=True, blank=True, help_text="The privacy request that it answers.")
+    incident_id = models.BigIntegerField(null=True, blank=True, help_text="The incident that it is about.")
+    sealed_recipient = models.BinaryField(help_text="The address, encrypted.")
+    template_version = models.ForeignKey(TemplateVersion, models.PROTECT, null=True, related_name="messages")
+    template_key = models.CharField(max_length=50)
+    context = models.JSONField(default=dict)
+    locale = models.CharField(max_length=35, default="en")
+    on_doubt = models.CharField(max_length=10, choices=OnDoubt.choices, default=OnDoubt.RESEND)
+
+    not_before = models.DateTimeField(null=True, blank=True)
+    owed_by = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    state = models.CharField(max_length=20, choices=State.choices, default=State.PENDING)
+    delivery = models.CharField(max_length=20, choices=Delivery.choices, default=Delivery.NONE)
+    is_degraded = models.BooleanField(default=False, help_text="Rendered from an older version, the newest one failed.")
+    possible_duplicate = models.BooleanField(default=False)
+    raw = models.BinaryField(null=True, help_text="The bytes on the wire, frozen at rendering.")
+    render_hash = models.BinaryField(max_length=32, null=True)
+    lease = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempts_made = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["not_before", "created_at"],
+                name="message_due",
+                condition=Q(state__in=["pending", "ready", "retry_wait"]),
+            ),
+            models.Index(fields=["lease_until"], name="message_leased", condition=Q(state="sending")),
+            models.Index(fields=["owed_by"], name="message_owed", condition=Q(settled_at=None)),
+            models.Index(fields=["subject_id", "-created_at"], name="message_of_subject"),
+            models.Index(fields=["decision_id"], name="message_of_decision"),
+            models.Index(fields=["-created_at", "-id"], name="message_recent"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="sending", lease__isnull=False, lease_until__isnull=False)
+                | ~Q(state="sending") & Q(lease=None, lease_until=None),
+                name="message_sending_under_a_lease",
+                violation_error_message="A message is sent under a lease, and only then.",
+            ),
+            models.CheckConstraint(
+                condition=Q(raw=None, render_hash=None) | Q(raw__isnull=False, render_hash__isnull=False),
+                name="message_rendered_with_its_hash",
+                violation_error_message="Rendered bytes come with their hash.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_message_class_display()} {self.pk}"
+
+
+class DeliveryAttempt(models.Model):
+    """One try through one transport. Its phase only moves forward; what it ended with is written once."""
+
+    class Phase(models.TextChoices):
+        INTENT = "intent", "begun"
+        PONR = "ponr", "past the point of no return"
+        REPLIED = "replied", "answered"
+
+    personal: ClassVar[tuple[str, ...]] = ("reply_text",)
+
+    message = models.ForeignKey(Message, models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField()
+    transport = models.CharField(max_length=50)
+    lease = models.UUIDField()
+    phase = models.CharField(max_length=10, choices=Phase.choices, default=Phase.INTENT)
+    outcome = models.CharField(max_length=20, blank=True, help_text="The submission state that it led to.")
+    reply_code = models.PositiveSmallIntegerField(null=True)
+    enhanced_status = models.CharField(max_length=20, blank=True)
+    reply_text = models.CharField(max_length=500, blank=True)
+    queue_id = models.CharField(max_length=200, blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["message", "number"], name="deliveryattempt_numbered_once"),
+            models.CheckConstraint(
+                condition=Q(ended_at=None) | Q(ended_at__gte=F("started_at")),
+                name="deliveryattempt_ends_after_it_began",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.message_id}"
+
+
+class DeliveryEvent(AppendOnly):
+    """Something heard from outside about a message: a bounce, a delivery, a complaint."""
+
+    personal: ClassVar[tuple[str, ...]] = ("payload",)
+
+    message = models.ForeignKey(Message, models.PROTECT, null=True, related_name="events")
+    source = models.CharField(max_length=50)
+    event_key = models.BinaryField(max_length=32, help_text="Hash that is the same when the event is told again.")
+    kind = models.CharField(max_length=30)
+    occurred_at = models.DateTimeField()
+    payload = models.JSONField(default=dict)
+    received_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "event_key"], name="deliveryevent_told_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} from {self.source}"
+
+
+class Suppression(models.Model):
+    """An address that cannot or must not be written to, whatever its person chose: a hard bounce, a complaint."""
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    digest = models.BinaryField(max_length=32, unique=True, help_text="Blind index of the address.")
+    reason = models.CharField(max_length=30)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class TransportHealth(models.Model):
+    """What a transport's last attempts taught us."""
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    transport = models.CharField(primary_key=True, max_length=50)
+    failures_in_a_row = models.PositiveIntegerField(default=0)
+    open_until = models.DateTimeField(null=True, help_text="Not tried again before.")
+    last_success_at = models.DateTimeField(null=True)
+    last_failure_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return self.transport

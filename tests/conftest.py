@@ -1,0 +1,73 @@
+"""A cluster of its own: tables owned by holdfast_owner, tests run as holdfast_app, committed tests on a copy each."""
+
+import secrets
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from config.roles import LOGINS, provision
+from config.stack.servers import start_postgres
+
+TEMPLATE, DATABASE = "holdfast_template", "holdfast_test"
+
+
+class Cluster:
+    """The test run's PostgreSQL: an administrator's URL, and one for each login."""
+
+    def __init__(self, data: Path) -> None:
+        self.server = start_postgres(data, fsync="off", synchronous_commit="off", full_page_writes="off")
+        self.admin_url: str = self.server.get_uri()
+        self.passwords = {login: secrets.token_hex(8) for login in LOGINS}
+        provision(self.admin_url, TEMPLATE, self.passwords)
+
+    def connect(self, login: str, *, autocommit: bool = True) -> psycopg.Connection:
+        """Log in as a role; 'owner' is the superuser acting as holdfast_owner, 'superuser' is what it says."""
+        if login in self.passwords:
+            return psycopg.connect(
+                self.admin_url, dbname=DATABASE, user=login, password=self.passwords[login], autocommit=autocommit
+            )
+        connection = psycopg.connect(self.admin_url, dbname=DATABASE, autocommit=autocommit)
+        if login == "owner":
+            connection.execute("SET SESSION AUTHORIZATION holdfast_owner")
+            connection.commit()
+        return connection
+
+    def fresh_copy(self) -> None:
+        """Committed rows of append-only tables cannot be emptied: throw the whole database away."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)".encode())
+            admin.execute(
+                f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE} OWNER holdfast_owner STRATEGY FILE_COPY".encode()
+            )
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    return Cluster(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(cluster, django_db_blocker):
+    """Migrate the template as the owner, then point Django at a copy of it as the app."""
+    parts = psycopg.conninfo.conninfo_to_dict(cluster.admin_url)
+    settings = connections["default"].settings_dict
+    settings.update(HOST=parts["host"], PORT=str(parts.get("port", "")), CONN_MAX_AGE=0)
+    with django_db_blocker.unblock():
+        settings.update(NAME=TEMPLATE, USER=parts["user"], PASSWORD="")
+        settings["OPTIONS"] = {"options": "-c role=holdfast_owner"}
+        call_command("migrate", verbosity=0)
+        connections["default"].close()
+        cluster.fresh_copy()
+    settings.update(NAME=DATABASE, USER="holdfast_app", PASSWORD=cluster.passwords["holdfast_app"], OPTIONS={})
+
+
+@pytest.fixture
+def committed(django_db_setup, django_db_blocker, cluster):
+    """For what must be committed to be seen: readers of the log, several sessions, other processes."""
+    with django_db_blocker.unblock():
+        yield cluster
+        connections.close_all()
+        cluster.fresh_copy()
