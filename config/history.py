@@ -8,7 +8,7 @@ from simple_history.models import HistoricalRecords
 
 
 class AppendOnly(models.Model):
-    """A row that is written once. The database refuses UPDATE, DELETE and TRUNCATE too (`config.database.append_only`)."""
+    """A row that is written once. The database refuses to change it too (`config.database.append_only`)."""
 
     personal: ClassVar[tuple[str, ...]] = ()
 
@@ -51,7 +51,7 @@ class TrackedModel(models.Model):
 
 
 class WrittenByDatabase(HistoricalRecords):
-    """History that a trigger writes, so that update(), bulk_create, COPY and raw SQL leave exactly one row per change too.
+    """History that a trigger writes, so that update(), bulk_create, COPY and raw SQL leave one row per change too.
 
     simple-history keeps its model, manager and `as_of`; its own writer, which any of those paths goes round, is off.
     """

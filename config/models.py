@@ -24,6 +24,11 @@ class User(AbstractUser):
     )
     is_service = models.BooleanField(default=False, help_text="An account of a program: it cannot log in.")
 
+    @property
+    def actor(self) -> str:
+        """How records name who did something; the text outlives the account."""
+        return f"{'service' if self.is_service else 'user'}:{self.username}"
+
 
 class Scope(models.TextChoices):
     """What a service may do; `Meta` of a view names the one it needs."""

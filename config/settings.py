@@ -21,8 +21,8 @@ def secret(name: str) -> str:
         return f"development-only-{name.lower()}-{'0' * 32}"
     if not value:
         raise ImproperlyConfigured(
-            f"{name} is not set. Give it a long random value (python -c 'import secrets; print(secrets.token_urlsafe(48))') "
-            f"in the environment, or put it in a file and name the file in {name}_FILE."
+            f"{name} is not set. Put a long random value into the environment, or into a file that {name}_FILE names: "
+            "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return value
 

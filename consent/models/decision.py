@@ -260,7 +260,7 @@ class Consent(models.Model):
 
 
 class Reversal(AppendOnly):
-    """The first step back in after an explicit opt-out. Nothing changes until it is confirmed, in another transaction."""
+    """The first step back in after an explicit opt-out. Nothing changes until it is confirmed, later."""
 
     class Kind(models.TextChoices):
         SUBJECT = "subject", "the person, in two steps"

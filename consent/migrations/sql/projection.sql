@@ -73,14 +73,14 @@ BEGIN
   IF opts_in_explicitly THEN
     SELECT f.subject_id, f.purpose, f.channel INTO bad FROM fresh f JOIN public.consent_consent c
         ON c.subject_id = f.subject_id AND c.explicit AND c.state = 'opt_out'
-       AND c.purpose IN (f.purpose, '*') AND c.channel IN (f.channel, '*') AND c.decided_at <= f.decided_at
+       AND c.purpose IN (f.purpose, '*') AND c.channel IN (f.channel, '*') AND c.decided_at < f.decided_at
      WHERE f.explicit AND f.choice = 'opt_in'
        AND NOT public.consent_reversal_is_confirmed(f.reversal_id, f.subject_id, f.purpose, f.channel, c.decided_at)
      LIMIT 1;
     IF NOT FOUND AND opts_out_explicitly THEN
       SELECT f.subject_id, f.purpose, f.channel INTO bad FROM fresh f JOIN fresh o
           ON o.subject_id = f.subject_id AND o.explicit AND o.choice = 'opt_out'
-         AND o.purpose IN (f.purpose, '*') AND o.channel IN (f.channel, '*') AND o.decided_at <= f.decided_at
+         AND o.purpose IN (f.purpose, '*') AND o.channel IN (f.channel, '*') AND o.decided_at < f.decided_at
        WHERE f.explicit AND f.choice = 'opt_in'
          AND NOT public.consent_reversal_is_confirmed(f.reversal_id, f.subject_id, f.purpose, f.channel, o.decided_at)
        LIMIT 1;

@@ -1,0 +1,213 @@
+"""Writing decisions down: one or a thousand in the same few statements, all of them or none."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from consent.identifiers import Identity
+from consent.models import Cause, Choice
+
+INSERT = """
+    INSERT INTO consent_decision
+      (subject_id, purpose, channel, choice, explicit, cause, confidence, reasons, exit_path, decided_at, actor,
+       notice_version, locale, commitment, idempotency_key, batch_id, reversal_id, message_id, restates_id)
+    SELECT subject_id, purpose, channel, choice, explicit, cause, confidence, string_to_array(reasons, ','), exit_path,
+           decided_at, actor, notice_version, locale, commitment, idempotency_key, batch_id, reversal_id, message_id,
+           restates_id
+      FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bool[], %s::text[], %s::int[], %s::text[],
+                  %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[],
+                  %s::uuid[], %s::uuid[], %s::uuid[], %s::bigint[])
+           WITH ORDINALITY AS new(subject_id, purpose, channel, choice, explicit, cause, confidence, reasons, exit_path,
+                decided_at, actor, notice_version, locale, commitment, idempotency_key, batch_id, reversal_id,
+                message_id, restates_id, position)
+     ORDER BY position
+    ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id, received_at, idempotency_key
+"""
+REPLAYED = """
+    SELECT idempotency_key, id, subject_id, purpose, channel, choice, decided_at, received_at
+      FROM consent_decision WHERE idempotency_key = ANY (%s)
+"""
+STATES = """
+    SELECT c.subject_id, c.purpose, c.channel, c.state, c.decided_at, c.decision_id FROM consent_consent c
+      JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS k(subject_id, purpose, channel)
+     USING (subject_id, purpose, channel)
+"""
+EVIDENCE = """
+    INSERT INTO consent_evidence (decision_id, salt, content)
+    SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::jsonb[])
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDecision:
+    """A choice to be recorded. `subject` is a known subject's id, or one or several identifiers of the same person.
+
+    `explicit`: the subject, their agent or their signal said so. `idempotency_key`: the same key again changes nothing.
+    `evidence`: JSON that shows the choice was made; kept apart, where it can be erased.
+    """
+
+    subject: UUID | Sequence[Identity]
+    purpose: str
+    channel: str
+    choice: str
+    cause: str
+    explicit: bool = True
+    decided_at: datetime = field(default_factory=timezone.now)
+    actor: str = "subject"
+    exit_path: str = ""
+    confidence: int = 100
+    reasons: Sequence[str] = ()
+    notice_version: str = ""
+    locale: str = ""
+    evidence: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+    batch_id: UUID | None = None
+    reversal_id: UUID | None = None
+    message_id: UUID | None = None
+    restates_id: int | None = None
+
+    @property
+    def is_opt_out(self) -> bool:
+        return self.choice == Choice.OPT_OUT
+
+    @property
+    def is_worth_confirming(self) -> bool:
+        return self.explicit and self.is_opt_out and self.cause != Cause.REPAIR
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The state of the decision's own key after it was recorded."""
+
+    state: str
+    since: datetime
+    decision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision as the database holds it. `replayed`: its idempotency key had been used before."""
+
+    id: int
+    subject_id: UUID
+    purpose: str
+    channel: str
+    choice: str
+    decided_at: datetime
+    received_at: datetime
+    effective: Effective
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row of the log under way: drafted, then numbered by the database."""
+
+    draft: NewDecision
+    subject_id: UUID
+    salt: bytes | None
+    commitment: bytes | None
+
+
+def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
+    """Insert drafts with their subjects and say what holds now: at most four statements, in one transaction."""
+    rows = [_Row(draft, subject_id, *_commit_to(draft.evidence)) for draft, subject_id in drafts]
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT, _columns(rows))
+        inserted = cursor.fetchall()
+        old = _replayed(cursor, rows) if len(inserted) < len(rows) else {}
+        numbers = _numbered(rows, inserted)
+        _keep_evidence(cursor, [(numbers[i][0], row) for i, row in enumerate(rows) if row.salt and i in numbers])
+        facts = [
+            old[row.draft.idempotency_key] if i not in numbers else _facts(row, *numbers[i])
+            for i, row in enumerate(rows)
+        ]
+        cursor.execute(STATES, [list(column) for column in zip(*{f[1:4] for f in facts}, strict=True)])
+        states = {(s, p, c): Effective(state, since, decision) for s, p, c, state, since, decision in cursor.fetchall()}
+    return [Recorded(*f, effective=states[f[1:4]], replayed=i not in numbers) for i, f in enumerate(facts)]
+
+
+Facts = tuple[int, UUID, str, str, str, datetime, datetime]
+
+
+def _facts(row: _Row, number: int, received_at: datetime) -> Facts:
+    draft = row.draft
+    return number, row.subject_id, draft.purpose, draft.channel, draft.choice, draft.decided_at, received_at
+
+
+def _numbered(
+    rows: Sequence[_Row], inserted: Sequence[tuple[int, datetime, str | None]]
+) -> dict[int, tuple[int, datetime]]:
+    """Which row got which number. RETURNING keeps the order of insertion; a skipped row had a key that is missing."""
+    taken = {key for _, _, key in inserted}
+    positions = (
+        i for i, row in enumerate(rows) if row.draft.idempotency_key in taken or row.draft.idempotency_key is None
+    )
+    fresh: dict[int, tuple[int, datetime]] = {}
+    seen: set[str] = set()
+    numbers = iter(inserted)
+    for i in positions:
+        key = rows[i].draft.idempotency_key
+        if key is not None and key in seen:
+            continue  # the same key twice in one call: the second is a replay of the first
+        seen |= {key} if key else set()
+        number, received_at, _ = next(numbers)
+        fresh[i] = (number, received_at)
+    return fresh
+
+
+def _replayed(cursor: Any, rows: Sequence[_Row]) -> dict[str | None, Facts]:
+    cursor.execute(REPLAYED, [[row.draft.idempotency_key for row in rows if row.draft.idempotency_key]])
+    return {key: tuple(facts) for key, *facts in cursor.fetchall()}
+
+
+def _commit_to(evidence: Mapping[str, Any] | None) -> tuple[bytes | None, bytes | None]:
+    """A salt, and the hash that the log keeps when the evidence itself is erased."""
+    if evidence is None:
+        return None, None
+    salt = secrets.token_bytes(32)
+    return salt, hashlib.sha256(salt + canonical(evidence)).digest()
+
+
+def canonical(evidence: Mapping[str, Any]) -> bytes:
+    return json.dumps(evidence, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _keep_evidence(cursor: Any, kept: Sequence[tuple[int, _Row]]) -> None:
+    if kept:
+        contents = [json.dumps(row.draft.evidence) for _, row in kept]
+        cursor.execute(EVIDENCE, [[number for number, _ in kept], [row.salt for _, row in kept], contents])
+
+
+def _columns(rows: Sequence[_Row]) -> list[list[Any]]:
+    drafts = [row.draft for row in rows]
+    return [
+        [row.subject_id for row in rows],
+        [d.purpose for d in drafts],
+        [d.channel for d in drafts],
+        [d.choice for d in drafts],
+        [d.explicit for d in drafts],
+        [d.cause for d in drafts],
+        [d.confidence for d in drafts],
+        [",".join(d.reasons) for d in drafts],
+        [d.exit_path for d in drafts],
+        [d.decided_at for d in drafts],
+        [d.actor for d in drafts],
+        [d.notice_version for d in drafts],
+        [d.locale for d in drafts],
+        [row.commitment for row in rows],
+        [d.idempotency_key for d in drafts],
+        [d.batch_id for d in drafts],
+        [d.reversal_id for d in drafts],
+        [d.message_id for d in drafts],
+        [d.restates_id for d in drafts],
+    ]

@@ -1,0 +1,63 @@
+"""Why a choice was not taken, in words that say what to do, with the entry and field they are about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import DatabaseError
+
+from consent.recording import NewDecision
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`index`: which entry of the call; `field`: its field, a path like `subject/email`."""
+
+    index: int
+    field: str
+    code: str
+    message: str
+
+
+class DecisionsRefused(Exception):
+    """Nothing of the call was stored."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = list(problems)
+
+
+# The SQLSTATEs of consent/migrations/sql, and the constraints that only the database can check under a race.
+REFUSALS = {
+    "HF002": ("purpose", "unknown", "Unknown or merged subject, unknown purpose or exit path."),
+    "HF003": ("choice", "guard", "The guard refuses opt-ins that no person made. Wait, or ask an officer to lower it."),
+    "HF004": (
+        "choice",
+        "reversal_needed",
+        "An explicit opt-out stands. Opting back in takes two steps: request a reversal and confirm it.",
+    ),
+    "HF006": ("decision", "explicit", "An explicit choice cannot be voided; only a later choice supersedes it."),
+    "HF007": ("reversal", "not_confirmable", "The second step must follow within seven days, by a second person."),
+}
+
+
+def from_database(error: DatabaseError, decisions: Sequence[NewDecision]) -> Exception:
+    """The refusal that a database error stands for; other errors are given back as they came."""
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None)
+    if state in REFUSALS:
+        field, code, message = REFUSALS[state]
+        return DecisionsRefused([Problem(_index(cause, decisions), field, code, message)])
+    if state == "23514":  # check_violation: only the clock's is left to the database
+        return DecisionsRefused(
+            [Problem(0, "decided_at", "out_of_range", "decided_at lies too far in the future or past.")]
+        )
+    if state == "23505" and "reversal" in str(cause):
+        return DecisionsRefused([Problem(0, "reversal", "used", "This opt-in was confirmed already.")])
+    return error
+
+
+def _index(cause: BaseException | None, decisions: Sequence[NewDecision]) -> int:
+    """The entry that the database names in DETAIL, as `subject purpose channel`."""
+    detail = getattr(getattr(cause, "diag", None), "message_detail", None) or ""
+    scope = tuple(detail.split(" ")[1:3])
+    return next((i for i, d in enumerate(decisions) if (d.purpose, d.channel) == scope), 0)

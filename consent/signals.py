@@ -1,0 +1,6 @@
+"""News that must fail together with its sender. Receivers only write rows, and none stands in the way of an opt-out."""
+
+from django.dispatch import Signal
+
+# provides args: request (PrivacyRequest), text (str, the answer as it will be sent), by (str, an actor)
+request_answered = Signal()
