@@ -1,0 +1,11 @@
+"""The product's settings with development secrets and a quick password hasher, so that pytest needs no environment."""
+
+import os
+
+os.environ["DEBUG"] = "1"
+for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_POOL"):
+    os.environ.pop(name, None)  # tests bring their own servers
+
+from config.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
