@@ -9,3 +9,8 @@ class ConfigConfig(AppConfig):
 
 class AdminConfig(DjangoAdminConfig):
     default_site = "config.admin.Site"
+
+    def ready(self) -> None:
+        super().ready()
+        # After autodiscovery: Django's own pages of users and groups must stand before ours replace them.
+        from config import accounts  # noqa: F401

@@ -112,6 +112,12 @@ class ServiceKey(TrackedModel):
         key.save_as(by, f"Issued for {label}")
         return key, text
 
+    def revoke(self, *, by: User, reason: str) -> None:
+        """Refuse the key from now on. A second call changes nothing."""
+        if self.revoked_at is None:
+            self.revoked_at, self.revoked_by = timezone.now(), by
+            self.save_as(by.actor, reason)
+
     @staticmethod
     def digest_of(text: str) -> bytes:
         """SHA-256 is enough for 256 random bits: there is nothing to guess."""

@@ -7,6 +7,7 @@ import environ
 import structlog
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -63,8 +64,11 @@ DATABASES = {"default": database()}
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 INSTALLED_APPS = [
+    "config.apps.ConfigConfig",  # before the theme: it brings a stricter Alpine under the same static name
     "unfold",
-    "config.apps.ConfigConfig",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.simple_history",
     "consent.apps.ConsentConfig",
     "messaging.apps.MessagingConfig",
     "incidents.apps.IncidentsConfig",
@@ -96,6 +100,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "config.middleware.ViewersTimeZone",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -128,6 +133,7 @@ LOGIN_URL = "admin:login"
 # UTC inside; the viewer's own zone is a property of the user.
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("es", "Español"), ("fr", "Français")]
 
@@ -199,6 +205,35 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+}
+
+ENVIRONMENT = env.str("ENVIRONMENT", default="development" if DEBUG else "")  # shown beside the name in the admin
+UNFOLD = {
+    "SITE_TITLE": "Holdfast",
+    "SITE_HEADER": "Holdfast",
+    "SITE_SUBHEADER": ORGANISATION,
+    "SITE_SYMBOL": "anchor",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "config.navigation.environment",
+    "STYLES": [lambda request: static("config/admin.css")],
+    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "config.navigation.sidebar"},
+    "BORDER_RADIUS": "4px",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 235)",
+            "100": "oklch(94% .03 235)",
+            "200": "oklch(89% .06 235)",
+            "300": "oklch(81% .09 236)",
+            "400": "oklch(70% .11 238)",
+            "500": "oklch(58% .11 240)",
+            "600": "oklch(49% .1 241)",
+            "700": "oklch(42% .09 242)",
+            "800": "oklch(37% .075 243)",
+            "900": "oklch(33% .06 244)",
+            "950": "oklch(25% .045 246)",
+        },
+    },
 }
 
 SIMPLE_HISTORY_REVERT_DISABLED = True

@@ -1,9 +1,14 @@
 """Rows that the database accepts, with sequences and nothing random."""
 
+from datetime import timedelta
+from functools import cache
+
 import factory
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
+from django.utils import timezone
 
-from config.models import User
+from config.models import Scope, ServiceKey, User
 from consent.identifiers import Identity
 from consent.models import ExitPath, Purpose, Subject
 from consent.services import NewDecision
@@ -11,14 +16,42 @@ from consent.services import NewDecision
 PASSWORD = "correct horse battery staple"
 
 
+@cache
+def password_hash() -> str:
+    """Slow by intent, so once a run."""
+    return make_password(PASSWORD)
+
+
 class UserFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = User
+        skip_postgeneration_save = True
 
     username = factory.Sequence(lambda n: f"person{n}")
     email = factory.LazyAttribute(lambda user: f"{user.username}@staff.example")
-    password = factory.LazyFunction(lambda: make_password(PASSWORD, hasher="md5"))
+    password = factory.LazyFunction(password_hash)
     is_staff = True
+
+    @factory.post_generation
+    def role(user, create, name, **kwargs):
+        """UserFactory(role="Officer") puts the user into the group that the migration made."""
+        if name:
+            user.groups.add(Group.objects.get(name=name))
+
+    class Params:
+        service = factory.Trait(is_service=True, is_staff=False, password="!")
+
+
+class ServiceKeyFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ServiceKey
+
+    account = factory.SubFactory(UserFactory, service=True)
+    label = factory.Sequence(lambda n: f"key {n}")
+    lookup = factory.Sequence(lambda n: f"{n:012x}")
+    digest = factory.Sequence(lambda n: ServiceKey.digest_of(f"key {n}"))
+    scopes = factory.LazyFunction(lambda: [Scope.CHECK])
+    expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=90))
 
 
 class PurposeFactory(factory.django.DjangoModelFactory):

@@ -1,0 +1,154 @@
+"""The admin pages of those who use the product: users, their roles, and the keys of services."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from config.admin import (
+    HistoryAdmin,
+    KeptAdmin,
+    ReasonDialog,
+    action,
+    ask,
+    go_to,
+    moment,
+    person,
+    theme_forms,
+    widgets,
+)
+from config.models import Scope, ServiceKey, User
+
+
+class NewServiceKeyForm(forms.ModelForm):
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget)
+    days = forms.IntegerField(
+        min_value=1,
+        max_value=ServiceKey.LONGEST.days,
+        initial=90,
+        widget=widgets.UnfoldAdminIntegerFieldWidget,
+        help_text="The key stops working after this many days, 365 at most.",
+    )
+
+    class Meta:
+        model = ServiceKey
+        fields = ("account", "label")
+
+
+@admin.register(ServiceKey)
+class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
+    """Keys are issued and revoked, never edited; the text of a key is shown once."""
+
+    list_display = (
+        "label",
+        "account",
+        "scopes",
+        moment("expires_at", "Expires"),
+        moment("last_used_at", "Last used"),
+        moment("revoked_at", "Revoked"),
+    )
+    list_select_related = ("account",)
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    search_fields = ("label", "lookup")
+    ordering = ("-created_at",)
+    fields = (
+        "label",
+        "account",
+        "lookup",
+        "scopes",
+        moment("created_at", "Issued"),
+        moment("expires_at", "Expires"),
+        moment("last_used_at", "Last used"),
+        moment("revoked_at", "Revoked"),
+        "revoked_by",
+    )
+    readonly_fields = fields
+    actions_detail = ("revoke",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("config.change_servicekey")
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return ("account", "label", "scopes", "days") if obj is None else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return () if obj is None else self.readonly_fields
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> type:
+        if obj is None:
+            kwargs.setdefault("form", NewServiceKeyForm)
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: ServiceKey, form: forms.ModelForm, change: bool) -> None:
+        key, text = ServiceKey.issue(
+            form.cleaned_data["account"],
+            label=form.cleaned_data["label"],
+            scopes=form.cleaned_data["scopes"],
+            days=form.cleaned_data["days"],
+            by=person(request),
+        )
+        obj.__dict__.update(key.__dict__)
+        self.message_user(request, f"Copy this key now, it is not shown again: {text}", messages.WARNING)
+
+    @action(
+        description="Revoke",
+        permissions=["revoke"],
+        icon="block",
+        dialog=ask("Revoke this key", "Whatever still uses it is refused from now on.", submit="Revoke"),
+    )
+    def revoke(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        key = ServiceKey.objects.get(pk=object_id)
+        key.revoke(by=person(request), reason=form.cleaned_data["reason"])
+        self.message_user(request, f"{key} is revoked.")
+        return go_to(reverse("admin:config_servicekey_change", args=[object_id]))
+
+
+class TimeZoneSelect(widgets.UnfoldAdminSelectWidget):
+    """The zones that this machine knows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.choices = [(name, name) for name in sorted(available_timezones())]
+
+
+@admin.register(User)
+class PersonAdmin(KeptAdmin, UserAdmin):
+    """Who may log in. An account is switched off, not deleted: records name it."""
+
+    form = theme_forms.UserChangeForm
+    add_form = theme_forms.UserCreationForm
+    change_password_form = theme_forms.AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "is_active", "is_service", moment("last_login"))
+    list_filter = ("is_active", "is_service", "groups")
+    search_fields = ("username", "email")
+    ordering = ("username",)
+    filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email", "time_zone")}),
+        ("What they may do", {"fields": ("is_active", "is_staff", "is_service", "is_superuser", "groups")}),
+    )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "time_zone":
+            kwargs["widget"] = TimeZoneSelect
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(KeptAdmin, GroupAdmin):
+    """The roles that migrations make: officer, support, responder, auditor."""
+
+    list_display = ("name",)
+    filter_horizontal = ()
