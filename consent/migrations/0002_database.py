@@ -16,6 +16,7 @@ class Migration(migrations.Migration):
             "consent_guardchange",
             "consent_historicalconsent",
             "consent_requestevent",
+            "consent_reveal",
             "consent_reversal",
             "consent_reversalconfirmation",
             "consent_subjectmerge",

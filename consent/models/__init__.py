@@ -18,7 +18,7 @@ from consent.models.decision import (
 from consent.models.exit_path import ExitPath, ExitPathMinute
 from consent.models.purpose import Purpose
 from consent.models.request import AnswerText, DeadlineRule, PrivacyRequest, RequestEvent
-from consent.models.subject import Identifier, Subject, SubjectMerge
+from consent.models.subject import Identifier, Reveal, Subject, SubjectMerge
 
 __all__ = [
     "ANY",
@@ -40,6 +40,7 @@ __all__ = [
     "PrivacyRequest",
     "Purpose",
     "RequestEvent",
+    "Reveal",
     "Reversal",
     "ReversalConfirmation",
     "Subject",

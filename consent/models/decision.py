@@ -108,6 +108,7 @@ class Decision(AppendOnly):
     db_user = models.TextField(db_default=SESSION_USER)
 
     class Meta:
+        permissions = [("record_opt_out", "Can record an opt-out that a person asked for")]
         indexes = [
             models.Index(fields=["subject", "purpose", "channel"], name="decision_of_key"),
             models.Index(fields=["tx", "id"], name="decision_log_order"),
@@ -318,6 +319,7 @@ class GuardChange(AppendOnly):
     changed_at = models.DateTimeField(db_default=CLOCK)
 
     class Meta:
+        permissions = [("set_guard", "Can set the guard")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(level__in=["observe", "protect", "freeze"]) & ~Q(reason=""),

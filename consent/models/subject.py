@@ -74,3 +74,24 @@ class SubjectMerge(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.merged_id} → {self.into_id}"
+
+
+class Reveal(AppendOnly):
+    """Somebody of the staff looked at an identifier that is masked elsewhere: who, whose, when and why."""
+
+    identifier = models.ForeignKey(Identifier, models.PROTECT, related_name="reveals")
+    reason = models.CharField(max_length=200)
+    revealed_at = models.DateTimeField(default=timezone.now)
+    revealed_by = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(reason=""),
+                name="reveal_has_a_reason",
+                violation_error_message="Say what you need the identifier for.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.identifier_id} by {self.revealed_by}"
