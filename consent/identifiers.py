@@ -1,7 +1,6 @@
 """Ways to know a person: a canonical form, a blind index to find it by, and a seal that only this product opens."""
 
 import hmac
-import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from config.keys import derive
+from config.text import CONTROL
 from consent.models import Identifier
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 NONCE_BYTES = 12
 
 

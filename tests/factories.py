@@ -108,3 +108,19 @@ def _decision(choice, subject, purpose, channel, facts) -> NewDecision:
             **facts,
         }
     )
+
+
+class ServiceFactory(factory.django.DjangoModelFactory):
+    """The account behind a service's keys."""
+
+    class Meta:
+        model = User
+
+    username = factory.Sequence(lambda n: f"service{n}")
+    is_service = True
+
+
+def service_key(*scopes, account=None, by=None) -> str:
+    """A fresh key's text, with the scopes."""
+    account = account or ServiceFactory()
+    return ServiceKey.issue(account, label="tests", scopes=list(scopes), by=by or account)[1]
