@@ -4,6 +4,8 @@
 the owner, and the site as `holdfast_app`. It may run again at any time.
 """
 
+from urllib.parse import quote, urlsplit, urlunsplit
+
 import psycopg
 from psycopg import sql
 
@@ -13,18 +15,22 @@ LOGINS = (APP, ONCALL, AUDITOR)
 
 
 def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
-    """Create the roles and the database, owned by holdfast_owner. `passwords` maps a login to its password."""
+    """Create the roles and the database, owned by holdfast_owner.
+
+    `passwords` maps a login to its password; a login that is not in it keeps the one it has, or has none and stays out.
+    """
     with psycopg.connect(admin_url, autocommit=True) as connection:
         existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
         if OWNER not in existing:
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(OWNER)))
         for login in LOGINS:
+            # Only a superuser may say NOSUPERUSER about a role that exists, and a hosted server gives nobody that.
+            attributes = "LOGIN" if login in existing else "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
             verb = "ALTER" if login in existing else "CREATE"
-            connection.execute(
-                sql.SQL(verb + " ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}").format(
-                    sql.Identifier(login), sql.Literal(passwords[login])
-                )
-            )
+            statement = sql.SQL(f"{verb} ROLE {{}} {attributes}").format(sql.Identifier(login))
+            if login in passwords:
+                statement += sql.SQL(" PASSWORD {}").format(sql.Literal(passwords[login]))
+            connection.execute(statement)
         # Whoever administers may act as the owner, which migrations need; a superuser may anyway.
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
@@ -36,6 +42,14 @@ def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
             )
     with psycopg.connect(admin_url, dbname=database, autocommit=True) as connection:
         connection.execute(GRANTS)
+
+
+def owner_url(admin_url: str, database: str) -> str:
+    """The administrator, acting as the owner of the tables from the first statement on."""
+    parts = urlsplit(admin_url)
+    query = "&".join(filter(None, [parts.query, "options=" + quote(f"-c role={OWNER}", safe="")]))
+    # An address without a host keeps its two slashes only if urlunsplit is given a netloc, and "user@" is one.
+    return urlunsplit((parts.scheme, parts.netloc, f"/{database}", query, ""))
 
 
 # Defaults for tables to come: the app reads and writes, the others read what an app's migration opens to them.
@@ -50,4 +64,4 @@ GRANTS = f"""
     ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT SELECT ON TABLES TO {AUDITOR};
     ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
     ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO {APP};
-"""
+"""  # noqa: S608  names of roles, all ours

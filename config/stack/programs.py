@@ -1,0 +1,48 @@
+"""What runs: the web, two workers, beat, and the inbox that stands in for the world's mail."""
+
+import os
+import sys
+from pathlib import Path
+
+from config.stack.folder import Folder
+from config.stack.processes import Program
+
+BASE = Path(__file__).resolve().parent.parent.parent
+WEB_PROCESSES, THREADS = 2, 16
+
+
+def programs(folder: Folder) -> list[Program]:
+    environment = os.environ
+    return [
+        Program("inbox", inbox(folder, environment["SMTP_PORT"], environment["INBOX_PORT"])),
+        Program("critical", worker("critical", "mail.critical,sweep,events", 2), WORKER),
+        Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
+        Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
+        Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(THREADS)}, first_to_end=True),
+    ]
+
+
+# A worker that is asked to end hands back what it cannot finish; a bare SIGTERM would wait for it without limit.
+WORKER = {"REMAP_SIGTERM": "SIGQUIT"}
+
+
+def web(port: str) -> list[str]:
+    """Threads of a WSGI server: the ORM does not like an event loop, and a pool of connections likes threads."""
+    options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", port, "--http", "1", "--no-ws"]
+    size = ["--workers", str(WEB_PROCESSES), "--blocking-threads", str(THREADS), "--respawn-failed-workers"]
+    ending = ["--workers-kill-timeout", "10", "--log-level", "warning"]
+    return [sys.executable, "-m", "granian", *options, *size, *ending, "config.wsgi:application"]
+
+
+def celery(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "--quiet", "-A", "config", *arguments]
+
+
+def worker(name: str, queues: str, processes: int) -> list[str]:
+    # Mingle and gossip leave reply keys behind that never expire.
+    quiet = ["--without-mingle", "--without-gossip"]
+    return celery("worker", "-n", f"{name}@holdfast", "-Q", queues, "-c", str(processes), "-P", "prefork", *quiet)
+
+
+def inbox(folder: Folder, smtp_port: str, page_port: str) -> list[str]:
+    return [sys.executable, "-m", "config.stack.inbox", smtp_port, page_port, str(folder.inbox)]
