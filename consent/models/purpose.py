@@ -1,9 +1,11 @@
 """What a person may say yes or no to."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 
 from config.history import TrackedModel
+from consent.models.decision import Channel
 
 code = RegexValidator(
     r"^[a-z][a-z0-9_-]{1,49}$", "Use 2 to 50 lower-case letters, digits, '-' and '_', beginning with a letter."
@@ -24,6 +26,12 @@ class Purpose(TrackedModel):
     regime = models.CharField(max_length=10, choices=Regime.choices, default=Regime.OPT_IN)
     is_covered_by_gpc = models.BooleanField(
         "covered by Sec-GPC", default=False, help_text="A browser's Sec-GPC: 1 opts its user out of this purpose."
+    )
+    channels = ArrayField(
+        models.CharField(max_length=10, choices=Channel.choices),
+        default=list,
+        blank=True,
+        help_text="Ways of contact that the preference page offers one by one; empty: one answer for all of them.",
     )
     is_public = models.BooleanField(default=True, help_text="Shown on the preference page.")
     position = models.PositiveSmallIntegerField(default=0)
