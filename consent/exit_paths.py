@@ -1,21 +1,33 @@
 """How the ways out are used: completed uses are folded from the log, refused and broken-off ones counted at once."""
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import connection
+import structlog
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from consent import feed
 from consent.models import Choice, ExitPathMinute
 
+log = structlog.get_logger(__name__)
+
+# Codes of the ways out that the product itself offers; their rows come with consent/migrations/0003_starting_rows.py.
+ONE_CLICK, PREFERENCE_PAGE, API, GPC = "one-click", "preference-page", "api", "gpc"
+SUPPORT_EMAIL, SUPPORT_PHONE = "support-email", "support-phone"
+
 Outcome = ExitPathMinute.Outcome
 Minute = tuple[str, datetime, str, str]  # exit path, minute, outcome, cause
+MOST_PENDING = 10_000
 
+# A use of an exit path that is not registered is dropped here, not by the foreign key: that would fail at commit.
 ADD = """
     INSERT INTO consent_exitpathminute AS m (exit_path_id, minute, outcome, cause, count)
-    SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::int[])
+    SELECT used.* FROM unnest(%s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::int[])
+                       AS used(exit_path, minute, outcome, cause, count)
+      JOIN consent_exitpath e ON e.code = used.exit_path
     ON CONFLICT (exit_path_id, minute, outcome, cause) DO UPDATE SET count = m.count + EXCLUDED.count
 """
 USED = """
@@ -25,9 +37,47 @@ USED = """
 """
 
 
-def count_use(exit_path: str, outcome: str, cause: str = "") -> None:
-    """A use that left no decision: refused, or broken off. `cause` is the code of what was in the way."""
-    _add({(exit_path, _minute(timezone.now()), outcome, cause): 1})
+def of_request(received_via: str) -> str:
+    """The exit path of an opt-out that staff type in, by how the person's wish reached them; empty: none is theirs."""
+    return {"email": SUPPORT_EMAIL, "phone": SUPPORT_PHONE, "api": API}.get(received_via, "")
+
+
+class _Pending:
+    """Counts on their way to the database. What it did not take, because it was away, goes with the next one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.uses: Counter[Minute] = Counter()
+
+    def take(self) -> Counter[Minute]:
+        with self.lock:
+            uses, self.uses = self.uses, Counter()
+            return uses
+
+    def put(self, uses: Mapping[Minute, int]) -> None:
+        with self.lock:
+            self.uses.update({k: n for k, n in uses.items() if k in self.uses or len(self.uses) < MOST_PENDING})
+
+
+_pending = _Pending()
+
+
+def count_use(exit_path: str, outcome: str, cause: str = "") -> bool:
+    """A use that left no decision of its own: refused, or broken off. `cause` is the code of what was in the way.
+
+    Never raises, so that it cannot stand in the way of an opt-out. False: the database did not take it now, and it is
+    kept for the next call of this process.
+    """
+    _pending.put({(exit_path, _minute(timezone.now()), outcome, cause): 1})
+    uses = _pending.take()
+    try:
+        with transaction.atomic():
+            _add(uses)
+    except Error as error:
+        _pending.put(uses)
+        log.warning("exit_path_not_counted", exit_path=exit_path, outcome=outcome, cause=cause, error=str(error))
+        return False
+    return True
 
 
 def fold(limit: int = 1000) -> int:
