@@ -71,7 +71,7 @@ def unavailable() -> Refused:
     return Refused(
         503,
         "unavailable",
-        "The database cannot be reached. Nothing was stored; try again.",
+        "The database cannot be reached. Send the same again later; an Idempotency-Key makes that safe.",
         headers={"Retry-After": str(RETRY_AFTER)},
     )
 
