@@ -40,3 +40,9 @@ clean: stop
 
 pip = if $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m pip $(INSTALL) $(1); \
 	else $(PY) -m pip --python $(PYTHON) $(INSTALL) $(1); fi
+
+# For maintainers, when pyproject.toml changed: one lock for every platform, with hashes and without addresses.
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+lock:
+	$(LOCK) pyproject.toml --group stack -o requirements.txt
+	$(LOCK) pyproject.toml --group stack --group test -c requirements.txt -o requirements-test.txt
