@@ -4,13 +4,34 @@ PY := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 PYTHON := .venv/bin/python
 INSTALL := install -q --disable-pip-version-check --require-hashes --only-binary :all: -r
 
-.PHONY: run test check bench stop clean lock
+.PHONY: run test check schema bench stop clean lock
 
 run: .venv/.run
 	@$(PYTHON) manage.py up
 
 test: .venv/.test
 	@$(PYTHON) -m pytest $(ARGS)
+
+check: .venv/.test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	DEBUG=1 .venv/bin/mypy config consent messaging incidents
+	test ! -e tests/test_architecture.py || $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_architecture.py
+	DEBUG=1 $(PYTHON) manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
+	@if test -e schema.yml; then \
+		DEBUG=1 $(PYTHON) manage.py spectacular --validate --fail-on-warn --file .venv/schema.yml && \
+		diff -u schema.yml .venv/schema.yml || { echo "The API and schema.yml differ: 'make schema' writes it anew."; exit 1; }; \
+	else echo "OpenAPI drift: no schema.yml yet, nothing to compare."; fi
+
+schema: .venv/.test
+	DEBUG=1 $(PYTHON) manage.py spectacular --validate --fail-on-warn --file schema.yml
+
+# Settings as a production has them, so that 'check --deploy' means something.
+PRODUCTION := DEBUG=0 SECRET_KEY=not-a-secret-only-for-this-check-0123456789-abcdefghij \
+	PRIVACY_KEY=neither-is-this-one-for-this-check-0123456789-klmnopqrst \
+	PUBLIC_URL=https://privacy.example.com ALLOWED_HOSTS=privacy.example.com \
+	REDIS_URL=redis://valkey.example.com:6379/0 DATABASE_URL=postgresql://holdfast_app:secret@db.example.com/holdfast
 
 bench: .venv/.test
 	@$(PYTHON) -m tests.benchmarks

@@ -6,6 +6,9 @@ class ConfigConfig(AppConfig):
     name = "config"
     verbose_name = "Administration"
 
+    def ready(self) -> None:
+        from config import checks  # noqa: F401  registers them
+
 
 class AdminConfig(DjangoAdminConfig):
     default_site = "config.admin.Site"

@@ -70,6 +70,7 @@ class Command(BaseCommand):
         folder.write("running", {"launcher": os.getpid(), "environment": environment_of_the_stack()})
         self.start_servers(folder)
         self.migrate()
+        self.check(databases=["default"])  # a login that could break the promises ends the start here
         if settings.DEBUG:
             demo.accounts(folder)
             demo.story()
