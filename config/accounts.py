@@ -17,6 +17,7 @@ from config.admin import (
     ReasonDialog,
     action,
     ask,
+    display,
     go_to,
     moment,
     person,
@@ -48,7 +49,7 @@ class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
     list_display = (
         "label",
         "account",
-        "scopes",
+        "may",
         moment("expires_at", "Expires"),
         moment("last_used_at", "Last used"),
         moment("revoked_at", "Revoked"),
@@ -61,7 +62,7 @@ class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
         "label",
         "account",
         "lookup",
-        "scopes",
+        "may",
         moment("created_at", "Issued"),
         moment("expires_at", "Expires"),
         moment("last_used_at", "Last used"),
@@ -98,6 +99,10 @@ class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
         )
         obj.__dict__.update(key.__dict__)
         self.message_user(request, f"Copy this key now, it is not shown again: {text}", messages.WARNING)
+
+    @display(description="May")
+    def may(self, key: ServiceKey) -> str:
+        return ", ".join(str(Scope(scope).label) for scope in key.scopes if scope in Scope.values)
 
     @action(
         description="Revoke",

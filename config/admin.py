@@ -209,14 +209,14 @@ def badge(field: str, colours: dict[str, str], description: str = "") -> Callabl
     return column
 
 
-def moment(field: str, description: str = "") -> Callable[[Model], SafeString]:
+def moment(field: str, description: str = "") -> Callable[[Model], SafeString | None]:
     """A column for a time: in the viewer's zone, with UTC beside it where the two differ."""
 
     @display(description=description or _words(field.removesuffix("_at")), ordering=field)
-    def column(obj: Model) -> SafeString:
+    def column(obj: Model) -> SafeString | None:
         value = getattr(obj, field)
         if value is None:
-            return format_html("-")
+            return None
         here = timezone.localtime(value)
         text = date_format(here, "DATETIME_FORMAT")
         if here.utcoffset():

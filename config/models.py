@@ -87,7 +87,7 @@ class ServiceKey(TrackedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.PREFIX}_{self.lookup}_… ({self.label})"
+        return f"{self.label} ({self.PREFIX}_{self.lookup}_…)"
 
     @classmethod
     def issue(

@@ -214,11 +214,14 @@ UNFOLD = {
     "SITE_HEADER": "Holdfast",
     "SITE_SUBHEADER": ORGANISATION,
     "SITE_SYMBOL": "anchor",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/anchor.svg")}],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "config.navigation.environment",
+    "GLOBAL_CALLBACK": "consent.banner.guard",
     "STYLES": [lambda request: static("config/admin.css")],
-    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "config.navigation.sidebar"},
+    "SCRIPTS": [lambda request: static("config/admin.js")],
+    "SIDEBAR": {"navigation": "config.navigation.sidebar"},
     "BORDER_RADIUS": "4px",
     "COLORS": {
         "primary": {
