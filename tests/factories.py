@@ -6,12 +6,26 @@ from functools import cache
 import factory
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
+from django.db.models import Model
 from django.utils import timezone
 
 from config.models import Scope, ServiceKey, User
 from consent.identifiers import Identity
-from consent.models import ExitPath, Purpose, Subject
-from consent.services import NewDecision
+from consent.models import (
+    AnswerText,
+    Consent,
+    DeadlineRule,
+    Decision,
+    ExitPath,
+    GuardChange,
+    PrivacyRequest,
+    Purpose,
+    Subject,
+)
+from consent.services import NewDecision, record, set_guard
+from incidents.models import AlertDelivery, AlertSource, Incident
+from messaging.models import Message, Template, TemplateVersion
+from messaging.models.template import MessageClass
 
 PASSWORD = "correct horse battery staple"
 
@@ -124,3 +138,113 @@ def service_key(*scopes, account=None, by=None) -> str:
     """A fresh key's text, with the scopes."""
     account = account or ServiceFactory()
     return ServiceKey.issue(account, label="tests", scopes=list(scopes), by=by or account)[1]
+
+
+class DeadlineRuleFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = DeadlineRule
+
+    code = factory.Sequence(lambda n: f"rule-{n}")
+    title = factory.LazyAttribute(lambda rule: rule.code.capitalize())
+    request_kind = "access"
+    amount = 30
+    unit = DeadlineRule.Unit.CALENDAR_DAYS
+    citation = "Art. 12(3) GDPR"
+
+
+class PrivacyRequestFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = PrivacyRequest
+
+    ref = factory.Sequence(lambda n: f"TEST-{n}")
+    subject = factory.SubFactory(SubjectFactory)
+    kind = PrivacyRequest.Kind.ACCESS
+    received_via = "email"
+    rule = factory.SubFactory(DeadlineRuleFactory)
+    due_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=30))
+    logged_by = "user:someone"
+
+
+class AnswerTextFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = AnswerText
+
+    title = factory.Sequence(lambda n: f"Answer {n}")
+    request_kind = PrivacyRequest.Kind.ACCESS
+    body = "About {ref}, which we received on {received}."
+
+
+class TemplateFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Template
+
+    key = factory.Sequence(lambda n: f"template-{n}")
+    title = factory.LazyAttribute(lambda template: template.key.capitalize())
+    message_class = MessageClass.CONFIRMATION
+
+
+class TemplateVersionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = TemplateVersion
+
+    template = factory.SubFactory(TemplateFactory)
+    number = 1
+    created_by = "user:someone"
+
+
+class MessageFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Message
+
+    intent = factory.Sequence(lambda n: n.to_bytes(32))
+    message_class = MessageClass.CONFIRMATION
+    purpose = "marketing"
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    sealed_recipient = factory.Sequence(lambda n: Identity.of("email", f"reader{n}@example.org").seal())
+    template_key = "confirmation"
+
+
+class IncidentFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Incident
+
+    ref = factory.Sequence(lambda n: f"INC-T{n}")
+    title = factory.Sequence(lambda n: f"Trouble {n}")
+    occurred_from = factory.LazyFunction(lambda: timezone.now() - timedelta(hours=1))
+    declared_by = "user:someone"
+
+
+class AlertSourceFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = AlertSource
+
+    name = factory.Sequence(lambda n: f"Alertmanager {n}")
+    token_digest = factory.Sequence(lambda n: n.to_bytes(32))
+
+
+class AlertDeliveryFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = AlertDelivery
+
+    source = factory.SubFactory(AlertSourceFactory)
+    raw_body = b"{}"
+    body_digest = b"\0" * 32
+    content_type = "application/json"
+
+
+def rows(model: type[Model], count: int) -> list[Model]:
+    """That many rows of any model that has an admin page."""
+    if model in (Consent, Decision, Subject):
+        for code in ("marketing", "support"):
+            PurposeFactory(code=code)
+        record([opt_out(f"somebody{n}@example.org") for n in range(count)])
+    elif model is GuardChange:
+        for number in range(count):
+            set_guard("observe", reason=f"Exercise {number}", by="user:someone")
+    elif model is Group:
+        Group.objects.bulk_create(Group(name=f"Role {number}") for number in range(count))
+    else:
+        makers = {maker._meta.model: maker for maker in factory.django.DjangoModelFactory.__subclasses__()}
+        assert model in makers, f"Give {model.__name__} a factory in tests/factories.py: its admin page wants rows."
+        makers[model].create_batch(count)
+    return list(model._default_manager.order_by("-pk")[:count])
