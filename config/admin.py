@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 
+Column = Callable[[Any], Any]  # what list_display and readonly_fields take
+
+
 class Site(UnfoldAdminSite):
     site_title = site_header = "Holdfast"
     index_title = "Overview"
@@ -197,7 +200,7 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
-def badge(field: str, colours: dict[str, str], description: str = "") -> Callable[[Model], tuple[str, str] | str]:
+def badge(field: str, colours: dict[str, str], description: str = "") -> Column:
     """A column for a field with choices. Colours: danger, warning, success, info; what is not named stays grey."""
 
     @display(description=description or _words(field), ordering=field, label=colours)
@@ -209,7 +212,7 @@ def badge(field: str, colours: dict[str, str], description: str = "") -> Callabl
     return column
 
 
-def moment(field: str, description: str = "") -> Callable[[Model], SafeString | None]:
+def moment(field: str, description: str = "") -> Column:
     """A column for a time: in the viewer's zone, with UTC beside it where the two differ."""
 
     @display(description=description or _words(field.removesuffix("_at")), ordering=field)

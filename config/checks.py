@@ -93,7 +93,9 @@ def login_cannot_break_promises(databases: Sequence[str] | None = None, **_: Any
             hint = "Checks and the site need it; opt-outs are accepted all the same."
             found.append(Warning(f"The database could not be asked who we are: {error}", hint, id="config.W001"))
             continue
-        hint = "Let DATABASE_URL log in as holdfast_app ('manage.py provision' makes it): only migrations act as another."
+        hint = (
+            "Let DATABASE_URL log in as holdfast_app ('manage.py provision' makes it): only migrations act as another."
+        )
         if superuser or replicates or bypasses:
             found.append(
                 Error(f"The site logs in as {user}, for whom no rule of the database holds.", hint, id="config.E007")
