@@ -1,5 +1,6 @@
 """Privacy requests: what a person asked for, by when it must be answered, and what was done."""
 
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -57,6 +58,16 @@ class DeadlineRule(TrackedModel):
 class PrivacyRequestQuerySet(models.QuerySet["PrivacyRequest"]):
     def open(self) -> Self:
         return self.exclude(state=PrivacyRequest.State.CLOSED)
+
+    def unanswered(self) -> Self:
+        return self.filter(state__in=[PrivacyRequest.State.OPEN, PrivacyRequest.State.IN_PROGRESS])
+
+    def overdue(self, now: datetime) -> Self:
+        """Still without an answer after the last moment for one."""
+        return self.unanswered().filter(due_at__lt=now)
+
+    def due_within(self, days: int, now: datetime) -> Self:
+        return self.unanswered().filter(due_at__gte=now, due_at__lt=now + timedelta(days=days))
 
 
 class PrivacyRequest(TrackedModel):
@@ -133,6 +144,13 @@ class PrivacyRequest(TrackedModel):
     def __str__(self) -> str:
         return f"{self.ref} ({self.get_kind_display()})"
 
+    @property
+    def is_closed(self) -> bool:
+        return self.state == self.State.CLOSED
+
+    def is_overdue(self, now: datetime) -> bool:
+        return self.state in (self.State.OPEN, self.State.IN_PROGRESS) and self.due_at < now
+
 
 class RequestEvent(AppendOnly):
     """What happened to a request, in order: logged, assigned, acted on, answered, closed."""
@@ -162,7 +180,8 @@ class RequestEvent(AppendOnly):
 
 
 class AnswerText(TrackedModel):
-    """An answer that support staff start from. `{ref}`, `{received}` and `{organisation}` are filled in."""
+    """An answer that support staff start from. `{ref}`, `{received}`, `{due}`, `{organisation}` and, for an
+    access request, `{data}` are filled in."""
 
     title = models.CharField(max_length=100)
     request_kind = models.CharField(max_length=20, choices=PrivacyRequest.Kind.choices)

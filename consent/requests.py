@@ -1,0 +1,316 @@
+"""Privacy requests, from receipt to close. Each step is a verb here, and leaves a line in the request's own log.
+
+Every verb raises ValidationError, in words that say what to do, when it cannot be done.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils import timezone
+
+from config.models import User
+from consent import access, subjects
+from consent.deadlines import due
+from consent.identifiers import Identity
+from consent.models import (
+    ANY,
+    AnswerText,
+    Cause,
+    Choice,
+    DeadlineRule,
+    ExitPath,
+    Identifier,
+    PrivacyRequest,
+    RequestEvent,
+    Subject,
+)
+from consent.services import NewDecision, Recorded, actor_of, record
+from consent.signals import request_answered
+from consent.validation import EARLIEST, SKEW
+
+Kind, State, Outcome = PrivacyRequest.Kind, PrivacyRequest.State, PrivacyRequest.Outcome
+Event = RequestEvent.Kind
+Person = UUID | Sequence[Identity]
+Scope = tuple[str, str]  # purpose and channel
+
+EVERYTHING: Sequence[Scope] = ((ANY, ANY),)
+EXIT_PATHS = {"email": "support-email", "phone": "support-phone", "post": "support-post", "web": "support-web"}
+PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+
+
+def log_request(
+    person: Person,
+    kind: str,
+    *,
+    by: User | str,
+    received_via: str = "email",
+    received_at: datetime | None = None,
+    details: str = "",
+    rule: DeadlineRule | None = None,
+    locale: str = "",
+    scopes: Sequence[Scope] = EVERYTHING,
+    key: str = "",
+) -> PrivacyRequest:
+    """Write a request down and start its clock. An opt-out takes effect now, without verification (11 CCR 7026).
+
+    The opt-out is recorded first and in a transaction of its own: it stands even where the request is then refused, so
+    call this outside a transaction. `scopes` and `key` (the same key again: the same opt-out) are the opt-out's.
+    """
+    recorded: list[Recorded] = []
+    if kind == Kind.OPT_OUT:
+        recorded = opt_out_at_once(
+            person,
+            by=by,
+            received_via=received_via,
+            received_at=received_at,
+            details=details,
+            locale=locale,
+            scopes=scopes,
+            key=key,
+        )
+    received_at = received_at or timezone.now()
+    if problem := problem_with(received_at):
+        raise ValidationError({"received_at": problem})
+    rule = rule or default_rule(kind)
+    with transaction.atomic():
+        subject = Subject.objects.get(pk=recorded[0].subject_id if recorded else _subject(person))
+        number = _next_number()
+        request = PrivacyRequest(
+            pk=number,
+            ref=f"PR-{number}",
+            subject=subject,
+            kind=kind,
+            received_via=received_via,
+            received_at=received_at,
+            rule=rule,
+            due_at=due_by(rule, received_at),
+            locale=locale or subject.locale or settings.LANGUAGE_CODE,
+            details=details,
+            logged_by=actor_of(by),
+        )
+        request.full_clean(exclude=["subject", "rule", "assignee"])
+        request.save_as(actor_of(by), "Logged")
+        tell(request, Event.LOGGED, f"Received by {request.get_received_via_display()}.", by)
+        if recorded:
+            tell(request, Event.ACTED, _effect(recorded), by)
+    return request
+
+
+def opt_out_at_once(
+    person: Person,
+    *,
+    by: User | str,
+    received_via: str,
+    received_at: datetime | None = None,
+    details: str = "",
+    locale: str = "",
+    scopes: Sequence[Scope] = EVERYTHING,
+    key: str = "",
+    cause: str = Cause.PRIVACY_REQUEST,
+) -> list[Recorded]:
+    """Record the explicit opt-out that somebody asked the desk for; with the same key, once.
+
+    An exit path that nobody registered, or a moment of receipt that makes no sense, does not stand in its way.
+    """
+    path = EXIT_PATHS.get(received_via, "")
+    is_registered = path and ExitPath.objects.filter(code=path).exists()
+    makes_sense = received_at is not None and not problem_with(received_at)
+    return record(
+        [
+            NewDecision(
+                subject=each,
+                purpose=purpose,
+                channel=channel,
+                choice=Choice.OPT_OUT,
+                cause=cause,
+                actor=actor_of(by),
+                exit_path=path if is_registered else "",
+                decided_at=received_at if received_at and makes_sense else timezone.now(),
+                locale=locale,
+                evidence={"received_via": received_via, "details": details},
+                idempotency_key=f"request:{key}:{i}:{purpose}:{channel}" if key else None,
+            )
+            for i, each in enumerate(_each_of(person))
+            for purpose, channel in scopes
+        ]
+    )
+
+
+def default_rule(kind: str) -> DeadlineRule:
+    rule = DeadlineRule.objects.filter(request_kind=kind, is_default=True).first()
+    if rule is None:
+        label = dict(Kind.choices).get(kind, kind)
+        raise ValidationError(
+            {"rule": f"No deadline rule is the default for the kind “{label}”: choose one, or mark one as the default."}
+        )
+    return rule
+
+
+def due_by(rule: DeadlineRule, received_at: datetime) -> datetime:
+    """The last moment that the rule leaves for what was received then."""
+    return due(
+        received_at,
+        rule.amount,
+        rule.unit,
+        rule.calendar,
+        rolls_to_working_day=rule.rolls_to_working_day,
+        time_zone=rule.time_zone,
+    )
+
+
+@transaction.atomic
+def assign(request: PrivacyRequest, to: User | None, *, by: User | str) -> PrivacyRequest:
+    """Give a request to a colleague, or with None back to the queue. Taking it oneself is the same."""
+    request = locked(request)
+    if to is not None and (not to.is_active or to.is_service):
+        raise ValidationError(f"{to} cannot work on requests: choose an active member of staff.")
+    if to == request.assignee:
+        return request
+    request.assignee = to
+    if to is not None and request.state == State.OPEN:
+        request.state = State.IN_PROGRESS
+    request.save_as(actor_of(by), f"Assigned to {to.username}" if to else "Back to the queue")
+    tell(request, Event.ASSIGNED, f"Assigned to {to.username}." if to else "Given back to the queue.", by)
+    return request
+
+
+@transaction.atomic
+def note(request: PrivacyRequest, text: str, *, by: User | str) -> RequestEvent:
+    """Something worth knowing later: what was said on the telephone, a letter that was sent."""
+    if not text.strip():
+        raise ValidationError("Write down what happened.")
+    return tell(locked(request), Event.NOTE, text.strip(), by)
+
+
+def fill(body: str, request: PrivacyRequest) -> str:
+    """An answer text with what is known filled in; `{data}` is what is stored about the person."""
+    values = {
+        "{ref}": request.ref,
+        "{received}": f"{request.received_at.astimezone(UTC):%Y-%m-%d}",
+        "{due}": f"{request.due_at.astimezone(UTC):%Y-%m-%d}",
+        "{organisation}": settings.ORGANISATION,
+    }
+    if "{data}" in body and request.kind == Kind.ACCESS:
+        values["{data}"] = access.as_text(access.stored_about(request.subject_id))
+    return PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), body)
+
+
+@transaction.atomic
+def answer(request: PrivacyRequest, text: str, *, by: User | str, template: AnswerText | None = None) -> PrivacyRequest:
+    """Owe the person this text by e-mail: `request_answered` writes the message in the same transaction."""
+    request = locked(request)
+    if not text.strip():
+        raise ValidationError("Write the answer.")
+    if left := PLACEHOLDER.search(text):
+        raise ValidationError(f"The text still holds {left[0]}: write there what it stands for, or take it out.")
+    if not email_of(request.subject_id):
+        raise ValidationError(
+            "No e-mail address of this person is known. Answer by letter or telephone, write a note about what you "
+            "said, and close the request."
+        )
+    request.state = State.ANSWERED
+    request.save_as(actor_of(by), "Answered")
+    RequestEvent.objects.create(
+        request=request, kind=Event.ANSWERED, text=text.strip(), answer=template, recorded_by=actor_of(by)
+    )
+    request_answered.send(PrivacyRequest, request=request, text=text.strip(), by=actor_of(by))
+    return request
+
+
+@transaction.atomic
+def close(request: PrivacyRequest, outcome: str, *, reason: str, by: User | str) -> PrivacyRequest:
+    """The end of a request; it is not opened again. What follows is a request of its own."""
+    request = locked(request)
+    if outcome not in Outcome.values:
+        raise ValidationError("Choose an outcome: done, denied, withdrawn or duplicate.")
+    if not reason.strip():
+        raise ValidationError("Say why the request is closed; for a denial, on what basis.")
+    request.state, request.outcome, request.close_reason = State.CLOSED, outcome, reason.strip()
+    request.closed_at, request.closed_by = timezone.now(), actor_of(by)
+    request.save_as(actor_of(by), f"Closed: {outcome}")
+    tell(request, Event.CLOSED, f"{request.get_outcome_display()}: {reason.strip()}", by)
+    return request
+
+
+def email_of(subject_id: UUID) -> Identifier | None:
+    """The address that an answer goes to: the one that was learnt last."""
+    root = subjects.roots([subject_id]).get(subject_id, subject_id)
+    kept = Identifier.objects.filter(subject=root, kind=Identifier.Kind.EMAIL, sealed__isnull=False)
+    return kept.order_by("-pk").first()
+
+
+def locked(request: PrivacyRequest, kind: str | None = None) -> PrivacyRequest:
+    """The request as it is now, under its lock."""
+    now = PrivacyRequest.objects.select_for_update().get(pk=request.pk)
+    if now.is_closed:
+        raise ValidationError(f"{now.ref} is closed. Log a new request for what comes after.")
+    if kind is not None and now.kind != kind:
+        raise ValidationError(f"{now.ref} asks for something else ({now.get_kind_display()}).")
+    return now
+
+
+def begun(request: PrivacyRequest, by: User | str, reason: str) -> PrivacyRequest:
+    if request.state == State.OPEN:
+        request.state = State.IN_PROGRESS
+        request.save_as(actor_of(by), reason)
+    return request
+
+
+def tell(request: PrivacyRequest, kind: str, text: str, by: User | str) -> RequestEvent:
+    return RequestEvent.objects.create(request=request, kind=kind, text=text, recorded_by=actor_of(by))
+
+
+def _effect(recorded: Sequence[Recorded]) -> str:
+    """What the opt-out did, for whoever reads the request later."""
+    scopes = ", ".join(sorted({f"{_all(r.purpose, 'purposes')} by {_all(r.channel, 'channels')}" for r in recorded}))
+    text = f"Opted out of {scopes} (decision {', '.join(f'#{r.id}' for r in recorded)})."
+    if any(r.effective.state == Choice.OPT_IN for r in recorded):
+        text += " The person chose to opt in again after that, and this later choice stands."
+    return text
+
+
+def _all(code: str, what: str) -> str:
+    return f"all {what}" if code == ANY else code
+
+
+def _each_of(person: Person) -> list[Person]:
+    """An unverified request must not make one person of two: where identifiers name several, each is opted out."""
+    if isinstance(person, UUID) or len(set(subjects.find(person).values())) < 2:
+        return [person]
+    return [[identity] for identity in person]
+
+
+def _subject(person: Person) -> UUID:
+    if isinstance(person, UUID):
+        if (root := subjects.roots([person]).get(person)) is None:
+            raise ValidationError({"person": "No such person."})
+        return root
+    if not person:
+        raise ValidationError({"person": "Give an e-mail address, a telephone number or a user id."})
+    if len(set(subjects.find(person).values())) > 1:
+        raise ValidationError(
+            {
+                "person": "These identifiers belong to different people here. Log the request for one of them; if they "
+                "are the same person, merge them on the person's page first."
+            }
+        )
+    return subjects.find_or_make([person]).of(person[0])
+
+
+def problem_with(received_at: datetime) -> str:
+    if received_at.tzinfo is None:
+        return "Give the moment of receipt with its offset, like 2026-03-01T12:00:00Z."
+    if received_at > timezone.now() + SKEW:
+        return "The moment of receipt lies in the future. Check date and time zone."
+    return "The moment of receipt lies before the year 2000." if received_at < EARLIEST else ""
+
+
+def _next_number() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('consent_privacyrequest', 'id'))")
+        return int(cursor.fetchone()[0])
