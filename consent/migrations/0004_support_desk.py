@@ -18,13 +18,53 @@ TORONTO, SYDNEY = "America/Toronto", "Australia/Sydney"
 
 # code, title, jurisdiction, amount, unit, rolls to working day, zone, citation, default
 OF_OPT_OUTS = [
-    ("US-CA-OPTOUT", "Opt-out of sale or sharing honoured", "US-CA", 15, "business_days", False, CA, "11 CCR 7026(f)", True),
+    (
+        "US-CA-OPTOUT",
+        "Opt-out of sale or sharing honoured",
+        "US-CA",
+        15,
+        "business_days",
+        False,
+        CA,
+        "11 CCR 7026(f)",
+        True,
+    ),
     ("US-CANSPAM", "E-mail opt-out honoured", "US", 10, "business_days", False, NEW_YORK, "15 USC 7704(a)(4)", False),
-    ("US-TCPA-REVOKE", "Revocation for calls and texts honoured", "US", 10, "business_days", False, NEW_YORK, "47 CFR 64.1200(a)(10)", False),
+    (
+        "US-TCPA-REVOKE",
+        "Revocation for calls and texts honoured",
+        "US",
+        10,
+        "business_days",
+        False,
+        NEW_YORK,
+        "47 CFR 64.1200(a)(10)",
+        False,
+    ),
     ("CA-CASL", "Unsubscribe honoured", "CA", 10, "business_days", False, TORONTO, "CASL s. 11(3)", False),
     ("AU-SPAM", "Unsubscribe honoured", "AU", 5, "business_days", False, SYDNEY, "Spam Act 2003 (Cth) s. 18", False),
-    ("MAIL-GOOGLE", "One-click unsubscribe honoured, bulk senders", "", 48, "hours", False, "UTC", "Google e-mail sender guidelines", False),
-    ("MAIL-YAHOO", "Unsubscribe honoured, bulk senders", "", 2, "calendar_days", False, "UTC", "Yahoo sender requirements", False),
+    (
+        "MAIL-GOOGLE",
+        "One-click unsubscribe honoured, bulk senders",
+        "",
+        48,
+        "hours",
+        False,
+        "UTC",
+        "Google e-mail sender guidelines",
+        False,
+    ),
+    (
+        "MAIL-YAHOO",
+        "Unsubscribe honoured, bulk senders",
+        "",
+        2,
+        "calendar_days",
+        False,
+        "UTC",
+        "Yahoo sender requirements",
+        False,
+    ),
 ]
 # One row for each kind of request, as KIND is appended to the code.
 OF_REQUESTS = [
