@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
+from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Queue
 
@@ -32,8 +33,6 @@ def broker_url(redis_url: str) -> str:
 
 @app.add_defaults
 def configuration() -> dict[str, Any]:
-    from django.conf import settings  # after Django has read them: this package is imported by the settings themselves
-
     return {
         "broker_url": broker_url(settings.REDIS_URL),
         # What is sent: JSON, and only ids, so that broker dumps and logs hold nothing personal.
@@ -104,6 +103,4 @@ def every(task: str, seconds: int, queue: str) -> dict[str, Any]:
 
 @setup_logging.connect
 def log_as_django_does(**_: Any) -> None:
-    from django.conf import settings
-
     logging.config.dictConfig(settings.LOGGING)

@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections
 
 from config.database import OWNER
+from config.models import ServiceKey
 
 SHORTEST_SECRET = 32
 
@@ -61,8 +62,6 @@ def broker_is_redis(**_: Any) -> list[CheckMessage]:
 @register(Tags.models)
 def keys_expire(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     """A key that lives for ever is found by somebody in the end: the column and its rule must stay."""
-    from config.models import ServiceKey
-
     field = ServiceKey._meta.get_field("expires_at")
     rules = {constraint.name for constraint in ServiceKey._meta.constraints}
     if field.null or "servicekey_expires_within_a_year" not in rules:

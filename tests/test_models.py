@@ -1,0 +1,107 @@
+"""Promises that every model keeps. A new one fails here until somebody decides."""
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.db.models import CheckConstraint, Q
+
+from config.history import AppendOnly, TrackedModel, WrittenByDatabase
+
+APPS = ("config", "consent", "messaging", "incidents")
+MODELS = [model for app in APPS for model in apps.get_app_config(app).get_models()]
+HISTORIES = [model for model in MODELS if hasattr(model, "history_object")]
+OURS = [model for model in MODELS if model not in HISTORIES]
+
+# Neither append-only nor tracked, and why that is right.
+ITS_COLUMNS_ARE_ITS_HISTORY = {
+    "config.User": "Django's own log of the admin keeps changes; records name people by text",
+    "config.IdempotencyRecord": "a stored answer that is dropped after a day",
+    "consent.Subject": "a random number; merges and erasures are rows and times of their own",
+    "consent.Identifier": "made and erased; what it said must not survive in a history",
+    "consent.Evidence": "made and erased; the decision keeps a commitment to it",
+    "consent.FeedCursor": "how far a reader has come, and nothing else",
+    "consent.ExitPathMinute": "a count",
+    "messaging.TemplateVersion": "drafts change, a published one never does: a trigger refuses it",
+    "messaging.TemplateBody": "belongs to a version, and is as fixed as that",
+    "messaging.Message": "its attempts and events tell what happened to it",
+    "messaging.DeliveryAttempt": "its phase only moves forward",
+    "messaging.Suppression": "made, and lifted by its own end",
+    "messaging.TransportHealth": "what the last attempts taught",
+    "incidents.AlertGroup": "its deliveries tell what happened to it",
+    "incidents.AlertDelivery": "bytes as they came; its fate is written once",
+    "incidents.DecisionRollup": "a count",
+}
+
+
+def label(model):
+    return model._meta.label
+
+
+def is_written_by_database(model):
+    return any(isinstance(field, WrittenByDatabase) for field in vars(model).values()) or (
+        getattr(model, "history", None) is not None and not issubclass(model, TrackedModel)
+    )
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_a_model_is_appended_or_tracked_or_says_why_it_is_neither(model):
+    kept = issubclass(model, AppendOnly | TrackedModel) or is_written_by_database(model)
+
+    assert kept != (label(model) in ITS_COLUMNS_ARE_ITS_HISTORY)
+
+
+def test_no_reason_stands_for_a_model_that_is_gone():
+    assert set(ITS_COLUMNS_ARE_ITS_HISTORY) <= {label(model) for model in OURS}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", [m for m in OURS if issubclass(m, AppendOnly)] + HISTORIES, ids=label)
+def test_the_database_itself_refuses_to_change_what_is_appended(model):
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal", [table]
+        )
+        triggers = dict(cursor.fetchall())
+        cursor.execute(
+            """SELECT privilege FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS privilege
+                WHERE has_table_privilege('holdfast_app', %s, privilege)
+               UNION SELECT 'UPDATE of a column' WHERE has_any_column_privilege('holdfast_app', %s, 'UPDATE')""",
+            [table, table],
+        )
+        granted = cursor.fetchall()
+
+    assert triggers.get("refuse_change") == triggers.get("refuse_truncate") == "A"
+    assert granted == []
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_a_model_says_which_of_its_fields_are_personal(model):
+    fields = {field.name for field in model._meta.get_fields()}
+
+    assert set(model.personal) <= fields
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_a_moment_and_its_person_come_together(model):
+    fields = {field.name: field for field in model._meta.get_fields()}
+    pairs = [
+        (name, f"{name.removesuffix('_at')}_by")
+        for name, field in fields.items()
+        if name.endswith("_at") and f"{name.removesuffix('_at')}_by" in fields and field.null
+    ]
+    rules = [
+        named_in(constraint.condition)
+        for constraint in model._meta.constraints
+        if isinstance(constraint, CheckConstraint)
+    ]
+
+    assert [pair for pair in pairs if not any(set(pair) <= names for names in rules)] == []
+
+
+def named_in(condition: Q) -> set[str]:
+    """The fields that a condition speaks of."""
+    names: set[str] = set()
+    for child in condition.children:
+        names |= named_in(child) if isinstance(child, Q) else {child[0].partition("__")[0]}
+    return names
