@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from config.database import kept, sql_file
+from config.database import append_only, kept, sql_file
 
 
 class Migration(migrations.Migration):
@@ -8,5 +8,6 @@ class Migration(migrations.Migration):
 
     operations = [
         sql_file(__file__, "refuse.sql"),
-        *kept("config_servicekey", "config_historicalservicekey"),
+        *append_only("config_historicalservicekey"),
+        *kept("config_servicekey"),
     ]

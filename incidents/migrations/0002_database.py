@@ -7,6 +7,11 @@ class Migration(migrations.Migration):
     dependencies = [("incidents", "0001_initial"), ("config", "0002_database")]
 
     operations = [
-        *append_only("incidents_timelineentry", "incidents_decisionlink"),
+        *append_only(
+            "incidents_timelineentry",
+            "incidents_decisionlink",
+            "incidents_historicalincident",
+            "incidents_historicalalertsource",
+        ),
         *kept("incidents_incident", "incidents_alertsource", "incidents_alertgroup", "incidents_alertdelivery"),
     ]

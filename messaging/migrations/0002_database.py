@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     dependencies = [("messaging", "0001_initial"), ("config", "0002_database")]
 
     operations = [
-        *append_only("messaging_deliveryevent"),
+        *append_only("messaging_deliveryevent", "messaging_historicaltemplate"),
         *kept(
             "messaging_message",
             "messaging_deliveryattempt",
