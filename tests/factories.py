@@ -24,6 +24,7 @@ from consent.models import (
 )
 from consent.services import NewDecision, record, set_guard
 from incidents.models import AlertDelivery, AlertSource, Incident
+from incidents.services import declare
 from messaging.models import Message, Template, TemplateVersion
 from messaging.models.template import MessageClass
 
@@ -212,6 +213,11 @@ class IncidentFactory(factory.django.DjangoModelFactory):
     title = factory.Sequence(lambda n: f"Trouble {n}")
     occurred_from = factory.LazyFunction(lambda: timezone.now() - timedelta(hours=1))
     declared_by = "user:someone"
+
+
+def incident(title="Relay down", /, *, minutes_ago=10, by="user:anna", **facts) -> Incident:
+    """Declared through its own door."""
+    return declare(title, occurred_from=timezone.now() - timedelta(minutes=minutes_ago), by=by, **facts)
 
 
 class AlertSourceFactory(factory.django.DjangoModelFactory):

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from config.database import append_only, kept
+from config.database import append_only, kept, sql_file
 
 
 class Migration(migrations.Migration):
@@ -13,5 +13,14 @@ class Migration(migrations.Migration):
             "incidents_historicalincident",
             "incidents_historicalalertsource",
         ),
-        *kept("incidents_incident", "incidents_alertsource", "incidents_alertgroup", "incidents_alertdelivery"),
+        *kept(
+            "incidents_incident",
+            "incidents_alertsource",
+            "incidents_alertgroup",
+            "incidents_alertdelivery",
+            "incidents_decisionrollup",
+            "incidents_decisionminute",
+            "incidents_backfill",
+        ),
+        sql_file(__file__, "deliveries.sql"),
     ]

@@ -1,19 +1,35 @@
 """An incident has a window and a scope; decisions inside both are tied to it, also those found later."""
 
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from config.history import AppendOnly, TrackedModel
 
+LINE = RegexValidator(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "Remove the control characters.", inverse_match=True
+)
+TEXT = RegexValidator(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "Remove the control characters.", inverse_match=True
+)
+SKEW = timedelta(minutes=5)  # how far the clocks of those who tell us may be ahead
+
 
 class IncidentQuerySet(models.QuerySet["Incident"]):
     def open(self) -> Self:
         return self.exclude(status__in=Incident.ENDED)
+
+    def touching(self, first: datetime, last: datetime) -> Self:
+        """Incidents whose window meets the span; a closed one still owns what was received while it was open."""
+        return self.exclude(status__in=Incident.DISOWNED).filter(
+            Q(occurred_to=None) | Q(occurred_to__gte=first), occurred_from__lte=last
+        )
 
 
 class Incident(TrackedModel):
@@ -40,11 +56,13 @@ class Incident(TrackedModel):
         SEV3 = "sev3", "SEV3: degraded, nobody harmed"
         SEV4 = "sev4", "SEV4: for the record"
 
-    ENDED: ClassVar[list[str]] = [Status.CLOSED, Status.DECLINED, Status.MERGED]
+    DISOWNED: ClassVar[list[str]] = [Status.DECLINED, Status.MERGED]
+    ENDED: ClassVar[list[str]] = [Status.CLOSED, *DISOWNED]
+    personal: ClassVar[tuple[str, ...]] = ("summary",)
 
     ref = models.CharField(max_length=20, unique=True, editable=False)
-    title = models.CharField(max_length=200)
-    summary = models.TextField(blank=True)
+    title = models.CharField(max_length=200, validators=[LINE])
+    summary = models.TextField(blank=True, validators=[TEXT])
     mode = models.CharField(max_length=20, choices=Mode.choices, default=Mode.REAL)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.DECLARED, editable=False)
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.SEV3)
@@ -60,21 +78,32 @@ class Incident(TrackedModel):
     closed_by = models.CharField(max_length=200, blank=True, editable=False)
     commander = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     linked_count = models.PositiveIntegerField(default=0, editable=False, help_text="Decisions tied so far.")
-    backfilled_to = models.BigIntegerField(
-        default=0,
-        editable=False,
-        help_text="Decisions up to this id were looked at when the incident was declared late.",
-    )
 
     objects = IncidentQuerySet.as_manager()
 
     class Meta:
         ordering = ["-occurred_from"]
+        permissions = [("close_incident", "Can close incident")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(occurred_to=None) | Q(occurred_to__gte=F("occurred_from")),
                 name="incident_ends_after_it_began",
                 violation_error_message="An incident ends after it began.",
+            ),
+            models.CheckConstraint(
+                condition=Q(contained_at=None) | Q(contained_at__gte=F("occurred_from")),
+                name="incident_contained_after_it_began",
+                violation_error_message="An incident is contained after it began.",
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_at=None) | Q(contained_at=None) | Q(closed_at__gte=F("contained_at")),
+                name="incident_closed_after_it_was_contained",
+                violation_error_message="An incident is closed after it was contained.",
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_at=None) | Q(occurred_to__isnull=False, occurred_to__lte=F("closed_at")),
+                name="incident_closed_has_an_end",
+                violation_error_message="A closed incident has ended: say when.",
             ),
             models.CheckConstraint(
                 condition=Q(closed_at=None, closed_by="") | (Q(closed_at__isnull=False) & ~Q(closed_by="")),
@@ -91,6 +120,10 @@ class Incident(TrackedModel):
     def __str__(self) -> str:
         return f"{self.ref} {self.title}"
 
+    @property
+    def is_open(self) -> bool:
+        return self.status not in self.ENDED
+
 
 class TimelineEntry(AppendOnly):
     """One line of the story. `occurred_at` is when it happened, `recorded_at` when it was written; `seq` has no gap."""
@@ -104,64 +137,43 @@ class TimelineEntry(AppendOnly):
         MESSAGE = "message", "messages"
         GUARD = "guard", "guard"
 
+    class Source(models.TextChoices):
+        UI = "ui", "typed in"
+        API = "api", "service"
+        ALERT = "alert", "alert"
+        SYSTEM = "system", "this product"
+
     personal: ClassVar[tuple[str, ...]] = ("text",)
 
     incident = models.ForeignKey(Incident, models.PROTECT, related_name="timeline")
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    text = models.TextField()
+    text = models.TextField(validators=[TEXT])
     old = models.CharField(max_length=200, blank=True)
     new = models.CharField(max_length=200, blank=True)
-    source = models.CharField(max_length=20, help_text="ui, api, alert, system.")
+    source = models.CharField(max_length=20, choices=Source.choices)
     actor = models.CharField(max_length=200)
-    supersedes = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
+    supersedes = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
     occurred_at = models.DateTimeField(default=timezone.now)
     recorded_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         verbose_name_plural = "timeline entries"
         ordering = ["occurred_at", "seq"]
-        constraints = [models.UniqueConstraint(fields=["incident", "seq"], name="timelineentry_numbered_once")]
-
-    def __str__(self) -> str:
-        return f"{self.incident_id}.{self.seq} {self.kind}"
-
-
-class DecisionLink(AppendOnly):
-    """A decision made in an incident's window and scope. Found by the reader of the log, once."""
-
-    incident = models.ForeignKey(Incident, models.PROTECT, related_name="links")
-    decision_id = models.BigIntegerField()
-    subject_id = models.UUIDField()
-    linked_at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["incident", "decision_id"], name="decisionlink_once")]
-        indexes = [models.Index(fields=["decision_id"]), models.Index(fields=["subject_id"])]
-
-    def __str__(self) -> str:
-        return f"{self.incident_id} ↔ #{self.decision_id}"
-
-
-class DecisionRollup(models.Model):
-    """Tied decisions of one minute, way out, choice and cause: the timeline's line instead of one a person."""
-
-    personal: ClassVar[tuple[str, ...]] = ()
-
-    incident = models.ForeignKey(Incident, models.PROTECT, related_name="rollups")
-    minute = models.DateTimeField()
-    exit_path = models.CharField(max_length=50, blank=True)
-    choice = models.CharField(max_length=10)
-    cause = models.CharField(max_length=30)
-    count = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        ordering = ["minute"]
         constraints = [
+            models.UniqueConstraint(fields=["incident", "seq"], name="timelineentry_numbered_once"),
             models.UniqueConstraint(
-                fields=["incident", "minute", "exit_path", "choice", "cause"], name="decisionrollup_one_row"
-            )
+                fields=["supersedes"],
+                condition=Q(supersedes__isnull=False),
+                name="timelineentry_corrected_once",
+                violation_error_message="This line was corrected already: correct the newer one.",
+            ),
+            models.CheckConstraint(
+                condition=Q(occurred_at__lte=F("recorded_at") + SKEW),
+                name="timelineentry_tells_what_has_happened",
+                violation_error_message="A line tells what has happened: its time cannot lie ahead.",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.minute:%H:%M} {self.exit_path} {self.cause}: {self.count}"
+        return f"{self.incident_id}.{self.seq} {self.kind}"

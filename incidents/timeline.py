@@ -1,0 +1,160 @@
+"""The timeline: lines that are only added, numbered without a gap, told together with what was tied per minute."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from consent.models import Cause, Choice
+from incidents.models import Incident, TimelineEntry
+
+Kind, Source = TimelineEntry.Kind, TimelineEntry.Source
+
+# Entries and rollups are two tables with one order: (moment, rank, number). Rank puts a minute before its lines.
+STORY = """
+    SELECT moment, rank, number, id, exit_path, choice, cause, count FROM (
+      SELECT occurred_at AS moment, 1 AS rank, seq AS number, id, '' AS exit_path, '' AS choice, '' AS cause, 0 AS count
+        FROM incidents_timelineentry WHERE incident_id = %(incident)s
+      UNION ALL
+      SELECT minute, 0, id, id, exit_path, choice, cause, count
+        FROM incidents_decisionrollup WHERE incident_id = %(incident)s
+    ) lines
+"""
+PLACE = re.compile(r"([0-9]{1,11})-([0-9]{1,6})-([01])-([0-9]{1,18})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a page ends. Lines that are added meanwhile do not move it."""
+
+    moment: datetime
+    rank: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{int(self.moment.timestamp())}-{self.moment.microsecond}-{self.rank}-{self.number}"
+
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """Raises ValueError when it is not one of ours."""
+        if not (match := PLACE.fullmatch(text)):
+            raise ValueError("No such place in a timeline.")
+        seconds, micros, rank, number = (int(part) for part in match.groups())
+        return cls(datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=micros), rank, number)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the story: an entry, or the decisions of one minute, way out, choice and cause."""
+
+    place: Place
+    entry: TimelineEntry | None = None
+    exit_path: str = ""
+    choice: str = ""
+    cause: str = ""
+    count: int = 0
+    is_superseded: bool = False
+
+    @property
+    def text(self) -> str:
+        if self.entry:
+            return self.entry.text
+        what = "opt-out" if self.choice == Choice.OPT_OUT else "opt-in"
+        way = f" by {self.exit_path}" if self.exit_path else ", way out not named"
+        cause = Cause(self.cause).label if self.cause in Cause.values else self.cause
+        return f"{self.count:,} {what}{'' if self.count == 1 else 's'}{way}: {cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    lines: list[Line]
+    next: Place | None
+
+
+def append(
+    incident: Incident,
+    kind: str,
+    text: str,
+    *,
+    source: str,
+    actor: str,
+    occurred_at: datetime | None = None,
+    old: str = "",
+    new: str = "",
+    supersedes: TimelineEntry | None = None,
+) -> TimelineEntry:
+    """Add a line. The incident's row lock makes its number: two writers at once get two, and none is left out."""
+    with transaction.atomic():
+        Incident.objects.select_for_update(no_key=True).only("pk").get(pk=incident.pk)
+        last = TimelineEntry.objects.filter(incident=incident).aggregate(last=Max("seq"))["last"] or 0
+        now = timezone.now()
+        entry = TimelineEntry(
+            incident=incident,
+            seq=last + 1,
+            kind=kind,
+            text=text,
+            old=old,
+            new=new,
+            source=source,
+            actor=actor,
+            supersedes=supersedes,
+            occurred_at=occurred_at or now,
+            recorded_at=now,
+        )
+        entry.full_clean(exclude=["incident", "seq"])
+        entry.save()
+    return entry
+
+
+def correct(
+    entry: TimelineEntry, text: str, *, source: str, actor: str, occurred_at: datetime | None = None
+) -> TimelineEntry:
+    """Put a line right by a new one that supersedes it; the old one stays, struck out. Only the newest is corrected."""
+    if TimelineEntry.objects.filter(supersedes=entry).exists():
+        raise ValidationError("This line was corrected already: correct the newer one.", code="corrected")
+    return append(
+        entry.incident,
+        entry.kind,
+        text,
+        source=source,
+        actor=actor,
+        occurred_at=occurred_at or entry.occurred_at,
+        old=entry.old,
+        new=entry.new,
+        supersedes=entry,
+    )
+
+
+def story(incident: Incident, after: Place | None = None, *, size: int = 25, newest_first: bool = True) -> Story:
+    """One page of the whole story, in order. `next` is where the following page goes on, or nothing at its end."""
+    direction, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
+    where = f"WHERE (moment, rank, number) {beyond} (%(moment)s, %(rank)s, %(number)s)" if after else ""
+    order = f"ORDER BY moment {direction}, rank {direction}, number {direction} LIMIT %(size)s"
+    facts: dict[str, Any] = {"incident": incident.pk, "size": size + 1}
+    if after:
+        facts |= {"moment": after.moment, "rank": after.rank, "number": after.number}
+    with connection.cursor() as cursor:
+        cursor.execute(f"{STORY} {where} {order}", facts)
+        rows = cursor.fetchall()
+    lines = _lines(rows[:size])
+    return Story(lines, lines[-1].place if len(rows) > size else None)
+
+
+def _lines(rows: Sequence[tuple[Any, ...]]) -> list[Line]:
+    ids = [row[3] for row in rows if row[1] == 1]
+    entries = TimelineEntry.objects.in_bulk(ids) if ids else {}
+    superseded = (
+        set(TimelineEntry.objects.filter(supersedes__in=ids).values_list("supersedes_id", flat=True)) if ids else set()
+    )
+    return [
+        Line(Place(moment, rank, number), entries[pk], is_superseded=pk in superseded)
+        if rank
+        else Line(Place(moment, rank, number), None, exit_path, choice, cause, count)
+        for moment, rank, number, pk, exit_path, choice, cause, count in rows
+    ]
