@@ -1,4 +1,8 @@
-"""Tokens in unsubscribe links: they name a person and a scope, need no row, and keep working however often used."""
+"""Tokens in links of messages: they name a person and a scope, need no row, and keep working however often used.
+
+One token opens both doors, `/u/{token}/` and `/preferences/{token}/`: whoever holds the message holds them both. It
+does not expire: the law asks for thirty or sixty days at least, and an old wish to stop is a wish to stop.
+"""
 
 import base64
 import binascii
@@ -11,6 +15,7 @@ from config.keys import derive
 VERSION = b"\x01"
 MAC_BYTES = 16
 NO_MESSAGE = UUID(int=0)
+LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +29,21 @@ class Token:
 
 
 def issue(token: Token) -> str:
-    """About 80 URL-safe characters: short enough to keep a List-Unsubscribe header on one line."""
+    """About 100 URL-safe characters: short enough to keep a List-Unsubscribe header on one line."""
     scope = f"{token.purpose}/{token.channel}".encode()
     body = VERSION + token.subject_id.bytes + (token.message_id or NO_MESSAGE).bytes + scope
-    return base64.urlsafe_b64encode(body + _mac(body)).rstrip(b"=").decode()
+    return _text(body + _mac(body))
 
 
 def read(text: str) -> Token | None:
     """None for whatever this product did not issue: forged, cut, or of another installation."""
+    if len(text) > LONGEST:
+        return None
     try:
         raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except (UnicodeEncodeError, binascii.Error):
+        return None
+    if _text(raw) != text:  # the decoder skips what is not of its alphabet: one token would have many spellings
         return None
     body, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
     if not body.startswith(VERSION) or not hmac.compare_digest(mac, _mac(body)):
@@ -42,6 +51,10 @@ def read(text: str) -> Token | None:
     message_id = UUID(bytes=body[17:33])
     purpose, _, channel = body[33:].decode().partition("/")
     return Token(UUID(bytes=body[1:17]), purpose, channel, None if message_id == NO_MESSAGE else message_id)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _mac(body: bytes) -> bytes:

@@ -1,0 +1,117 @@
+"""One press and out (RFC 8058): no login, cookie, session, CSRF token or redirect stands in the way.
+
+GET and HEAD change nothing and use nothing up, because mail scanners fetch every link. They do not even look the token
+up, so that the page is the same for every token and works while the database is away. A POST acts when it carries
+`List-Unsubscribe=One-Click` or the field of our own button; a token that is not ours is answered like one that is.
+"""
+
+import hashlib
+import re
+from urllib.parse import parse_qsl
+
+import structlog
+from django.db import Error, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from consent import exit_paths, tokens
+from consent.exit_paths import ONE_CLICK, Outcome
+from consent.models import Cause, Choice
+from consent.public.languages import choose
+from consent.public.opting_out import DoesNotHold, press
+from consent.public.pages import RETRY_AFTER, agent_class, not_stored, page, private
+from consent.recording import NewDecision
+from consent.refusals import DecisionsRefused
+
+log = structlog.get_logger(__name__)
+
+LONGEST_BODY = 2048
+PAIRS = {("list-unsubscribe", "one-click"): "header", ("stop", "yes"): "page"}
+# Read by hand: RFC 8058 section 8.3 prints a body whose boundary is not the one that its header names (errata 5117 and
+# 8927), and mail providers copied it. A strict parser finds no field there, or one with the boundary in its value.
+PART = re.compile(
+    rb'content-disposition:[^\r\n]{0,100}[;\s]name="?list-unsubscribe"?[^\r\n]{0,100}'
+    rb"(?:\r?\n[^\r\n]{1,200}){0,5}\r?\n\r?\n[ \t]*one-click[ \t]*(?:\r?\n|$)",
+    re.IGNORECASE,
+)
+
+
+@csrf_exempt
+def one_click(request: HttpRequest, token: str) -> HttpResponse:
+    """GET: a page with one button. POST: the opt-out, answered 200 once it is stored, 503 where it could not be."""
+    if request.method in ("GET", "HEAD"):
+        return _ask(request, token)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    form = form_of(request)
+    if form is None:
+        exit_paths.count_use(ONE_CLICK, Outcome.REFUSED, "bad_body")
+        return _ask(request, token)
+    try:
+        _stop(token, form, request.headers.get("User-Agent", ""))
+    except (Error, DoesNotHold) as error:
+        log.error("one_click_not_stored", error=str(error))
+        exit_paths.count_use(ONE_CLICK, Outcome.BROKEN_OFF, "error")
+        return _not_stored(request, form)
+    if form == "page":
+        return page(request, "received", choose(request), token=token)
+    return private(HttpResponse("Received.\n", content_type="text/plain; charset=utf-8"))
+
+
+def form_of(request: HttpRequest) -> str | None:
+    """Which of the accepted forms a POST has: header, header_multipart or page; None for anything else."""
+    length = request.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > LONGEST_BODY:
+        return None
+    if request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
+        return "header_multipart" if PART.search(request.body) else None
+    try:
+        pairs = parse_qsl(request.body.decode("latin-1"), max_num_fields=20)
+    except ValueError:
+        return None
+    forms = [PAIRS.get((name.strip().lower(), value.strip().lower())) for name, value in pairs]
+    return next((form for form in forms if form), None)
+
+
+def _stop(text: str, form: str, user_agent: str) -> None:
+    """Opt out in the token's scope. A token that names nobody is counted instead: the same work, the same answer."""
+    token, now = tokens.read(text), timezone.now()
+    if token is None:
+        return _unknown()
+    draft = NewDecision(
+        subject=token.subject_id,
+        purpose=token.purpose,
+        channel=token.channel,
+        choice=Choice.OPT_OUT,
+        cause=Cause.SUBJECT_CHOICE,
+        exit_path=ONE_CLICK,
+        decided_at=now,
+        message_id=token.message_id,
+        evidence={"form": form, "agent": agent_class(user_agent), "pressed_at": now.isoformat()},
+        idempotency_key=f"{ONE_CLICK}:{hashlib.sha256(text.encode()).hexdigest()[:40]}",
+    )
+    try:
+        was_recorded = press(draft)
+    except DecisionsRefused:
+        return _unknown()
+    if not was_recorded:  # the log counts what was recorded
+        exit_paths.count_use(ONE_CLICK, Outcome.COMPLETED, "repeated")
+
+
+def _unknown() -> None:
+    """Raises the database's error where it is away: then a known token is not answered with 200 either."""
+    if not exit_paths.count_use(ONE_CLICK, Outcome.REFUSED, "bad_token"):
+        raise OperationalError("The database takes no counts now.")
+
+
+def _ask(request: HttpRequest, token: str) -> HttpResponse:
+    return page(request, "unsubscribe", choose(request), token=token)
+
+
+def _not_stored(request: HttpRequest, form: str) -> HttpResponse:
+    if form == "page":
+        return not_stored(request, choose(request))
+    response = private(HttpResponse("Not stored. Try again.\n", status=503, content_type="text/plain; charset=utf-8"))
+    response["Retry-After"] = RETRY_AFTER
+    return response
