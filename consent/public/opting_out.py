@@ -11,10 +11,10 @@ from uuid import UUID
 
 from django.db import connection
 
+from consent.group_commit import record_one
 from consent.models import ANY, Choice
 from consent.recording import NewDecision
 from consent.refusals import DecisionsRefused, Problem
-from consent.services import record
 
 # Explicit opt-ins in narrower keys count too: "stop everything" does not stand while a later yes to one thing does.
 STANDING = """
@@ -55,7 +55,7 @@ def standing(subject_id: UUID, purpose: str, channel: str) -> Standing:
 
 def press(draft: NewDecision) -> bool:
     """Opt out by a link, without a look beforehand; False where its press changes nothing any more."""
-    recorded = record([draft])[0]
+    recorded = record_one(draft)
     if (
         not recorded.replayed
         and recorded.effective.state == Choice.OPT_OUT
@@ -80,7 +80,7 @@ def opt_out_once(draft: NewDecision) -> bool:
             # A service's clock may run ahead of ours: equal times resolve to out, an earlier one would lose.
             decided_at=max(draft.decided_at, now.since or draft.decided_at),
         )
-        was_recorded |= not record([again])[0].replayed
+        was_recorded |= not record_one(again).replayed
     if standing(draft.subject, draft.purpose, draft.channel).is_out:
         return was_recorded
     raise DoesNotHold(draft.idempotency_key)

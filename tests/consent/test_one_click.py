@@ -36,8 +36,7 @@ FORMS = {
     "multipart corrected": ("multipart/form-data; boundary=-FormBoundaryjWmhtjORrn", PRINTED),
     "multipart in other letters": (
         "Multipart/Form-Data; boundary=x",
-        b'--x\r\nCONTENT-DISPOSITION: form-data; NAME="list-unsubscribe"\r\ncontent-type: text/plain\r\n\r\nOne-Click'
-        b"\r\n--x--\r\n",
+        b'--x\r\nCONTENT-DISPOSITION: form-data; NAME="list-unsubscribe"\r\nx: y\r\n\r\nOne-Click\r\n--x--\r\n',
     ),
     "multipart by bare line feeds": (
         "multipart/form-data; boundary=x",

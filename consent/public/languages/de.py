@@ -34,28 +34,29 @@ TEXTS = Texts(
     unsubscribe_nothing_yet="Noch hat sich nichts geändert. Das tut nur der Knopf.",
     unsubscribe_choose="Ich möchte lieber alle meine Angaben sehen und ändern",
     received_title="Ihre Antwort ist da",
-    received_lead="Stammt dieser Link aus einer unserer Nachrichten, ist mit solchen Nachrichten jetzt Schluss, und wir "
-    "bestätigen Ihnen das.",
-    received_doubt="Nach einem Tag noch keine Bestätigung? Dann wurde der Link unterwegs beschädigt. Schreiben Sie an "
-    "{contact}, wir erledigen es.",
+    received_lead="Stammt dieser Link aus einer unserer Nachrichten, ist mit solchen Nachrichten jetzt Schluss, und "
+    "wir bestätigen Ihnen das.",
+    received_doubt="Nach einem Tag noch keine Bestätigung? Dann wurde der Link unterwegs beschädigt. Schreiben Sie "
+    "an {contact}, wir erledigen es.",
     received_choose="Sehen und ändern, was gespeichert ist",
     not_stored_title="Das konnten wir nicht speichern",
-    not_stored_lead="Der Fehler liegt bei uns, und nichts von Ihrer Wahl ist verloren. Bitte drücken Sie den Knopf in einer "
-    "Minute noch einmal.",
+    not_stored_lead="Der Fehler liegt bei uns, und nichts von Ihrer Wahl ist verloren. Bitte drücken Sie den Knopf "
+    "in einer Minute noch einmal.",
     try_again="Noch einmal versuchen",
     dead_title="Dieser Link funktioniert nicht mehr",
-    dead_lead="Vielleicht wurde ein Teil abgeschnitten. Öffnen Sie ihn noch einmal aus der Nachricht, oder schreiben Sie an "
-    "{contact}, was Sie möchten: Wir erledigen es für Sie.",
+    dead_lead="Vielleicht wurde ein Teil abgeschnitten. Öffnen Sie ihn noch einmal aus der Nachricht, oder schreiben "
+    "Sie an {contact}, was Sie möchten: Wir erledigen es für Sie.",
     elsewhere_title="Bitte nutzen Sie unsere eigene Seite",
-    elsewhere_lead="Das kam von einer anderen Website, darum haben wir nichts gespeichert. Öffnen Sie hier Ihre Angaben und "
-    "drücken Sie den Knopf.",
+    elsewhere_lead="Das kam von einer anderen Website, darum haben wir nichts gespeichert. Öffnen Sie hier Ihre "
+    "Angaben und drücken Sie den Knopf.",
     preferences_title="Ihre Wahl",
-    preferences_lead="Wofür {organisation} Sie ansprechen und Ihre Daten nutzen darf. Ändern Sie, was Sie möchten, und "
-    "speichern Sie.",
+    preferences_lead="Wofür {organisation} Sie ansprechen und Ihre Daten nutzen darf. Ändern Sie, was Sie möchten, "
+    "und speichern Sie.",
     preferences_for="Diese Angaben gelten für {address}.",
     preferences_untouched="Was Sie so lassen, bleibt so.",
     stop_title="Genug von allem?",
-    stop_lead="Ein Druck beendet alles, was hier steht, auf jedem Weg und auf Dauer. Nur gesetzlich nötige Hinweise bleiben.",
+    stop_lead="Ein Druck beendet alles, was hier steht, auf jedem Weg und auf Dauer. Nur gesetzlich nötige Hinweise "
+    "bleiben.",
     stop_button="Alles beenden",
     question="Dürfen wir?",
     answer_yes="Ja",
@@ -75,28 +76,29 @@ TEXTS = Texts(
     "speichern Sie noch einmal.",
     stopped="Erledigt: Alles ist beendet. Unten steht, was jetzt gilt.",
     confirm_title="Noch ein Schritt",
-    confirm_lead="Dazu hatten Sie nein gesagt. Damit niemand Ihr Nein versehentlich aufhebt, bestätigen Sie bitte, dass Sie "
-    "dies wieder möchten:",
+    confirm_lead="Dazu hatten Sie nein gesagt. Damit niemand Ihr Nein versehentlich aufhebt, bestätigen Sie bitte, "
+    "dass Sie dies wieder möchten:",
     confirm_entry="Sie haben am {date} nein gesagt.",
     confirm_saved="Ihre übrigen Änderungen sind schon gespeichert.",
     confirm_button="Ja, das möchte ich wieder",
     confirm_cancel="Nein, es soll so bleiben",
     confirmed="Bestätigt und gespeichert. Unten steht, was jetzt gilt.",
     refused_used="Das hatten Sie schon bestätigt; es wurde nichts geändert.",
-    refused_late="Seit dem ersten Schritt ist zu viel Zeit vergangen, darum wurde nichts geändert. Bitte wählen Sie neu.",
-    refused_meanwhile="Sie haben inzwischen noch einmal nein gesagt, darum wurde nichts geändert. Wenn Sie es wieder möchten, "
-    "wählen Sie bitte neu.",
+    refused_late="Seit dem ersten Schritt ist zu viel Zeit vergangen, darum wurde nichts geändert. Bitte wählen Sie "
+    "neu.",
+    refused_meanwhile="Sie haben inzwischen noch einmal nein gesagt, darum wurde nichts geändert. Wenn Sie es wieder "
+    "möchten, wählen Sie bitte neu.",
     gpc_title="Ihr Browser spricht für Sie",
     gpc_honoured="Er sendet Global Privacy Control. Wir folgen dem; gespeichert als Nein für: {purposes}.",
-    gpc_overruled="Am {date} hatten Sie zu „{purpose}“ ja gesagt. Das Signal ist neuer, darum gilt Ihr Nein. Unten können Sie "
-    "wieder ja sagen.",
-    gpc_kept="Zu „{purpose}“ haben Sie uns am {date}, nach dem Signal, selbst ja gesagt. Wir folgen Ihrem Ja; mit einem Nein "
-    "unten beenden Sie es.",
+    gpc_overruled="Am {date} hatten Sie zu „{purpose}“ ja gesagt. Das Signal ist neuer, darum gilt Ihr Nein. Unten "
+    "können Sie wieder ja sagen.",
+    gpc_kept="Zu „{purpose}“ haben Sie uns am {date}, nach dem Signal, selbst ja gesagt. Wir folgen Ihrem Ja; mit "
+    "einem Nein unten beenden Sie es.",
     front_title="Ihre Wahl ist hier aufgehoben",
     front_lead="Hier hält {organisation} fest, was Menschen bekommen möchten und was nicht.",
     front_people_title="Haben Sie Nachricht von uns bekommen?",
-    front_people="Jede Nachricht enthält einen Link, der sie beendet, und einen zu allen Ihren Angaben. Keine zur Hand? "
-    "Schreiben Sie an {contact}.",
+    front_people="Jede Nachricht enthält einen Link, der sie beendet, und einen zu allen Ihren Angaben. Keine zur "
+    "Hand? Schreiben Sie an {contact}.",
     front_staff_title="Arbeiten Sie hier?",
     front_staff="Um Angaben, Anfragen und Vorfälle geht es in der Verwaltung.",
     front_sign_in="Anmelden",

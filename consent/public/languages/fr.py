@@ -13,7 +13,7 @@ TEXTS = Texts(
         "analytics": ("Analyse de l’utilisation", "Mesurer l’utilisation de nos services pour les améliorer."),
         "sale_or_share": (
             "Vente ou partage de données personnelles",
-            "Transmettre vos données à d’autres entreprises contre de l’argent ou pour de la publicité sur plusieurs sites.",
+            "Donner vos données à d’autres entreprises contre de l’argent ou pour de la publicité sur plusieurs sites.",
         ),
         "legal_notices": (
             "Avis juridiques et de sécurité",
@@ -37,27 +37,29 @@ TEXTS = Texts(
     unsubscribe_nothing_yet="Rien n’a encore changé. Seul le bouton change quelque chose.",
     unsubscribe_choose="Je préfère voir et modifier tous mes choix",
     received_title="Nous avons votre réponse",
-    received_lead="Si ce lien vient d’un de nos messages, ce genre de messages s’arrête maintenant et nous vous le confirmons.",
-    received_doubt="Pas de confirmation après un jour ? Le lien a donc été abîmé en route. Écrivez à {contact} et nous nous en "
-    "occupons.",
+    received_lead="Si ce lien vient d’un de nos messages, ce genre de messages s’arrête maintenant et nous vous le "
+    "confirmons.",
+    received_doubt="Pas de confirmation après un jour ? Le lien a donc été abîmé en route. Écrivez à {contact} et "
+    "nous nous en occupons.",
     received_choose="Voir ce qui est enregistré et le modifier",
     not_stored_title="Nous n’avons pas pu l’enregistrer",
-    not_stored_lead="La faute est de notre côté et rien de votre choix n’est perdu. Appuyez de nouveau sur le bouton dans une "
-    "minute.",
+    not_stored_lead="La faute est de notre côté et rien de votre choix n’est perdu. Appuyez de nouveau sur le bouton "
+    "dans une minute.",
     try_again="Réessayer",
     dead_title="Ce lien ne fonctionne plus",
-    dead_lead="Une partie a peut-être été coupée. Ouvrez-le encore une fois depuis le message, ou écrivez à {contact} ce que "
-    "vous voulez : nous le ferons pour vous.",
+    dead_lead="Une partie a peut-être été coupée. Ouvrez-le encore une fois depuis le message, ou écrivez à "
+    "{contact} ce que vous voulez : nous le ferons pour vous.",
     elsewhere_title="Utilisez notre propre page",
-    elsewhere_lead="Ceci venait d’un autre site, nous n’avons donc rien enregistré. Ouvrez vos choix ici et appuyez sur le bouton.",
+    elsewhere_lead="Ceci venait d’un autre site, nous n’avons donc rien enregistré. Ouvrez vos choix ici et appuyez "
+    "sur le bouton.",
     preferences_title="Vos choix",
-    preferences_lead="Ce pour quoi {organisation} peut vous contacter et utiliser vos données. Modifiez ce que vous voulez, puis "
-    "enregistrez.",
+    preferences_lead="Ce pour quoi {organisation} peut vous contacter et utiliser vos données. Modifiez ce que vous "
+    "voulez, puis enregistrez.",
     preferences_for="Ces choix concernent {address}.",
     preferences_untouched="Ce que vous ne touchez pas reste tel quel.",
     stop_title="Assez de tout cela ?",
-    stop_lead="Un seul bouton met fin à tout ce qui suit, par tous les moyens et pour de bon. Seuls restent les avis exigés par "
-    "la loi.",
+    stop_lead="Un seul bouton met fin à tout ce qui suit, par tous les moyens et pour de bon. Seuls restent les avis "
+    "exigés par la loi.",
     stop_button="Tout arrêter",
     question="Pouvons-nous ?",
     answer_yes="Oui",
@@ -73,10 +75,12 @@ TEXTS = Texts(
     back_to_choices="Retour à mes choix",
     saved="Enregistré. Voici ce qui vaut maintenant.",
     nothing_new="Rien n’a été modifié. Voici ce qui est enregistré.",
-    invalid="Une partie de l’envoi était illisible, rien n’a donc été enregistré. Vérifiez le tout et enregistrez de nouveau.",
+    invalid="Une partie de l’envoi était illisible, rien n’a donc été enregistré. Vérifiez le tout et enregistrez de "
+    "nouveau.",
     stopped="C’est fait : tout est arrêté. Voici ce qui vaut maintenant.",
     confirm_title="Encore une étape",
-    confirm_lead="Vous aviez dit non. Pour que personne n’annule votre non par erreur, confirmez que vous le voulez de nouveau :",
+    confirm_lead="Vous aviez dit non. Pour que personne n’annule votre non par erreur, confirmez que vous le voulez "
+    "de nouveau :",
     confirm_entry="Vous avez dit non le {date}.",
     confirm_saved="Vos autres modifications sont déjà enregistrées.",
     confirm_button="Oui, je le veux de nouveau",
@@ -84,18 +88,19 @@ TEXTS = Texts(
     confirmed="Confirmé et enregistré. Voici ce qui vaut maintenant.",
     refused_used="Vous l’aviez déjà confirmé ; rien n’a été modifié.",
     refused_late="Trop de temps a passé depuis la première étape, rien n’a donc été modifié. Choisissez de nouveau.",
-    refused_meanwhile="Vous avez redit non entre-temps, rien n’a donc été modifié. Si vous le voulez, choisissez de nouveau.",
+    refused_meanwhile="Vous avez redit non entre-temps, rien n’a donc été modifié. Si vous le voulez, choisissez de "
+    "nouveau.",
     gpc_title="Votre navigateur parle pour vous",
     gpc_honoured="Il envoie Global Privacy Control. Nous le suivons ; enregistré comme un non pour : {purposes}.",
-    gpc_overruled="Le {date}, vous aviez dit oui à « {purpose} ». Le signal est plus récent, votre non vaut donc. Vous pouvez "
-    "redire oui plus bas.",
-    gpc_kept="Pour « {purpose} », vous nous avez donné vous-même votre oui le {date}, après le signal. Nous suivons votre oui ; "
-    "un non plus bas y met fin.",
+    gpc_overruled="Le {date}, vous aviez dit oui à « {purpose} ». Le signal est plus récent, votre non vaut donc. "
+    "Vous pouvez redire oui plus bas.",
+    gpc_kept="Pour « {purpose} », vous nous avez donné vous-même votre oui le {date}, après le signal. Nous suivons "
+    "votre oui ; un non plus bas y met fin.",
     front_title="Vos choix sont gardés ici",
     front_lead="C’est ici que {organisation} garde ce que chacun veut et ne veut pas recevoir.",
     front_people_title="Avez-vous reçu un message de notre part ?",
-    front_people="Chaque message a un lien qui l’arrête et un autre vers tous vos choix. Aucun message sous la main ? Écrivez à "
-    "{contact}.",
+    front_people="Chaque message a un lien qui l’arrête et un autre vers tous vos choix. Aucun message sous la main "
+    "? Écrivez à {contact}.",
     front_staff_title="Vous travaillez ici ?",
     front_staff="Les choix, demandes et incidents sont suivis dans l’administration.",
     front_sign_in="Se connecter",
