@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from config.database import append_only, kept
+from config.database import append_only, kept, sql_file
 
 
 class Migration(migrations.Migration):
@@ -14,5 +14,7 @@ class Migration(migrations.Migration):
             "messaging_template",
             "messaging_templateversion",
             "messaging_templatebody",
+            "messaging_templatefault",
         ),
+        sql_file(__file__, "published.sql"),
     ]

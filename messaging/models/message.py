@@ -74,7 +74,7 @@ class Message(models.Model):
     decision_id = models.BigIntegerField(null=True, blank=True, help_text="The decision that it confirms.")
     request_id = models.BigIntegerField(null=True, blank=True, help_text="The privacy request that it answers.")
     incident_id = models.BigIntegerField(null=True, blank=True, help_text="The incident that it is about.")
-    sealed_recipient = models.BinaryField(help_text="The address, encrypted.")
+    sealed_recipient = models.BinaryField(null=True, help_text="The address, encrypted; empty where none is known.")
     template_version = models.ForeignKey(TemplateVersion, models.PROTECT, null=True, related_name="messages")
     template_key = models.CharField(max_length=50)
     context = models.JSONField(default=dict)
@@ -121,9 +121,14 @@ class Message(models.Model):
                 violation_error_message="A message is sent under a lease, and only then.",
             ),
             models.CheckConstraint(
-                condition=Q(raw=None, render_hash=None) | Q(raw__isnull=False, render_hash__isnull=False),
+                condition=Q(raw=None) | Q(render_hash__isnull=False),  # the hash outlives bytes that were erased
                 name="message_rendered_with_its_hash",
                 violation_error_message="Rendered bytes come with their hash.",
+            ),
+            models.CheckConstraint(
+                condition=Q(sealed_recipient__isnull=False) | ~Q(state__in=["pending", "ready", "sending", "retry_wait"]),
+                name="message_sent_to_somebody",
+                violation_error_message="A message that is to be sent has a recipient.",
             ),
         ]
 
@@ -168,7 +173,7 @@ class DeliveryAttempt(models.Model):
 
 
 class DeliveryEvent(AppendOnly):
-    """Something heard from outside about a message: a bounce, a delivery, a complaint."""
+    """Something that happened to a message besides attempts: heard from outside (a bounce), or done by staff (a hold)."""
 
     personal: ClassVar[tuple[str, ...]] = ("payload",)
 

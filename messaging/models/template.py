@@ -3,7 +3,7 @@
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from config.history import TrackedModel
@@ -60,6 +60,10 @@ class TemplateVersion(models.Model):
     created_by = models.CharField(max_length=200)
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
+    published_reason = models.CharField(max_length=500, blank=True)
+    retired_at = models.DateTimeField(null=True)
+    retired_by = models.CharField(max_length=200, blank=True)
+    retired_reason = models.CharField(max_length=500, blank=True)
 
     objects = TemplateVersionQuerySet.as_manager()
 
@@ -70,6 +74,11 @@ class TemplateVersion(models.Model):
                 condition=Q(published_at=None, published_by="") | (Q(published_at__isnull=False) & ~Q(published_by="")),
                 name="templateversion_published_at_with_published_by",
                 violation_error_message="A published version says when and by whom.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(published_by=F("created_by")) | ~Q(created_by__startswith="user:"),
+                name="templateversion_published_by_another",
+                violation_error_message="Somebody other than its author publishes a version.",
             ),
         ]
 
@@ -94,3 +103,22 @@ class TemplateBody(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} {self.locale}"
+
+
+class TemplateFault(models.Model):
+    """A published version failed in a language, and an older one was sent, or nothing. Shown until it is mended."""
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    version = models.ForeignKey(TemplateVersion, models.PROTECT, related_name="faults")
+    locale = models.CharField(max_length=35)
+    error = models.CharField(max_length=500)
+    count = models.PositiveIntegerField(default=1)
+    first_at = models.DateTimeField(default=timezone.now)
+    last_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "locale"], name="templatefault_one_per_locale")]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.locale}: {self.error}"

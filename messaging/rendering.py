@@ -1,0 +1,213 @@
+"""From a template's text to a message's: strict, so that a missing name is an error here and not a hole in a mail."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.db.models import F
+from django.template import Context, Engine, Template, TemplateSyntaxError
+from django.template.base import FilterExpression, Node, TextNode, Variable, VariableNode
+from django.template.defaulttags import CommentNode, ForNode, IfNode
+from django.utils import timezone, translation
+from jsonschema import Draft202012Validator
+
+from messaging.models import TemplateBody, TemplateFault, TemplateVersion
+
+# Names that every text may use, besides those of its version's context_schema.
+ALWAYS = frozenset({"organisation", "preferences_url", "public_url"})
+LITERALS = frozenset({"True", "False", "None"})
+
+
+class RenderError(Exception):
+    """A text that cannot become a message, in words for its author."""
+
+
+class _Raises(str):
+    """Django prints a missing variable as `string_if_invalid % name`; this one refuses to be printed."""
+
+    def __contains__(self, part: object) -> bool:
+        return True
+
+    def __mod__(self, name: object) -> NoReturn:
+        raise RenderError(f"The text names {name}, which this message does not have.")
+
+
+class StrictEngine(Engine):
+    """Only the tags and filters of messaging/words.py; no loading, no including, no missing names."""
+
+    default_builtins = ["messaging.words"]
+
+
+PLAIN = StrictEngine(autoescape=False, string_if_invalid=_Raises("%s"))
+HTML = StrictEngine(autoescape=True, string_if_invalid=_Raises("%s"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    subject: str
+    text: str
+    html: str
+    locale: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A body, compiled once and used for many messages."""
+
+    locale: str
+    subject: Template
+    text: Template
+    html: Template | None
+
+    def parts(self) -> Iterator[Template]:
+        yield from (part for part in (self.subject, self.text, self.html) if part is not None)
+
+    def render(self, values: Mapping[str, Any]) -> Rendered:
+        """Raises RenderError."""
+        try:
+            with translation.override(self.locale):
+                subject = self.subject.render(Context(values, autoescape=False))
+                text = self.text.render(Context(values, autoescape=False))
+                html = self.html.render(Context(values)) if self.html else ""
+        except RenderError:
+            raise
+        except Exception as error:  # whatever a filter makes of a value: the message is what matters, not its class
+            raise RenderError(f"The text in {self.locale} cannot be rendered: {error}") from error
+        if "\r" in subject or "\n" in subject or not subject.strip():
+            raise RenderError(f"The subject in {self.locale} must be one line, and not empty.")
+        if not text.strip():
+            raise RenderError(f"The plain text in {self.locale} is empty.")
+        return Rendered(subject.strip(), text, html, self.locale)
+
+
+def compile_body(body: TemplateBody) -> Compiled:
+    """Raises RenderError where a part is no template, or uses what messaging/words.py does not offer."""
+    try:
+        return Compiled(
+            body.locale,
+            Template(body.subject, engine=PLAIN),
+            Template(body.text, engine=PLAIN),
+            Template(body.html, engine=HTML) if body.html else None,
+        )
+    except TemplateSyntaxError as error:
+        raise RenderError(f"The text in {body.locale} is not a template: {error}") from error
+
+
+def names_used(compiled: Compiled) -> set[str]:
+    """Every name that the texts look up: `{% if %}` and `|default` would swallow one that is missing."""
+    return {name for part in compiled.parts() for name in _names(part.nodelist, LITERALS)}
+
+
+def values_of(schema: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored context as the texts see it, moments as moments. Raises RenderError where it breaks the schema."""
+    if error := next(Draft202012Validator(schema).iter_errors(context), None):
+        raise RenderError(f"The context does not fit: {error.message}")
+    values = dict(context)
+    for name, rule in schema.get("properties", {}).items():
+        if rule.get("format") == "date-time" and name in values:
+            try:
+                values[name] = datetime.fromisoformat(values[name])
+            except ValueError as error:
+                raise RenderError(f"{name} is not a moment like 2026-11-23T14:00:00+00:00.") from error
+    return values
+
+
+def render(
+    key: str, context: Mapping[str, Any], *, locale: str, preferences_url: str
+) -> tuple[Rendered, TemplateVersion, bool]:
+    """The newest published version that can be rendered, and whether it is an older one for want of the newest.
+
+    A version that fails leaves a TemplateFault for staff. Raises RenderError where none can be rendered.
+    """
+    failed: RenderError | None = None
+    for version in TemplateVersion.objects.published(key).prefetch_related("bodies"):
+        try:
+            rendered = render_version(version, context, locale=locale, preferences_url=preferences_url)
+        except RenderError as error:
+            note_fault(version, locale, error)
+            failed = failed or error
+            continue
+        return rendered, version, failed is not None
+    raise failed or RenderError(f"No version of {key} is published. Publish one; messages that wait are then sent.")
+
+
+def render_version(
+    version: TemplateVersion, context: Mapping[str, Any], *, locale: str, preferences_url: str
+) -> Rendered:
+    """Raises RenderError."""
+    bodies = {body.locale: body for body in version.bodies.all()}
+    body = choose(bodies, locale)
+    values = values_of(version.context_schema, context)
+    values |= {
+        "organisation": settings.ORGANISATION,
+        "public_url": settings.PUBLIC_URL,
+        "preferences_url": preferences_url,
+    }
+    return _compiled(body.locale, body.subject, body.text, body.html).render(values)
+
+
+def choose(bodies: Mapping[str, TemplateBody], locale: str) -> TemplateBody:
+    """`de-AT`, else `de`, else English, else whatever there is."""
+    for candidate in (locale, locale.partition("-")[0], "en", *bodies):
+        if candidate in bodies:
+            return bodies[candidate]
+    raise RenderError("The version has no text in any language.")
+
+
+def note_fault(version: TemplateVersion, locale: str, error: RenderError) -> None:
+    """One row per version and language, counted up: what the admin shows until somebody mends it."""
+    fault, is_new = TemplateFault.objects.get_or_create(version=version, locale=locale, defaults={"error": str(error)[:500]})
+    if not is_new:
+        TemplateFault.objects.filter(pk=fault.pk).update(
+            count=F("count") + 1, last_at=timezone.now(), error=str(error)[:500]
+        )
+
+
+@lru_cache(maxsize=256)
+def _compiled(locale: str, subject: str, text: str, html: str) -> Compiled:
+    """Keyed by the text itself, so that no change of a draft can be missed."""
+    return compile_body(TemplateBody(locale=locale, subject=subject, text=text, html=html))
+
+
+def _names(nodes: Iterable[Node], bound: frozenset[str]) -> Iterator[str]:
+    for node in nodes:
+        match node:
+            case TextNode() | CommentNode():
+                pass
+            case VariableNode():
+                yield from _in_expression(node.filter_expression, bound)
+            case IfNode():
+                for condition, inner in node.conditions_nodelists:
+                    yield from _in_condition(condition, bound)
+                    yield from _names(inner, bound)
+            case ForNode():
+                yield from _in_expression(node.sequence, bound)
+                yield from _names(node.nodelist_loop, bound | {*node.loopvars, "forloop"})
+                yield from _names(node.nodelist_empty, bound)
+            case _:
+                raise RenderError(f"{type(node).__name__} has no place in a message.")
+
+
+def _in_condition(condition: Any, bound: frozenset[str]) -> Iterator[str]:
+    if condition is None:  # {% else %}
+        return
+    if isinstance(getattr(condition, "value", None), FilterExpression):
+        yield from _in_expression(condition.value, bound)
+        return
+    for side in (condition.first, condition.second):
+        yield from _in_condition(side, bound)
+
+
+def _in_expression(expression: FilterExpression, bound: frozenset[str]) -> Iterator[str]:
+    arguments = [value for _, given in expression.filters for is_variable, value in given if is_variable]
+    for variable in (expression.var, *arguments):
+        if not isinstance(variable, Variable) or not variable.lookups:
+            continue
+        name, *rest = variable.lookups
+        if rest and name != "forloop":
+            raise RenderError(f"{variable}: use plain names, without dots.")
+        if name not in bound:
+            yield name
