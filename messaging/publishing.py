@@ -22,8 +22,50 @@ SAMPLE_PREFERENCES = "/preferences/sample/"
 LINK = re.compile(r"\b(?:https?|ftp)://[^\s<>\"')]+|\bmailto:[^\s<>\"')]+", re.IGNORECASE)
 # A confirmation that leads back in turns a refusal into a sales pitch (47 CFR 64.1200(a)(12): no marketing in it).
 BACK_IN = re.compile(r"opt-?_?in|re-?subscribe|(?<!un)subscribe|confirm_path", re.IGNORECASE)
-TAGS = frozenset("html head meta title body div p h1 h2 h3 a strong em br hr ul ol li span table tbody tr td".split())
-ATTRIBUTES = frozenset("lang dir style href charset name content role width cellpadding cellspacing border align".split())
+TAGS = frozenset(
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "body",
+        "div",
+        "p",
+        "h1",
+        "h2",
+        "h3",
+        "a",
+        "strong",
+        "em",
+        "br",
+        "hr",
+        "ul",
+        "ol",
+        "li",
+        "span",
+        "table",
+        "tbody",
+        "tr",
+        "td",
+    ]
+)
+ATTRIBUTES = frozenset(
+    [
+        "lang",
+        "dir",
+        "style",
+        "href",
+        "charset",
+        "name",
+        "content",
+        "role",
+        "width",
+        "cellpadding",
+        "cellspacing",
+        "border",
+        "align",
+    ]
+)
 
 
 @transaction.atomic
@@ -102,9 +144,7 @@ def problems_of(version: TemplateVersion) -> list[str]:
 
 def render_sample(version: TemplateVersion, sample: dict[str, object], locale: str) -> Rendered:
     """A sample as a person would get it, with a link that leads nowhere. Raises RenderError."""
-    return render_version(
-        version, sample, locale=locale, preferences_url=f"{settings.PUBLIC_URL}{SAMPLE_PREFERENCES}"
-    )
+    return render_version(version, sample, locale=locale, preferences_url=f"{settings.PUBLIC_URL}{SAMPLE_PREFERENCES}")
 
 
 def _about_publishing(version: TemplateVersion, actor: str, reason: str) -> Iterator[str]:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from django.conf import settings
 from django.db.models import F
 from django.template import Context, Engine, Template, TemplateSyntaxError
-from django.template.base import FilterExpression, Node, TextNode, Variable, VariableNode
+from django.template.base import FilterExpression, Node, NodeList, TextNode, Variable, VariableNode
 from django.template.defaulttags import CommentNode, ForNode, IfNode
 from django.utils import timezone, translation
 from jsonschema import Draft202012Validator
@@ -159,7 +159,9 @@ def choose(bodies: Mapping[str, TemplateBody], locale: str) -> TemplateBody:
 
 def note_fault(version: TemplateVersion, locale: str, error: RenderError) -> None:
     """One row per version and language, counted up: what the admin shows until somebody mends it."""
-    fault, is_new = TemplateFault.objects.get_or_create(version=version, locale=locale, defaults={"error": str(error)[:500]})
+    fault, is_new = TemplateFault.objects.get_or_create(
+        version=version, locale=locale, defaults={"error": str(error)[:500]}
+    )
     if not is_new:
         TemplateFault.objects.filter(pk=fault.pk).update(
             count=F("count") + 1, last_at=timezone.now(), error=str(error)[:500]
@@ -184,9 +186,9 @@ def _names(nodes: Iterable[Node], bound: frozenset[str]) -> Iterator[str]:
                     yield from _in_condition(condition, bound)
                     yield from _names(inner, bound)
             case ForNode():
-                yield from _in_expression(node.sequence, bound)
-                yield from _names(node.nodelist_loop, bound | {*node.loopvars, "forloop"})
-                yield from _names(node.nodelist_empty, bound)
+                yield from _in_expression(cast("FilterExpression", node.sequence), bound)
+                yield from _names(cast("NodeList", node.nodelist_loop), bound | {*node.loopvars, "forloop"})
+                yield from _names(cast("NodeList", node.nodelist_empty), bound)
             case _:
                 raise RenderError(f"{type(node).__name__} has no place in a message.")
 

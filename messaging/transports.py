@@ -1,4 +1,4 @@
-"""How a message leaves: SMTP, one recipient a transaction, with every reply kept and the point of no return in our hands.
+"""How a message leaves: SMTP, one recipient a transaction, every reply kept, the point of no return in our hands.
 
 smtplib's own `sendmail` and Django's backend lose the replies, and raise the same error for "never connected" and for
 "took the mail, then went silent". The second must never be sent again as if it were the first.
@@ -119,7 +119,7 @@ class Connection:
         # A name of our own: smtplib would ask DNS for one, and wait for the answer.
         self.smtp = kind(local_hostname=settings.MAIL_DOMAIN, timeout=timeouts.connect)
         with self._blaming_transport():
-            self.smtp._host = address.host  # type: ignore[union-attr]  # what starttls() and SMTP_SSL verify
+            self.smtp._host = address.host  # type: ignore[attr-defined]  # what starttls() and SMTP_SSL verify
             self._expect(220, *self.smtp.connect(address.host, address.port))
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the dot follows the body without a read
             self._wait(timeouts.command)
@@ -135,7 +135,9 @@ class Connection:
         what raises there was not sent. Raises Temporary, Permanent or InDoubt.
         """
         if LINE_BREAK_ALONE.search(raw):
-            raise Permanent(Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent."))
+            raise Permanent(
+                Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent.")
+            )
         with self._blaming_transport():
             self._expect(250, *self.smtp.mail(sender))
         with self._before_the_end():
@@ -179,7 +181,7 @@ class Connection:
 
     @property
     def _sock(self) -> socket.socket:
-        assert self.smtp.sock is not None  # noqa: S101  # connect() has returned
+        assert self.smtp.sock is not None  # connect() has returned
         return self.smtp.sock
 
     def _wait(self, seconds: float) -> None:
@@ -197,11 +199,13 @@ class Connection:
         try:
             yield
         except (OSError, smtplib.SMTPException) as error:
-            raise Temporary(Reply(text=f"Lost before the message was handed over: {error}"), blames_transport=True) from error
+            raise Temporary(
+                Reply(text=f"Lost before the message was handed over: {error}"), blames_transport=True
+            ) from error
 
     @contextmanager
     def _blaming_transport(self) -> Iterator[None]:
-        """Before a recipient is named a refusal is about us or the relay, never about this person: keep their message."""
+        """Before a recipient is named a refusal is about us or the relay, never about this person."""
         try:
             yield
         except NotSent as error:

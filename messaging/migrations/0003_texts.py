@@ -19,7 +19,9 @@ def load(apps, schema_editor):
 
 def publish(apps, folder, facts, frame):
     """Made once: what an installation has changed since is left as it is."""
-    Template, Version, Body = (apps.get_model("messaging", name) for name in ("Template", "TemplateVersion", "TemplateBody"))
+    Template, Version, Body = (
+        apps.get_model("messaging", name) for name in ("Template", "TemplateVersion", "TemplateBody")
+    )
     template, is_new = Template.objects.get_or_create(
         key=folder.name, defaults={"title": facts["title"], "message_class": facts["message_class"]}
     )
@@ -44,7 +46,9 @@ def publish(apps, folder, facts, frame):
     bodies = [body(path, frame) for path in sorted(folder.glob("*.txt"))]
     Body.objects.bulk_create(Body(version=version, **body) for body in bodies)
     parts = sorted([body["locale"], body["subject"], body["text"], body["html"]] for body in bodies)
-    version.content_hash = hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).digest()
+    version.content_hash = hashlib.sha256(
+        json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
+    ).digest()
     version.state, version.published_at, version.published_by = "published", timezone.now(), SYSTEM
     version.published_reason = "Shipped with the product"
     version.save()

@@ -5,26 +5,26 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Expression, F, Q
 from django.utils import timezone
 
 from config.history import AppendOnly
+from consent.identifiers import unseal
+from consent.models import Identifier
 from messaging.models.template import MessageClass, TemplateVersion
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
-    def due(self, now: datetime) -> Self:
+    def due(self, now: datetime | Expression) -> Self:
         """May be claimed now."""
-        return self.filter(
-            Q(not_before=None) | Q(not_before__lte=now),
-            state__in=[Message.State.PENDING, Message.State.READY, Message.State.RETRY_WAIT],
-        )
+        return self.filter(not_before__lte=now, state__in=Message.WAITING)
 
-    def abandoned(self, now: datetime) -> Self:
+    def abandoned(self, now: datetime | Expression) -> Self:
         """Claimed by a worker that never came back."""
         return self.filter(state=Message.State.SENDING, lease_until__lt=now)
 
-    def overdue(self, now: datetime) -> Self:
+    def overdue(self, now: datetime | Expression) -> Self:
+        """Owed by now, and neither sent nor visibly given up."""
         return self.filter(owed_by__lt=now, state__in=Message.UNSETTLED)
 
 
@@ -61,8 +61,9 @@ class Message(models.Model):
         ASK = "ask", "ask a person"
 
     UNSETTLED: ClassVar[list[str]] = [
-        State.PENDING, State.READY, State.HELD, State.SENDING, State.RETRY_WAIT, State.IN_DOUBT,
+        State.PENDING, State.READY, State.HELD, State.SENDING, State.RETRY_WAIT, State.IN_DOUBT, State.RENDER_FAILED,
     ]  # fmt: skip
+    WAITING: ClassVar[list[str]] = [State.PENDING, State.READY, State.RETRY_WAIT]
     personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "raw")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -81,7 +82,7 @@ class Message(models.Model):
     locale = models.CharField(max_length=35, default="en")
     on_doubt = models.CharField(max_length=10, choices=OnDoubt.choices, default=OnDoubt.RESEND)
 
-    not_before = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(default=timezone.now)
     owed_by = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -126,7 +127,8 @@ class Message(models.Model):
                 violation_error_message="Rendered bytes come with their hash.",
             ),
             models.CheckConstraint(
-                condition=Q(sealed_recipient__isnull=False) | ~Q(state__in=["pending", "ready", "sending", "retry_wait"]),
+                condition=Q(sealed_recipient__isnull=False)
+                | ~Q(state__in=["pending", "ready", "sending", "retry_wait"]),
                 name="message_sent_to_somebody",
                 violation_error_message="A message that is to be sent has a recipient.",
             ),
@@ -134,6 +136,11 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_message_class_display()} {self.pk}"
+
+    @property
+    def recipient(self) -> str:
+        """The address in clear; empty where none is known, or where it was erased."""
+        return unseal(Identifier.Kind.EMAIL, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
 
 
 class DeliveryAttempt(models.Model):
@@ -173,7 +180,7 @@ class DeliveryAttempt(models.Model):
 
 
 class DeliveryEvent(AppendOnly):
-    """Something that happened to a message besides attempts: heard from outside (a bounce), or done by staff (a hold)."""
+    """Something that befell a message besides attempts: heard from outside (a bounce), or done by staff (a hold)."""
 
     personal: ClassVar[tuple[str, ...]] = ("payload",)
 

@@ -1,0 +1,61 @@
+"""Each explicit opt-out owes its person one confirmation, read from the log of decisions.
+
+One mail per decision, also where somebody leaves five channels on one page: each can then be proved, sent again and
+found by itself, and no clock decides which choices belong together.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from consent import feed
+from consent.models import ANY, Cause, Choice, Decision, Purpose, Subject
+from messaging.services import NewMessage, enqueue
+
+READER = "confirmations"
+TEMPLATE = "opt_out_confirmation"
+OWED_WITHIN = timedelta(minutes=5)  # presumed in time, 47 CFR 64.1200(a)(12)
+
+
+def owe(limit: int = 1000) -> int:
+    """Write down the confirmations that the log has news of; returns how many decisions were looked at."""
+    with feed.reading(READER, limit) as decisions:
+        enqueue(_confirmations([decision for decision in decisions if is_owed(decision)]))
+        return len(decisions)
+
+
+def owe_all(limit: int = 1000) -> int:
+    """Until the log has no more news."""
+    total = 0
+    while seen := owe(limit):
+        total += seen
+    return total
+
+
+def is_owed(decision: Decision) -> bool:
+    """A person's own opt-out. What a merge carried over from another record was confirmed when it was made."""
+    return decision.explicit and decision.choice == Choice.OPT_OUT and decision.cause != Cause.REPAIR
+
+
+def _confirmations(decisions: Sequence[Decision]) -> list[NewMessage]:
+    names = dict(Purpose.objects.values_list("code", "name"))
+    locales = dict(
+        Subject.objects.filter(pk__in={d.subject_id for d in decisions}).exclude(locale="").values_list("pk", "locale")
+    )
+    return [
+        NewMessage(
+            template_key=TEMPLATE,
+            subject_id=decision.subject_id,
+            cause=f"decision:{decision.pk}",
+            context={
+                "purpose": "" if decision.purpose == ANY else names.get(decision.purpose, decision.purpose),
+                "channel": decision.channel,
+                "decided_at": decision.decided_at.isoformat(),
+                "reference": str(decision.pk),
+            },
+            locale=decision.locale or locales.get(decision.subject_id, "en"),
+            purpose=decision.purpose,
+            decision_id=decision.pk,
+            owed_by=decision.received_at + OWED_WITHIN,
+        )
+        for decision in decisions
+    ]

@@ -1,0 +1,36 @@
+"""What a transport's last attempts taught us: one that fails is left alone for a while, then asked again."""
+
+from datetime import timedelta
+
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from messaging.models import TransportHealth
+
+OPENS_AFTER = 5  # failures in a row
+LONGEST_PAUSE = 60  # seconds
+NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row
+
+
+def is_usable(transport: str) -> bool:
+    return not TransportHealth.objects.filter(transport=transport, open_until__gt=Now()).exists()
+
+
+def worked(transport: str) -> None:
+    now = timezone.now()
+    rows = TransportHealth.objects.filter(transport=transport)
+    stale = Q(failures_in_a_row__gt=0) | Q(last_success_at=None) | Q(last_success_at__lt=now - NOTED_EVERY)
+    if not rows.filter(stale).update(failures_in_a_row=0, open_until=None, last_success_at=now):
+        TransportHealth.objects.get_or_create(transport=transport, defaults={"last_success_at": now})
+
+
+def failed(transport: str, error: str) -> None:
+    """The transport's own fault, not a recipient's."""
+    health, _ = TransportHealth.objects.get_or_create(transport=transport)
+    rows = TransportHealth.objects.filter(pk=health.pk)
+    rows.update(failures_in_a_row=F("failures_in_a_row") + 1, last_failure_at=timezone.now(), last_error=error[:500])
+    health.refresh_from_db()
+    if health.failures_in_a_row >= OPENS_AFTER:
+        pause = min(LONGEST_PAUSE, 2 ** min(health.failures_in_a_row - OPENS_AFTER, 10) * 5)
+        rows.update(open_until=timezone.now() + timedelta(seconds=pause))

@@ -1,0 +1,170 @@
+"""What is owed is written down here, once each; and what staff may do with a message that waits or is in doubt."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from config.models import User
+from consent import subjects
+from consent.models import Identifier
+from consent.services import actor_of
+from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Template
+
+NO_ADDRESS = "No e-mail address is known for this person, or it was erased: nothing was sent."
+State = Message.State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message that is owed. `cause` says why in a word that is the same however often it is asked for."""
+
+    template_key: str
+    subject_id: UUID
+    cause: str
+    context: Mapping[str, Any]
+    locale: str = "en"
+    purpose: str = ""
+    decision_id: int | None = None
+    request_id: int | None = None
+    incident_id: int | None = None
+    on_doubt: str = Message.OnDoubt.RESEND
+    not_before: datetime = field(default_factory=timezone.now)
+    owed_by: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def intent(self) -> bytes:
+        """What makes two messages the same one: why, to whom, by which way, with which text."""
+        facts = [self.cause, str(self.subject_id), "email", self.template_key]
+        return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).digest()
+
+
+@transaction.atomic
+def enqueue(messages: Sequence[NewMessage]) -> None:
+    """Owe them, each once: a message with the same intent as an earlier one changes nothing. A fixed number of
+    statements. Without an address the row is there all the same, and says why nothing was sent.
+
+    Raises ValidationError for an unknown template.
+    """
+    if not messages:
+        return
+    classes = dict(Template.objects.values_list("key", "message_class"))
+    if unknown := {message.template_key for message in messages} - set(classes):
+        raise ValidationError(f"No such template: {', '.join(sorted(unknown))}.")
+    addresses = addresses_of({message.subject_id for message in messages})
+    Message.objects.bulk_create(
+        [_row(message, classes[message.template_key], addresses.get(message.subject_id)) for message in messages],
+        ignore_conflicts=True,
+    )
+
+
+def addresses_of(subject_ids: Iterable[UUID]) -> dict[UUID, bytes]:
+    """The sealed e-mail address of each person that has one: the one told last. Two statements."""
+    roots = subjects.roots(subject_ids)
+    known = Identifier.objects.filter(
+        subject__in=set(roots.values()), kind=Identifier.Kind.EMAIL, sealed__isnull=False
+    ).order_by("created_at", "pk")
+    by_root = {identifier.subject_id: bytes(identifier.sealed or b"") for identifier in known}
+    return {subject_id: by_root[root] for subject_id, root in roots.items() if root in by_root}
+
+
+def hold(message: Message, *, reason: str, by: User | str) -> None:
+    """Keep a waiting message back. Raises ValidationError once it is on its way."""
+    _change(
+        message, [*Message.WAITING], State.HELD, "held", "It is on its way or settled: it cannot be held.", reason, by
+    )
+
+
+def release(message: Message, *, reason: str, by: User | str) -> None:
+    """Let a held message go."""
+    _change(message, [State.HELD], State.RETRY_WAIT, "released", "It is not held.", reason, by)
+
+
+def cancel(message: Message, *, reason: str, by: User | str) -> None:
+    """Withdraw a message. Refused once an attempt passed the point of no return: it may have been sent."""
+    refusal = "It is on its way or settled: it cannot be cancelled."
+    if DeliveryAttempt.objects.filter(message=message).exclude(phase=DeliveryAttempt.Phase.INTENT).exists():
+        raise ValidationError("An attempt came so far that it may have been sent: it cannot be cancelled any more.")
+    _change(message, [*Message.WAITING, State.HELD], State.CANCELLED, "cancelled", refusal, reason, by)
+
+
+def resend(message: Message, *, reason: str, by: User | str) -> None:
+    """Try once more what was refused, given up or is in doubt: the same bytes under the same Message-ID."""
+    _change(
+        message,
+        [State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN],
+        State.RETRY_WAIT,
+        "resent",
+        "Only what was refused, given up or is in doubt is sent again.",
+        reason,
+        by,
+    )
+
+
+def close_unknown(message: Message, *, reason: str, by: User | str) -> None:
+    """Give up on finding out; it is reported as unknown for good, never as sent and never as failed."""
+    _change(message, [State.IN_DOUBT], State.CLOSED_UNKNOWN, "closed_unknown", "It is not in doubt.", reason, by)
+
+
+@transaction.atomic
+def _change(
+    message: Message, come_from: Sequence[str], to: str, kind: str, refusal: str, reason: str, by: User | str
+) -> None:
+    if not reason.strip():
+        raise ValidationError("Say why.")
+    locked = Message.objects.select_for_update().get(pk=message.pk)
+    if locked.state not in come_from:
+        raise ValidationError(f"{refusal} It is {locked.get_state_display()}.")
+    if locked.sealed_recipient is None and to == State.RETRY_WAIT:
+        raise ValidationError(NO_ADDRESS)
+    if to == State.RETRY_WAIT and locked.state in (State.IN_DOUBT, State.CLOSED_UNKNOWN):
+        locked.possible_duplicate = True
+    locked.state, locked.not_before = to, timezone.now()
+    locked.settled_at = None if to in (State.RETRY_WAIT, State.HELD) else timezone.now()
+    locked.save(update_fields=["state", "not_before", "settled_at", "possible_duplicate"])
+    note(locked, "staff", kind, {"by": actor_of(by), "reason": reason})
+
+
+def note(message: Message, source: str, kind: str, payload: dict[str, Any]) -> None:
+    """Put something that happened into the message's story."""
+    now = timezone.now()
+    facts = [str(message.pk), source, kind, payload, now.isoformat()]
+    DeliveryEvent.objects.create(
+        message=message,
+        source=source,
+        event_key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest(),
+        kind=kind,
+        occurred_at=now,
+        payload=payload,
+    )
+
+
+def _row(message: NewMessage, message_class: str, address: bytes | None) -> Message:
+    row = Message(
+        intent=message.intent,
+        message_class=message_class,
+        purpose=message.purpose,
+        subject_id=message.subject_id,
+        decision_id=message.decision_id,
+        request_id=message.request_id,
+        incident_id=message.incident_id,
+        sealed_recipient=address,
+        template_key=message.template_key,
+        context=dict(message.context),
+        locale=message.locale,
+        on_doubt=message.on_doubt,
+        not_before=message.not_before,
+        owed_by=message.owed_by,
+        expires_at=message.expires_at,
+    )
+    if address is None:
+        row.state, row.last_error, row.settled_at = State.SUPPRESSED, NO_ADDRESS, timezone.now()
+    return row

@@ -1,0 +1,78 @@
+"""What nobody was nudged about, and what a worker left behind: found by looking, every few seconds."""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from messaging.delivery import MAX_ATTEMPTS, end_attempt, pause_after
+from messaging.models import DeliveryAttempt, Message
+from messaging.services import note
+from messaging.transports import Reply
+
+log = structlog.get_logger(__name__)
+
+DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
+AT_ONCE = 200
+State, Phase = Message.State, DeliveryAttempt.Phase
+
+
+def sweep() -> int:
+    """Set free what was abandoned, expire what is too late, resend what stayed in doubt; returns how many changed."""
+    return recover() + expire() + resend_doubtful()
+
+
+@transaction.atomic
+def recover() -> int:
+    """A lease that ended: before the point of no return it is safe to try again, after it nobody knows."""
+    abandoned = Message.objects.abandoned(Now()).select_for_update(skip_locked=True)[:AT_ONCE]
+    for message in abandoned:
+        attempt = message.attempts.latest("number")
+        if attempt.phase == Phase.INTENT:
+            state, why = State.RETRY_WAIT, "The worker went away before anything was sent."
+            if message.attempts_made >= MAX_ATTEMPTS:
+                state = State.FAILED
+        else:
+            state, why = State.IN_DOUBT, "The worker went away while the message was handed over."
+            log.error("message_in_doubt", message=str(message.pk), error=why)
+        end_attempt(attempt.pk, state, Reply(text=why))
+        Message.objects.filter(pk=message.pk).update(
+            state=state,
+            lease=None,
+            lease_until=None,
+            last_error=why,
+            not_before=Now() + pause_after(message.attempts_made),
+        )
+    return len(abandoned)
+
+
+def expire() -> int:
+    """Too late, and certainly not sent."""
+    late = Message.objects.filter(state__in=[*Message.WAITING, State.HELD], expires_at__lte=Now()).exclude(
+        attempts__phase=Phase.PONR
+    )
+    return late.update(state=State.EXPIRED, settled_at=Now(), last_error="Its time had passed before it could be sent.")
+
+
+@transaction.atomic
+def resend_doubtful() -> int:
+    """Where a gap is worse than a copy, a doubt that nothing resolved is sent again: once, marked, the same bytes."""
+    doubtful = (
+        Message.objects.select_for_update(skip_locked=True)
+        .filter(state=State.IN_DOUBT, on_doubt=Message.OnDoubt.RESEND, possible_duplicate=False)
+        .filter(pk__in=_in_doubt_since(DOUBT_WINDOW))[:AT_ONCE]
+    )
+    for message in doubtful:
+        Message.objects.filter(pk=message.pk).update(state=State.RETRY_WAIT, possible_duplicate=True, not_before=Now())
+        note(message, "sweep", "resent", {"by": "system:sweep", "reason": "Nothing was heard within the doubt window."})
+    return len(doubtful)
+
+
+def _in_doubt_since(window: timedelta) -> Any:
+    ended = (
+        DeliveryAttempt.objects.filter(message__state=State.IN_DOUBT).values("message").annotate(last=Max("ended_at"))
+    )
+    return ended.filter(last__lte=Now() - window).values("message")

@@ -1,0 +1,58 @@
+"""Nudges. Each may come twice, late or never: the rows are the work, and the sweep finds what was missed."""
+
+from uuid import UUID
+
+import structlog
+from celery import Task, shared_task
+
+from messaging import confirmations, delivery, sweeping
+from messaging.models import Message
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 100  # messages that one nudge sends before it makes room for others
+NUDGES = 4  # workers that are asked to share a heap
+# Above the 600 s that an SMTP server may take over the final dot: a limit below it would make doubt.
+SMTP = {"queue": "mail.critical", "soft_time_limit": 660, "time_limit": 720}
+
+
+@shared_task(name="messaging.tasks.read_log", queue="events")
+def read_log() -> None:
+    """The log has news: write down what is owed, and get it sent."""
+    if confirmations.owe_all():
+        nudge()
+
+
+@shared_task(name="messaging.tasks.deliver_due", **SMTP)
+def deliver_due() -> None:
+    """One nudge sends a chunk. It is as sure as a task per message: whatever a lost nudge leaves lies in the table,
+    and any other nudge, the sweep or `manage.py pump` takes it from there; claims keep them apart.
+    """
+    if delivery.deliver_due(CHUNK) == CHUNK:
+        nudge(at_most=1)
+
+
+@shared_task(name="messaging.tasks.deliver", **SMTP)
+def deliver(message_id: str) -> None:
+    delivery.deliver(UUID(message_id))
+
+
+@shared_task(name="messaging.tasks.sweep", queue="sweep")
+def sweep() -> None:
+    sweeping.sweep()
+    confirmations.owe_all()
+    nudge()
+
+
+def nudge(at_most: int = NUDGES) -> None:
+    """Ask as many workers as there is work for. Never waits long and never fails: the sweep asks again."""
+    due = Message.objects.due(delivery.Now()).order_by()[: CHUNK * at_most].count()
+    for _ in range(-(-due // CHUNK)):
+        send_quietly(deliver_due)
+
+
+def send_quietly(task: Task, *arguments: str) -> None:
+    try:
+        task.apply_async(arguments, ignore_result=True)
+    except Exception as error:  # the broker is away
+        log.warning("nudge_failed", task=task.name, error=str(error))

@@ -1,0 +1,17 @@
+"""A company's inbox, and people who opt out."""
+
+import pytest
+
+from tests.factories import PurposeFactory
+from tests.messaging.smtp import inbox
+
+
+@pytest.fixture
+def relay_inbox():
+    with inbox() as box:
+        yield box
+
+
+@pytest.fixture
+def newsletter(committed):
+    return PurposeFactory(code="newsletter", name="O'Brien & Söhne")
