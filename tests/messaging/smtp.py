@@ -29,7 +29,7 @@ class Inbox:
     port: int = 0
     relays: list[Relay] = field(default_factory=list)
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+    async def handle_DATA(self, server, session, envelope):
         self.mails.append(Received(envelope.mail_from, envelope.rcpt_tos, envelope.original_content))
         return f"250 2.0.0 Ok: queued as {len(self.mails):04X}"
 
