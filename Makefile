@@ -19,13 +19,13 @@ check: .venv/.test
 	test ! -e tests/test_architecture.py || $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_architecture.py
 	DEBUG=1 $(PYTHON) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
-	@if test -e schema.yml; then \
+	@if test -e config/schema.yml; then \
 		DEBUG=1 $(PYTHON) manage.py spectacular --validate --fail-on-warn --file .venv/schema.yml && \
-		diff -u schema.yml .venv/schema.yml || { echo "The API and schema.yml differ: 'make schema' writes it anew."; exit 1; }; \
-	else echo "OpenAPI drift: no schema.yml yet, nothing to compare."; fi
+		diff -u config/schema.yml .venv/schema.yml || { echo "The API and config/schema.yml differ: 'make schema' writes it anew."; exit 1; }; \
+	else echo "OpenAPI drift: no config/schema.yml yet, nothing to compare."; fi
 
 schema: .venv/.test
-	DEBUG=1 $(PYTHON) manage.py spectacular --validate --fail-on-warn --file schema.yml
+	DEBUG=1 $(PYTHON) manage.py spectacular --validate --fail-on-warn --file config/schema.yml
 
 # Settings as a production has them, so that 'check --deploy' means something.
 PRODUCTION := DEBUG=0 SECRET_KEY=not-a-secret-only-for-this-check-0123456789-abcdefghij \

@@ -58,6 +58,10 @@ class Unauthorized(exceptions.APIException):
     auth_header: ClassVar[str] = CHALLENGE
 
 
+def no_key() -> Unauthorized:
+    return Unauthorized("Send a service key: Authorization: Bearer hf_…")
+
+
 _kept: dict[str, Caller] = {}
 
 
@@ -123,7 +127,7 @@ class HasScope(permissions.BasePermission):
 
     def has_permission(self, request: Any, view: Any) -> bool:
         if request.auth is None:
-            raise exceptions.NotAuthenticated("Send a service key: Authorization: Bearer hf_…")
+            raise no_key()
         request.auth.needs(scope_for(view.scopes, request.method))
         return True
 

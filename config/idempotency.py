@@ -28,7 +28,7 @@ KEPT = timedelta(days=1)
 
 LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
 FIND = """
-    SELECT r.account_id, r.key, r.fingerprint, r.status, r.body FROM config_idempotencyrecord r
+    SELECT r.account_id, r.key, r.fingerprint, r.status, r.body::text FROM config_idempotencyrecord r
       JOIN unnest(%s::bigint[], %s::text[]) AS wanted(account_id, key) USING (account_id, key)
      WHERE r.created_at > now() - interval '1 day'
 """
@@ -57,6 +57,7 @@ class Claim:
 class Answer:
     status: int
     body: Any
+    is_replayed: bool = False
 
 
 class Raced(Exception):
@@ -97,7 +98,7 @@ def kept(claims: Sequence[Claim]) -> dict[Claim, Answer | Refused]:
         if facts := rows.get((claim.account_id, claim.key)):
             fingerprint, status, body = facts
             is_same = bytes(fingerprint) == claim.fingerprint
-            found[claim] = Answer(status, json.loads(body) if isinstance(body, str) else body) if is_same else reused()
+            found[claim] = Answer(status, json.loads(body), is_replayed=True) if is_same else reused()
     return found
 
 
@@ -133,12 +134,8 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
         if claim is None:
             return handler(view, request, *args, **kwargs)
         with transaction.atomic():
-            _lock(claim)
-            match kept([claim]).get(claim):
-                case Answer(status, body):
-                    return Response(body, status, headers=REPLAYED)
-                case Refused() as refused:
-                    raise refused
+            if kept_answer := begin(claim):
+                return Response(kept_answer.body, kept_answer.status, headers=REPLAYED)
             response = handler(view, request, *args, **kwargs)
             if response.status_code < 400:
                 body = json.loads(JSONRenderer().render(response.data))
@@ -148,12 +145,19 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
     return once
 
 
-def _lock(claim: Claim) -> None:
-    """Held until the transaction ends, however it ends."""
+def begin(claim: Claim) -> Answer | None:
+    """Hold the key until the transaction ends, however it ends; the answer that it got before, if it did.
+
+    Raises Refused for a key of another request, or while the first one runs.
+    """
     with connection.cursor() as cursor:
         cursor.execute(LOCK, [f"idempotency/{claim.account_id}/{claim.key}"])
         if not cursor.fetchone()[0]:
             raise running()
+    known = kept([claim]).get(claim)
+    if isinstance(known, Refused):
+        raise known
+    return known
 
 
 def forget_old() -> int:

@@ -40,6 +40,7 @@ class Scope(models.TextChoices):
     REQUESTS_WRITE = "requests:write", "log privacy requests"
     REQUESTS_READ = "requests:read", "read privacy requests"
     MESSAGES_READ = "messages:read", "read the state of messages"
+    PURPOSES_WRITE = "purposes:write", "register purposes"
     INCIDENTS_WRITE = "incidents:write", "declare incidents and add to their timeline"
     INCIDENTS_READ = "incidents:read", "read incidents and telemetry"
 

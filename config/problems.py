@@ -76,6 +76,16 @@ def unavailable() -> Refused:
     )
 
 
+# REST framework's names where ours differ.
+CODES = {
+    "parse_error": "malformed",
+    "not_authenticated": "unauthorized",
+    "authentication_failed": "unauthorized",
+    "permission_denied": "forbidden",
+    "throttled": "too_many",
+    "error": "internal",
+}
+
 # What an app's own errors mean here: `TRANSLATIONS[DecisionsRefused] = as_problem`, beside the views that raise them.
 TRANSLATIONS: dict[type[Exception], Callable[[Any], Refused]] = {}
 
@@ -116,9 +126,8 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
         headers["Retry-After"] = str(int(wait))
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
-    code = {"parse_error": "malformed", "not_authenticated": "unauthorized", "authentication_failed": "unauthorized"}
-    name = str(error.get_codes() if isinstance(error.detail, str) else error.default_code)
-    return Refused(error.status_code, code.get(name, name), str(error.detail), headers=headers)
+    code = CODES.get(error.default_code, error.default_code)
+    return Refused(error.status_code, code, str(error.detail), headers=headers)
 
 
 def _of_django(error: DjangoValidationError) -> Iterator[Fault]:

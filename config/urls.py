@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import path
 
+from config import docs
+from consent.api import catalogue, checks, decisions, people, reversals
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
 
@@ -14,6 +16,20 @@ urlpatterns = [
     path("u/<str:token>/", one_click, name="one-click"),
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
     path("admin/", admin.site.urls),
+    # Services: record, follow, ask
+    path("api/v1/decisions/", decisions.DecisionsView.as_view()),
+    path("api/v1/decisions/<int:decision>/", decisions.DecisionView.as_view()),
+    path("api/v1/decisions/<int:decision>/receipt/", decisions.ReceiptView.as_view()),
+    path("api/v1/check/", checks.CheckView.as_view()),
+    path("api/v1/reversals/", reversals.ReversalsView.as_view()),
+    path("api/v1/reversals/<uuid:reversal>/confirm/", reversals.ConfirmView.as_view()),
+    path("api/v1/subjects/<uuid:subject>/", people.SubjectView.as_view()),
+    path("api/v1/subjects/<uuid:subject>/history/", people.HistoryView.as_view()),
+    path("api/v1/subjects/<uuid:subject>/why/", people.WhyView.as_view()),
+    path("api/v1/purposes/", catalogue.PurposesView.as_view()),
+    path("api/v1/exit-paths/", catalogue.ExitPathsView.as_view()),
+    path("api/v1/schema/", docs.schema, name="schema"),
+    path("api/v1/docs/", docs.DocsView.as_view()),
 ]
 
 handler400 = "config.problems.bad_request"

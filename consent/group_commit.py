@@ -114,15 +114,19 @@ def record_one(draft: NewDecision) -> Recorded:
     return result
 
 
-def record_once(draft: NewDecision, claim: Claim, answer: Callable[[Recorded], Answer]) -> Recorded | Answer:
-    """The same under an Idempotency-Key: `answer` is kept in the transaction of the choice, and a repeated request gets
-    it back as an Answer. Raises Refused for a key of another request, or while the first one runs."""
+def record_once(draft: NewDecision, claim: Claim, answer: Callable[[Recorded], Answer]) -> Answer:
+    """The same under an Idempotency-Key: the answer is kept in the transaction of the choice, and a repeated request
+    gets it back as it was. Raises Refused for a key of another request, or while the first one runs."""
     if connection.in_atomic_block:
         job = _Job(draft, claim, answer)
         _write_together([job])
-        return job.outcome()
-    _refuse_what_cannot_be(draft)
-    return _queue.do(_Job(draft, claim, answer))
+        result = job.outcome()
+    else:
+        _refuse_what_cannot_be(draft)
+        result = _queue.do(_Job(draft, claim, answer))
+    if isinstance(result, Recorded):
+        raise TypeError("A choice with a claim is answered by what is kept.")
+    return result
 
 
 def _refuse_what_cannot_be(draft: NewDecision) -> None:
@@ -172,15 +176,16 @@ def _write_together(jobs: Sequence[_Job]) -> None:
         known = kept([job.claim for job in jobs if job.claim])
         fresh = [job for job in jobs if job.claim not in known]
         recorded = record([job.draft for job in fresh])
+        results = [job.answer(row) if job.answer else row for job, row in zip(fresh, recorded, strict=True)]
         keep(
             {
-                job.claim: job.answer(row)
-                for job, row in zip(fresh, recorded, strict=True)
-                if job.claim is not None and job.answer is not None
+                job.claim: result
+                for job, result in zip(fresh, results, strict=True)
+                if job.claim is not None and isinstance(result, Answer)
             }
         )
-    for job, row in zip(fresh, recorded, strict=True):
-        job.result = row
+    for job, result in zip(fresh, results, strict=True):
+        job.result = result
     for job in jobs:
         match known.get(job.claim) if job.claim else None:
             case Answer() as answer:

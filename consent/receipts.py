@@ -24,9 +24,26 @@ def sign(facts: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(_key().sign(statement(facts))).decode()
 
 
+def sign_all(facts: list[dict[str, Any]]) -> str:
+    """One signature over many choices of one call: their statements, in order, each followed by a line end."""
+    return base64.urlsafe_b64encode(_key().sign(_statements(facts))).decode()
+
+
+def _statements(facts: list[dict[str, Any]]) -> bytes:
+    return b"".join(statement(one) + b"\n" for one in facts)
+
+
 def verify(facts: dict[str, Any], signature: str) -> bool:
+    return _verifies(statement(facts), signature)
+
+
+def verify_all(facts: list[dict[str, Any]], signature: str) -> bool:
+    return _verifies(_statements(facts), signature)
+
+
+def _verifies(text: bytes, signature: str) -> bool:
     try:
-        _key().public_key().verify(base64.urlsafe_b64decode(signature), statement(facts))
+        _key().public_key().verify(base64.urlsafe_b64decode(signature), text)
     except (InvalidSignature, ValueError):
         return False
     return True
