@@ -7,6 +7,7 @@ from config import docs
 from consent.api import catalogue, checks, decisions, people, reversals
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
+from incidents.webhooks import receive
 
 urlpatterns = [
     # For people, without a login.
@@ -15,6 +16,8 @@ urlpatterns = [
     path(".well-known/gpc.json", gpc_support),
     path("u/<str:token>/", one_click, name="one-click"),
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
+    # For programs that cannot hold a key.
+    path("hooks/alerts/<str:token>/", receive, name="alerts"),
     path("admin/", admin.site.urls),
     # Services: record, follow, ask
     path("api/v1/decisions/", decisions.DecisionsView.as_view()),

@@ -41,7 +41,7 @@ def past(moment: datetime, field: str) -> datetime:
 
 def said(text: str, field: str, otherwise: str) -> str:
     """What somebody wrote, without blanks around it. Raises ValidationError with `otherwise` when it is nothing."""
-    text = text.strip()
+    text = text.replace("\r\n", "\n").strip()
     if not text:
         raise ValidationError({field: otherwise})
     try:

@@ -41,7 +41,7 @@ def declare(
     check_window(occurred_from, occurred_to)
     incident = Incident(
         title=title,
-        summary=summary,
+        summary=summary.replace("\r\n", "\n").strip(),
         mode=mode,
         status=status,
         severity=severity,
@@ -220,7 +220,7 @@ def _rewrite(incident: Incident, what: str, old: str, new: str, reason: str, by:
 
 def _look_back(incident: Incident, reason: str) -> None:
     linking.owe_backfill(incident, reason)
-    transaction.on_commit(lambda: nudge("incidents.tasks.backfill"), robust=True)
+    transaction.on_commit(lambda: nudge("incidents.tasks.read_log"), robust=True)
 
 
 def _next_ref() -> str:

@@ -30,6 +30,8 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.AlertGroup": "its deliveries tell what happened to it",
     "incidents.AlertDelivery": "bytes as they came; its fate is written once",
     "incidents.DecisionRollup": "a count",
+    "incidents.DecisionMinute": "a count",
+    "incidents.Backfill": "work that is owed, until it is done",
 }
 
 

@@ -11,13 +11,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from config.history import AppendOnly, TrackedModel
+from config.text import CONTROL, CONTROL_IN_LINES
 
-LINE = RegexValidator(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "Remove the control characters.", inverse_match=True
-)
-TEXT = RegexValidator(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "Remove the control characters.", inverse_match=True
-)
+LINE = RegexValidator(CONTROL, "Remove the control characters.", inverse_match=True)
+TEXT = RegexValidator(CONTROL_IN_LINES, "Remove the control characters.", inverse_match=True)
 SKEW = timedelta(minutes=5)  # how far the clocks of those who tell us may be ahead
 
 
