@@ -5,16 +5,18 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Model
+from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 
 from config.admin import (
     HistoryAdmin,
     KeptAdmin,
     ReasonDialog,
+    RecordAdmin,
     action,
     ask,
     display,
@@ -42,6 +44,21 @@ class NewServiceKeyForm(forms.ModelForm):
         fields = ("account", "label")
 
 
+class KeyState(admin.SimpleListFilter):
+    title = parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("usable", "usable"), ("expired", "expired"), ("revoked", "revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        now = timezone.now()
+        if self.value() == "usable":
+            return queryset.usable(now)
+        if self.value() == "expired":
+            return queryset.filter(expires_at__lte=now)
+        return queryset.filter(revoked_at__isnull=False) if self.value() == "revoked" else queryset
+
+
 @admin.register(ServiceKey)
 class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
     """Keys are issued and revoked, never edited; the text of a key is shown once."""
@@ -55,13 +72,13 @@ class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
         moment("revoked_at", "Revoked"),
     )
     list_select_related = ("account",)
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    list_filter = (KeyState,)
     search_fields = ("label", "lookup")
     ordering = ("-created_at",)
     fields = (
         "label",
         "account",
-        "lookup",
+        "begins_with",
         "may",
         moment("created_at", "Issued"),
         moment("expires_at", "Expires"),
@@ -100,6 +117,10 @@ class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
         obj.__dict__.update(key.__dict__)
         self.message_user(request, f"Copy this key now, it is not shown again: {text}", messages.WARNING)
 
+    @display(description="Begins with")
+    def begins_with(self, key: ServiceKey) -> str:
+        return f"{key.PREFIX}_{key.lookup}_"
+
     @display(description="May")
     def may(self, key: ServiceKey) -> str:
         return ", ".join(str(Scope(scope).label) for scope in key.scopes if scope in Scope.values)
@@ -137,6 +158,11 @@ class PersonAdmin(KeptAdmin, UserAdmin):
     search_fields = ("username", "email")
     ordering = ("username",)
     filter_horizontal = ()
+    add_fieldsets = (
+        (None, {"fields": ("username", "email", "time_zone", "is_service")}),
+        ("Login", {"fields": ("usable_password", "password1", "password2")}),
+        ("What they may do", {"fields": ("is_staff", "groups")}),
+    )
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email", "time_zone")}),
         ("What they may do", {"fields": ("is_active", "is_staff", "is_service", "is_superuser", "groups")}),
@@ -145,15 +171,54 @@ class PersonAdmin(KeptAdmin, UserAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "time_zone":
             kwargs["widget"] = TimeZoneSelect
+        if db_field.name == "groups":
+            kwargs["widget"] = widgets.UnfoldAdminCheckboxSelectMultipleWidget
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        if obj.is_service:  # a program has keys, not a password
+            obj.is_staff = obj.is_superuser = False
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
 
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class RoleAdmin(KeptAdmin, GroupAdmin):
-    """The roles that migrations make: officer, support, responder, auditor."""
+class RoleAdmin(RecordAdmin):
+    """The roles that migrations make. Who needs more than one gets more than one; nobody may delete."""
 
-    list_display = ("name",)
-    filter_horizontal = ()
+    list_display = ("name", "members")
+    fields = ("name", "members", "may_view", "may_add", "may_change", "may_also")
+    ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).annotate(member_count=Count("user"))
+
+    @display(description="Members")
+    def members(self, role: Any) -> int:
+        return role.member_count
+
+    @display(description="May view")
+    def may_view(self, role: Group) -> str:
+        return granted(role, "view_", "Can view ")
+
+    @display(description="May add")
+    def may_add(self, role: Group) -> str:
+        return granted(role, "add_", "Can add ")
+
+    @display(description="May change")
+    def may_change(self, role: Group) -> str:
+        return granted(role, "change_", "Can change ")
+
+    @display(description="May also")
+    def may_also(self, role: Group) -> str:
+        named = role.permissions.exclude(codename__regex="^(view|add|change)_").values_list("name", flat=True)
+        return "; ".join(name.removeprefix("Can ") for name in named)
+
+
+def granted(role: Group, prefix: str, words: str) -> str:
+    """The models behind a verb, in their own words; histories go with what they are the history of."""
+    names = role.permissions.filter(codename__startswith=prefix).exclude(codename__startswith=f"{prefix}historical")
+    return ", ".join(sorted(name.removeprefix(words) for name in names.values_list("name", flat=True)))

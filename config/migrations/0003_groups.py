@@ -45,6 +45,8 @@ MATRIX = """
     incidents.timelineentry          va   v    va   v
     incidents.decisionlink           v    v    v    v
     incidents.decisionrollup         v    v    v    v
+    incidents.decisionminute         v    v    v    v
+    incidents.backfill               v    -    v    v
     incidents.alertsource            v    -    v    v
     incidents.historicalalertsource  v    -    -    v
     incidents.alertgroup             v    -    v    v

@@ -62,6 +62,12 @@ def site(committed) -> Iterator[str]:
 
 
 @pytest.fixture
+def page(page):
+    page.set_default_timeout(10_000)
+    return page
+
+
+@pytest.fixture
 def complaints(page) -> list[str]:
     """What the browser's console says, refusals of the Content-Security-Policy among it."""
     heard: list[str] = []

@@ -1,0 +1,161 @@
+"""The admin in a real browser under the strict policy: nothing is refused, everything works, everybody can read it."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib import admin
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from config.models import ServiceKey
+from consent.services import set_guard
+from tests.factories import PASSWORD, ServiceKeyFactory, UserFactory, rows
+
+REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
+KEYS = "/admin/config/servicekey/"
+
+
+def opened(page, address):
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+
+
+def violations(page):
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]]
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+def test_the_browser_refuses_nothing_on_the_pages_of_a_model(site, page, administrator, complaints, model):
+    row = rows(model, 2)[0]
+    to = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    addresses = [
+        reverse(f"{to}_changelist"),
+        *(reverse(f"{to}_{name}", args=[row.pk]) for name in ("change", "history")),
+    ]
+    if not re.search("Record", str(type(admin.site.get_model_admin(model)).__mro__)):
+        addresses.append(reverse(f"{to}_add"))
+
+    for address in addresses:
+        opened(page, site + address)
+
+        assert complaints == [], address
+
+
+def test_a_person_logs_in_by_the_form_and_leaves(site, page, complaints):
+    UserFactory(username="anna")
+    opened(page, f"{site}/admin/")
+
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
+    assert complaints == []
+
+
+def test_the_navigation_folds_away_and_stays_so(site, page, administrator, complaints):
+    opened(page, site + KEYS)
+    dashboard = page.get_by_role("link", name="Dashboard")
+    expect(dashboard).to_be_visible()
+
+    page.get_by_role("button", name="Show or hide the navigation").click()
+    expect(dashboard).to_be_hidden()
+    page.reload()
+
+    expect(dashboard).to_be_hidden()
+    assert complaints == []
+
+
+def test_a_list_is_searched_and_filtered(site, page, administrator, complaints):
+    ServiceKeyFactory(label="shop")
+    ServiceKeyFactory(label="newsletter")
+    opened(page, site + KEYS)
+
+    page.get_by_placeholder("Type to search").fill("shop")
+    page.get_by_placeholder("Type to search").press("Enter")
+    expect(page.get_by_text("newsletter")).to_be_hidden()
+    page.get_by_text("Filters").first.click()
+    page.get_by_title("revoked").click()
+    expect(page.get_by_role("link", name="shop")).to_be_hidden()
+    page.get_by_text("Filters").first.click()
+    page.get_by_title("usable").click()
+
+    expect(page.get_by_role("link", name="shop")).to_be_visible()
+    assert complaints == []
+
+
+def test_a_button_asks_for_a_reason_acts_and_keeps_who_and_why(site, page, administrator, complaints):
+    key = ServiceKeyFactory(label="shop")
+    opened(page, f"{site}{KEYS}{key.pk}/change/")
+
+    page.get_by_role("link", name="Revoke").click()
+    page.get_by_label("Reason").fill("Found in a public repository")
+    page.get_by_role("button", name="Revoke").click()
+
+    expect(page.get_by_text("is revoked")).to_be_visible()
+    opened(page, f"{site}{KEYS}{key.pk}/history/")
+    expect(page.get_by_role("cell", name="user:administrator")).to_be_visible()
+    expect(page.get_by_role("cell", name="Found in a public repository")).to_be_visible()
+    key.refresh_from_db()
+    assert key.revoked_by == administrator
+    assert complaints == []
+
+
+def test_a_new_key_is_shown_once(site, page, administrator, complaints):
+    UserFactory(username="shop", service=True)
+    opened(page, f"{site}{KEYS}add/")
+
+    page.get_by_label("Account").select_option("shop")
+    page.get_by_label("Label").fill("checkout")
+    page.get_by_label("ask whether somebody may be contacted").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    shown = page.get_by_text("it is not shown again").inner_text()
+    text = re.search(r"hf_[0-9a-f]{12}_\S{43}", shown)[0]
+    assert ServiceKey.objects.get(label="checkout").digest == ServiceKey.digest_of(text)
+    page.reload()
+    expect(page.get_by_text("it is not shown again")).to_have_count(0)
+    assert complaints == []
+
+
+def test_dark_and_light_are_the_viewers_choice(site, page, administrator, complaints):
+    opened(page, site + KEYS)
+
+    page.get_by_text("administrator", exact=True).click()
+    page.get_by_text("Dark", exact=True).click()
+
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    assert complaints == []
+
+
+def test_a_raised_guard_is_told_on_every_page(site, page, administrator):
+    set_guard("freeze", reason="A job runs wild", by=administrator)
+
+    opened(page, site + KEYS)
+
+    expect(page.get_by_role("status")).to_contain_text("The guard is set to freeze.")
+
+
+def test_the_keyboard_reaches_the_content_first(site, page, administrator):
+    opened(page, site + KEYS)
+
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#content")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_can_be_read_by_all(site, page, log_in, scheme):
+    page.emulate_media(color_scheme=scheme)
+    opened(page, f"{site}/admin/login/")
+    assert violations(page) == []
+    log_in(username="administrator", is_superuser=True, time_zone="Europe/Berlin")
+    key = rows(ServiceKey, 3)[0]
+
+    for address in ("/admin/", KEYS, f"{KEYS}add/", f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/"):
+        opened(page, site + address)
+
+        assert violations(page) == [], address
