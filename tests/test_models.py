@@ -23,6 +23,7 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "consent.ExitPathMinute": "a count",
     "messaging.TemplateVersion": "drafts change, a published one never does: a trigger refuses it",
     "messaging.TemplateBody": "belongs to a version, and is as fixed as that",
+    "messaging.TemplateFault": "a count of what went wrong, with its last error",
     "messaging.Message": "its attempts and events tell what happened to it",
     "messaging.DeliveryAttempt": "its phase only moves forward",
     "messaging.Suppression": "made, and lifted by its own end",

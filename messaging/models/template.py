@@ -76,6 +76,11 @@ class TemplateVersion(models.Model):
                 violation_error_message="A published version says when and by whom.",
             ),
             models.CheckConstraint(
+                condition=Q(retired_at=None, retired_by="") | (Q(retired_at__isnull=False) & ~Q(retired_by="")),
+                name="templateversion_retired_at_with_retired_by",
+                violation_error_message="A retired version says when and by whom.",
+            ),
+            models.CheckConstraint(
                 condition=~Q(published_by=F("created_by")) | ~Q(created_by__startswith="user:"),
                 name="templateversion_published_by_another",
                 violation_error_message="Somebody other than its author publishes a version.",
