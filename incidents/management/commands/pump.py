@@ -1,0 +1,59 @@
+"""All the work of workers and beat, without Celery and Redis: the rows are the work, so whoever looks can do it."""
+
+import signal
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from consent import exit_paths
+from incidents import alerts, linking
+from messaging import confirmations, delivery, sweeping
+
+log = structlog.get_logger(__name__)
+
+# In the order of the line: what a choice leads to, then what is found out about it. Each says how much it did.
+STEPS: dict[str, Callable[[], int]] = {
+    "uses of ways out counted": exit_paths.fold,
+    "confirmations owed": confirmations.owe,
+    "messages swept": sweeping.sweep,
+    "messages sent": lambda: delivery.deliver_due(100),
+    "alerts read": alerts.read_stored,
+    "decisions tied": linking.read_log,
+    "decisions looked at again": linking.backfill,
+}
+
+
+class Command(BaseCommand):
+    help = "Do what workers and beat do, without Celery and Redis. Runs beside them too: claims keep them apart."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Stop when nothing is left to do now.")
+        parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="How long to rest in between.")
+
+    def handle(self, *args: Any, once: bool, every: float, **options: Any) -> None:
+        if once:
+            for what, count in self.pump().items():
+                self.stdout.write(f"{count:>8}  {what}")
+            return
+        ended = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        while not ended.is_set():
+            try:
+                self.pump()
+            except (OperationalError, InterfaceError) as error:
+                log.error("pump_without_database", error=str(error))
+            close_old_connections()
+            ended.wait(every)
+
+    def pump(self) -> dict[str, int]:
+        """Round after round, until a round finds nothing."""
+        done = dict.fromkeys(STEPS, 0)
+        while round_ := {what: count for what, step in STEPS.items() if (count := step())}:
+            for what, count in round_.items():
+                done[what] += count
+        return done
