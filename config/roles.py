@@ -1,4 +1,4 @@
-"""The database's roles: an owner that nobody logs in as, and three logins that own nothing.
+"""The database's roles: an owner and a projector that nobody logs in as, and three logins that own nothing.
 
 `provision` is what an administrator runs once, as a superuser or a role that may create roles; migrations then run as
 the owner, and the site as `holdfast_app`. It may run again at any time.
@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from config.database import APP, AUDITOR, ONCALL, OWNER
+from config.database import APP, AUDITOR, ONCALL, OWNER, PROJECTOR
 
 LOGINS = (APP, ONCALL, AUDITOR)
 
@@ -21,8 +21,8 @@ def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
     """
     with psycopg.connect(admin_url, autocommit=True) as connection:
         existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-        if OWNER not in existing:
-            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(OWNER)))
+        for role in {OWNER, PROJECTOR} - existing:
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
         for login in LOGINS:
             # Only a superuser may say NOSUPERUSER about a role that exists, and a hosted server gives nobody that.
             attributes = "LOGIN" if login in existing else "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
@@ -31,8 +31,9 @@ def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
             if login in passwords:
                 statement += sql.SQL(" PASSWORD {}").format(sql.Literal(passwords[login]))
             connection.execute(statement)
-        # Whoever administers may act as the owner, which migrations need; a superuser may anyway.
-        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
+        # Whoever administers may act as both, which migrations need; a superuser may anyway. The owner may not act as
+        # the projector: that is what keeps consent from its hands.
+        connection.execute(sql.SQL("GRANT {}, {} TO CURRENT_USER").format(*map(sql.Identifier, (OWNER, PROJECTOR))))
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if not known:
             connection.execute(
@@ -42,6 +43,18 @@ def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
             )
     with psycopg.connect(admin_url, dbname=database, autocommit=True) as connection:
         connection.execute(GRANTS)
+        close(connection, database)
+
+
+def close(connection: psycopg.Connection, database: str) -> None:
+    """Let the logins in and nobody else, and nobody make tables of their own there: a temporary table named like one
+    of ours would answer in its place. A copy of a database does not inherit this.
+    """
+    connection.execute(
+        sql.SQL("REVOKE ALL ON DATABASE {0} FROM PUBLIC; GRANT CONNECT ON DATABASE {0} TO {1}").format(
+            sql.Identifier(database), sql.SQL(", ").join(map(sql.Identifier, LOGINS))
+        )
+    )
 
 
 def owner_url(admin_url: str, database: str) -> str:
@@ -53,15 +66,14 @@ def owner_url(admin_url: str, database: str) -> str:
 
 
 # Defaults for tables to come: the app reads and writes, the others read what an app's migration opens to them.
-# Migrations then take away what must not be: see `config.database` and consent/migrations/sql.
+# Migrations then take away what must not be: see `config.database` and consent/migrations/sql. Functions are open to
+# PUBLIC by a default of the whole database, which one of a schema cannot take back.
 GRANTS = f"""
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
     GRANT USAGE, CREATE ON SCHEMA public TO {OWNER};
-    GRANT USAGE ON SCHEMA public TO {APP}, {ONCALL}, {AUDITOR};
+    GRANT USAGE ON SCHEMA public TO {APP}, {ONCALL}, {AUDITOR}, {PROJECTOR};
     ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public
         GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP};
     ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {APP};
-    ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT SELECT ON TABLES TO {AUDITOR};
-    ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
-    ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO {APP};
+    ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 """

@@ -30,7 +30,7 @@ INSERT = """
                 message_id, restates_id, position)
      ORDER BY position
     ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id, received_at, idempotency_key
+    RETURNING id, decided_at, received_at, idempotency_key
 """
 REPLAYED = """
     SELECT idempotency_key, id, subject_id, purpose, channel, choice, decided_at, received_at
@@ -120,7 +120,9 @@ class _Row:
 
 def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
     """Insert drafts with their subjects and say what holds now: at most four statements, in one transaction."""
-    rows = [_Row(draft, subject_id, *_commit_to(draft.evidence)) for draft, subject_id in drafts]
+    # By key: two calls that repeat the same keys in another order would each wait for the other.
+    order = sorted(range(len(drafts)), key=lambda i: drafts[i][0].idempotency_key or "")
+    rows = [_Row(draft, subject_id, *_commit_to(draft.evidence)) for draft, subject_id in (drafts[i] for i in order)]
     with connection.cursor() as cursor:
         cursor.execute(INSERT, _columns(rows))
         inserted = cursor.fetchall()
@@ -133,26 +135,27 @@ def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
         ]
         cursor.execute(STATES, [list(column) for column in zip(*{f[1:4] for f in facts}, strict=True)])
         states = {(s, p, c): Effective(state, since, decision) for s, p, c, state, since, decision in cursor.fetchall()}
-    return [Recorded(*f, effective=states[f[1:4]], replayed=i not in numbers) for i, f in enumerate(facts)]
+    written = [Recorded(*f, effective=states[f[1:4]], replayed=i not in numbers) for i, f in enumerate(facts)]
+    return [recorded for _, recorded in sorted(zip(order, written, strict=True), key=lambda pair: pair[0])]
 
 
 Facts = tuple[int, UUID, str, str, str, datetime, datetime]
 
 
-def _facts(row: _Row, number: int, received_at: datetime) -> Facts:
+def _facts(row: _Row, number: int, decided_at: datetime, received_at: datetime) -> Facts:
     draft = row.draft
-    return number, row.subject_id, draft.purpose, draft.channel, draft.choice, draft.decided_at, received_at
+    return number, row.subject_id, draft.purpose, draft.channel, draft.choice, decided_at, received_at
 
 
 def _numbered(
-    rows: Sequence[_Row], inserted: Sequence[tuple[int, datetime, str | None]]
-) -> dict[int, tuple[int, datetime]]:
+    rows: Sequence[_Row], inserted: Sequence[tuple[int, datetime, datetime, str | None]]
+) -> dict[int, tuple[int, datetime, datetime]]:
     """Which row got which number. RETURNING keeps the order of insertion; a skipped row had a key that is missing."""
-    taken = {key for _, _, key in inserted}
+    taken = {key for *_, key in inserted}
     positions = (
         i for i, row in enumerate(rows) if row.draft.idempotency_key in taken or row.draft.idempotency_key is None
     )
-    fresh: dict[int, tuple[int, datetime]] = {}
+    fresh: dict[int, tuple[int, datetime, datetime]] = {}
     seen: set[str] = set()
     numbers = iter(inserted)
     for i in positions:
@@ -160,8 +163,8 @@ def _numbered(
         if key is not None and key in seen:
             continue  # the same key twice in one call: the second is a replay of the first
         seen |= {key} if key else set()
-        number, received_at, _ = next(numbers)
-        fresh[i] = (number, received_at)
+        number, decided_at, received_at, _ = next(numbers)
+        fresh[i] = (number, decided_at, received_at)
     return fresh
 
 

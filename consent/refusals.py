@@ -28,7 +28,7 @@ class DecisionsRefused(Exception):
 
 # The SQLSTATEs of consent/migrations/sql, and the constraints that only the database can check under a race.
 REFUSALS = {
-    "HF002": ("purpose", "unknown", "Unknown or merged subject, unknown purpose or exit path."),
+    "HF002": ("purpose", "unknown", "Unknown subject, purpose or exit path."),
     "HF003": ("choice", "guard", "The guard refuses opt-ins that no person made. Wait, or ask an officer to lower it."),
     "HF004": (
         "choice",
@@ -38,6 +38,13 @@ REFUSALS = {
     "HF006": ("decision", "explicit", "An explicit choice cannot be voided; only a later choice supersedes it."),
     "HF007": ("reversal", "not_confirmable", "The second step must follow within seven days, by a second person."),
 }
+
+# A subject merged after it was looked up, a deadlock, a serialization failure: the same again will do.
+PASSING = {"HF010", "40P01", "40001"}
+
+
+def is_passing(error: DatabaseError) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) in PASSING
 
 
 def from_database(error: DatabaseError, decisions: Sequence[NewDecision]) -> Exception:

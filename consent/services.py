@@ -25,7 +25,7 @@ from consent.models import (
     SubjectMerge,
 )
 from consent.recording import Effective, NewDecision, Recorded, write
-from consent.refusals import DecisionsRefused, Problem, from_database
+from consent.refusals import DecisionsRefused, Problem, from_database, is_passing
 from consent.validation import problems_of
 
 __all__ = [
@@ -51,12 +51,7 @@ def record(decisions: Sequence[NewDecision]) -> list[Recorded]:
     if not decisions:
         return []
     try:
-        with transaction.atomic():
-            recorded = write(_with_subjects(decisions))
-            if reused := _reused_keys(decisions, recorded):
-                raise DecisionsRefused(reused)
-            feed.nudge()
-            return recorded
+        return _settled(decisions)
     except DatabaseError as error:
         raise from_database(error, decisions) from error
 
@@ -70,7 +65,7 @@ def request_reversal(
     subject_id: UUID, purpose: str, channel: str, *, by: User | str = "subject", reason: str = "", evidence: str = ""
 ) -> Reversal:
     """The first step back in; changes nothing yet. Staff say why, and where the proof of the person's wish is."""
-    kind = Reversal.Kind.STAFF if isinstance(by, User) and not by.is_service else Reversal.Kind.SUBJECT
+    kind = Reversal.Kind.STAFF if actor_of(by).startswith("user:") else Reversal.Kind.SUBJECT
     reversal = Reversal(
         subject_id=subjects.roots([subject_id])[subject_id],
         purpose=purpose,
@@ -172,11 +167,7 @@ def merge(subject_id: UUID, into: UUID, *, reason: str, by: User | str) -> Subje
     merged, root = found[merged_id], found[root_id]
     if merged == root or merged.merged_into_id or root.merged_into_id:
         return root
-    opt_outs = Consent.objects.opted_out().filter(subject=merged)
-    Subject.objects.filter(pk=merged_id).update(merged_into=root)
-    Subject.objects.filter(merged_into=merged).update(merged_into=root)
-    Identifier.objects.filter(subject=merged).update(subject=root)
-    SubjectMerge.objects.create(merged=merged, into=root, reason=reason, merged_by=actor_of(by))
+    # Restated first: the database refuses a merge that would hide an opt-out.
     record(
         [
             NewDecision(
@@ -190,9 +181,13 @@ def merge(subject_id: UUID, into: UUID, *, reason: str, by: User | str) -> Subje
                 reasons=["subjects_merged"],
                 restates_id=consent.decision_id,
             )
-            for consent in opt_outs
+            for consent in Consent.objects.opted_out().filter(subject=merged)
         ]
     )
+    Subject.objects.filter(pk=merged_id).update(merged_into=root)
+    Subject.objects.filter(merged_into=merged).update(merged_into=root)
+    Identifier.objects.filter(subject=merged).update(subject=root)
+    SubjectMerge.objects.create(merged=merged, into=root, reason=reason, merged_by=actor_of(by))
     return root
 
 
@@ -214,6 +209,22 @@ def transaction_time() -> Any:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0]
+
+
+def _settled(decisions: Sequence[NewDecision]) -> list[Recorded]:
+    """Written, again where somebody came between: a merge of a subject after it was looked up, or a deadlock."""
+    for attempts_left in (2, 1, 0):
+        try:
+            with transaction.atomic():
+                recorded = write(_with_subjects(decisions))
+                if reused := _reused_keys(decisions, recorded):
+                    raise DecisionsRefused(reused)
+                feed.nudge()
+                return recorded
+        except DatabaseError as error:
+            if not attempts_left or not is_passing(error):
+                raise
+    raise AssertionError("The last attempt returns or raises.")
 
 
 def _with_subjects(decisions: Sequence[NewDecision]) -> list[tuple[NewDecision, UUID]]:

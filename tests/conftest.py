@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from config.roles import LOGINS, provision
+from config.roles import LOGINS, close, provision
 from config.stack.servers import start_postgres
 
 TEMPLATE, DATABASE = "holdfast_template", "holdfast_test"
@@ -42,6 +42,7 @@ class Cluster:
             admin.execute(
                 f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE} OWNER holdfast_owner STRATEGY FILE_COPY".encode()
             )
+            close(admin, DATABASE)
 
 
 @pytest.fixture(scope="session")

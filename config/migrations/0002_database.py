@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from config.database import append_only, kept, sql_file
+from config.database import always, append_only, kept, readable_by_auditor, sql_file
 
 
 class Migration(migrations.Migration):
@@ -10,4 +10,6 @@ class Migration(migrations.Migration):
         sql_file(__file__, "refuse.sql"),
         *append_only("config_historicalservicekey"),
         *kept("config_servicekey"),
+        *readable_by_auditor("config_servicekey", "config_historicalservicekey", without=["lookup", "digest"]),
+        always(),
     ]

@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from config.history import AppendOnly, WrittenByDatabase
+from config.history import AppendOnly, DatabaseVersion, WrittenByDatabase
 from consent.models.subject import Subject
 
 ANY = "*"  # every purpose, or every channel, also those created later
@@ -200,7 +200,7 @@ class ConsentQuerySet(models.QuerySet["Consent"]):
         return self.filter(state=Choice.OPT_OUT, explicit=True)
 
 
-class HistoryFacts(models.Model):
+class HistoryFacts(DatabaseVersion):
     """What the trigger writes beside each version: the transaction, the login and the leaf hash."""
 
     tx = models.BigIntegerField(db_default=TX)

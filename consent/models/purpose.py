@@ -1,6 +1,7 @@
 """What a person may say yes or no to."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -41,3 +42,10 @@ class Purpose(TrackedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        before = Purpose.objects.filter(pk=self.pk).values_list("regime", flat=True).first()
+        if self.regime == self.Regime.MANDATORY and before not in (None, self.Regime.MANDATORY):
+            raise ValidationError(
+                {"regime": "People may have opted out of this purpose. Register a new one for what is mandatory."}
+            )

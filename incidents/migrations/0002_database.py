@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from config.database import append_only, kept, sql_file
+from config.database import always, append_only, kept, readable_by_auditor, sql_file
 
 
 class Migration(migrations.Migration):
@@ -23,4 +23,17 @@ class Migration(migrations.Migration):
             "incidents_backfill",
         ),
         sql_file(__file__, "deliveries.sql"),
+        *readable_by_auditor(
+            "incidents_alertgroup",
+            "incidents_backfill",
+            "incidents_decisionlink",
+            "incidents_decisionminute",
+            "incidents_decisionrollup",
+            "incidents_historicalincident",
+            "incidents_incident",
+        ),
+        *readable_by_auditor("incidents_alertdelivery", without=["raw_body"]),
+        *readable_by_auditor("incidents_alertsource", "incidents_historicalalertsource", without=["token_digest"]),
+        *readable_by_auditor("incidents_timelineentry", without=["text"]),
+        always(),
     ]

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from config.database import append_only, kept, sql_file
+from config.database import always, append_only, kept, readable_by_auditor, sql_file
 
 
 class Migration(migrations.Migration):
@@ -17,4 +17,16 @@ class Migration(migrations.Migration):
             "messaging_templatefault",
         ),
         sql_file(__file__, "published.sql"),
+        *readable_by_auditor(
+            "messaging_historicaltemplate",
+            "messaging_template",
+            "messaging_templatebody",
+            "messaging_templatefault",
+            "messaging_templateversion",
+            "messaging_transporthealth",
+        ),
+        *readable_by_auditor("messaging_deliveryattempt", without=["reply_text"]),
+        *readable_by_auditor("messaging_deliveryevent", without=["payload"]),
+        *readable_by_auditor("messaging_message", without=["sealed_recipient", "context", "raw"]),
+        always(),
     ]
