@@ -29,11 +29,10 @@ class Migration(migrations.Migration):
             "incidents_decisionlink",
             "incidents_decisionminute",
             "incidents_decisionrollup",
-            "incidents_historicalincident",
-            "incidents_incident",
         ),
         *readable_by_auditor("incidents_alertdelivery", without=["raw_body"]),
         *readable_by_auditor("incidents_alertsource", "incidents_historicalalertsource", without=["token_digest"]),
+        *readable_by_auditor("incidents_historicalincident", "incidents_incident", without=["summary"]),
         *readable_by_auditor("incidents_timelineentry", without=["text"]),
         always(),
     ]
