@@ -3,6 +3,7 @@
 Every verb raises ValidationError, in words that say what to do, when it cannot be done.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -112,13 +113,16 @@ def opt_out_at_once(
     scopes: Sequence[Scope] = EVERYTHING,
     key: str = "",
     cause: str = Cause.PRIVACY_REQUEST,
+    reference: str = "",
 ) -> list[Recorded]:
     """Record the explicit opt-out that somebody asked the desk for; with the same key, once.
 
-    An exit path that nobody registered, or a moment of receipt that makes no sense, does not stand in its way.
+    `reference`: where the proof is kept. An exit path that nobody registered, or a moment of receipt that makes no
+    sense, does not stand in its way.
     """
     path = EXIT_PATHS.get(received_via, "")
     is_registered = path and ExitPath.objects.filter(code=path).exists()
+    evidence = {"received_via": received_via, "details": details} | ({"reference": reference} if reference else {})
     makes_sense = received_at is not None and not problem_with(received_at)
     return record(
         [
@@ -132,10 +136,10 @@ def opt_out_at_once(
                 exit_path=path if is_registered else "",
                 decided_at=received_at if received_at and makes_sense else timezone.now(),
                 locale=locale,
-                evidence={"received_via": received_via, "details": details},
-                idempotency_key=f"request:{key}:{i}:{purpose}:{channel}" if key else None,
+                evidence=evidence,
+                idempotency_key=_key_of(key, each, purpose, channel) if key else None,
             )
-            for i, each in enumerate(_each_of(person))
+            for each in _each_of(person)
             for purpose, channel in scopes
         ]
     )
@@ -283,6 +287,12 @@ def _each_of(person: Person) -> list[Person]:
     if isinstance(person, UUID) or len(set(subjects.find(person).values())) < 2:
         return [person]
     return [[identity] for identity in person]
+
+
+def _key_of(key: str, person: Person, purpose: str, channel: str) -> str:
+    """Names the person too: a form that is sent again with its address corrected is another opt-out, not a replay."""
+    parts = [person.bytes] if isinstance(person, UUID) else sorted(identity.digest for identity in person)
+    return f"request:{key}:{hashlib.sha256(b''.join(parts)).hexdigest()[:32]}:{purpose}:{channel}"
 
 
 def _subject(person: Person) -> UUID:

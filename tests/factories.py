@@ -13,6 +13,7 @@ from config.models import Scope, ServiceKey, User
 from consent.identifiers import Identity
 from consent.models import (
     AnswerText,
+    Batch,
     Consent,
     DeadlineRule,
     Decision,
@@ -20,6 +21,7 @@ from consent.models import (
     GuardChange,
     PrivacyRequest,
     Purpose,
+    Reversal,
     Subject,
 )
 from consent.services import NewDecision, record, set_guard
@@ -164,6 +166,28 @@ class PrivacyRequestFactory(factory.django.DjangoModelFactory):
     rule = factory.SubFactory(DeadlineRuleFactory)
     due_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=30))
     logged_by = "user:someone"
+
+
+class BatchFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Batch
+
+    kind = "import"
+    reason = factory.Sequence(lambda n: f"List {n} of the shop")
+    created_by = "user:someone"
+
+
+class ReversalFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Reversal
+
+    subject = factory.SubFactory(SubjectFactory)
+    purpose = "marketing"
+    channel = "email"
+    kind = Reversal.Kind.STAFF
+    reason = "They called us"
+    evidence = "Ticket 7"
+    requested_by = "user:someone"
 
 
 class AnswerTextFactory(factory.django.DjangoModelFactory):

@@ -5,14 +5,14 @@ from django.db import migrations
 ROLES = ("Officer", "Support", "Responder", "Auditor")
 
 MATRIX = """
-    consent.subject                  v    v    v    v
+    consent.subject                  va   va   v    v
     consent.identifier               v    v    v    -
     consent.reveal                   va   a    -    v
-    consent.subjectmerge             v    v    v    v
+    consent.subjectmerge             va   va   v    v
     consent.consent                  v    v    v    v
     consent.historicalconsent        v    v    v    v
     consent.decision                 v    v    v    v
-    consent.decisionvoid             v    v    v    v
+    consent.decisionvoid             va   v    v    v
     consent.batch                    v    v    v    v
     consent.evidence                 v    v    -    -
     consent.reversal                 va   va   v    v

@@ -1,0 +1,90 @@
+"""What officers set up: purposes, ways out, deadlines, answers. Each change asks why and is kept."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, OuterRef, QuerySet, Subquery, Sum
+from django.http import HttpRequest
+from django.utils import timezone
+
+from config.admin import TrackedAdmin, badge, display, moment
+from consent.models import AnswerText, DeadlineRule, ExitPath, ExitPathMinute, Purpose
+
+
+class CodedAdmin(TrackedAdmin):
+    """A code stands in decisions and requests: once given, it stays."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        readonly = super().get_readonly_fields(request, obj)
+        return readonly if obj is None else ("code", *readonly)
+
+
+@admin.register(Purpose)
+class PurposeAdmin(CodedAdmin):
+    list_display = ("name", "code", "regime", "is_covered_by_gpc", "is_public", "position")
+    list_filter = ("regime", "is_covered_by_gpc", "is_public")
+    search_fields = ("code", "name")
+
+
+@admin.register(ExitPath)
+class ExitPathAdmin(CodedAdmin):
+    list_display = (
+        "name",
+        "code",
+        "kind",
+        "owner",
+        "is_active",
+        moment("last_used_at", "Last use"),
+        "completed",
+        "refused",
+        "broken_off",
+    )
+    list_filter = ("kind", "is_active")
+    search_fields = ("code", "name", "owner")
+    readonly_fields = (moment("last_used_at", "Last use"),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExitPath]:
+        """With the counts of the last hour, by the index on minutes."""
+        since = timezone.now() - timedelta(hours=1)
+        uses = ExitPathMinute.objects.filter(exit_path=OuterRef("pk"), minute__gte=since).order_by().values("exit_path")
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                **{
+                    f"hour_{outcome}": Subquery(uses.filter(outcome=outcome).annotate(n=Sum("count")).values("n"))
+                    for outcome in ExitPathMinute.Outcome.values
+                }
+            )
+        )
+
+    @display(description="Completed, last hour")
+    def completed(self, obj: Any) -> int:
+        return obj.hour_completed or 0
+
+    @display(description="Refused, last hour")
+    def refused(self, obj: Any) -> int:
+        return obj.hour_refused or 0
+
+    @display(description="Broken off, last hour")
+    def broken_off(self, obj: Any) -> int:
+        return obj.hour_broken_off or 0
+
+
+@admin.register(DeadlineRule)
+class DeadlineRuleAdmin(CodedAdmin):
+    list_display = ("code", "title", "request_kind", "span", "jurisdiction", "citation", "is_default")
+    list_filter = ("request_kind", "jurisdiction", "is_default")
+    search_fields = ("code", "title", "citation")
+
+    @display(description="Time allowed")
+    def span(self, obj: DeadlineRule) -> str:
+        return f"{obj.amount} {obj.get_unit_display()}"
+
+
+@admin.register(AnswerText)
+class AnswerTextAdmin(TrackedAdmin):
+    list_display = ("title", badge("request_kind", {}, "Kind"), "locale")
+    list_filter = ("request_kind", "locale")
+    search_fields = ("title", "body")
