@@ -19,7 +19,7 @@ OWED_WITHIN = timedelta(minutes=5)  # presumed in time, 47 CFR 64.1200(a)(12)
 def owe(limit: int = 1000) -> int:
     """Write down the confirmations that the log has news of; returns how many decisions were looked at."""
     with feed.reading(READER, limit) as decisions:
-        enqueue(_confirmations([decision for decision in decisions if is_owed(decision)]))
+        enqueue(confirmations_of([decision for decision in decisions if is_owed(decision)]))
         return len(decisions)
 
 
@@ -36,7 +36,7 @@ def is_owed(decision: Decision) -> bool:
     return decision.explicit and decision.choice == Choice.OPT_OUT and decision.cause != Cause.REPAIR
 
 
-def _confirmations(decisions: Sequence[Decision]) -> list[NewMessage]:
+def confirmations_of(decisions: Sequence[Decision]) -> list[NewMessage]:
     names = dict(Purpose.objects.values_list("code", "name"))
     locales = dict(
         Subject.objects.filter(pk__in={d.subject_id for d in decisions}).exclude(locale="").values_list("pk", "locale")

@@ -126,10 +126,11 @@ def send(claimed: Claim, transport: Transport) -> str:
         log.warning("lease_lost", message=str(message.pk))
         return State.SENDING
     except NotSent as error:
+        error.reply = error.reply.without(message.recipient)
         if error.blames_transport:
-            health.failed(transport.name, str(error))
+            health.failed(transport.name, str(error.reply))
         return _not_sent(claimed, error)
-    state = finish(claimed, State.ACCEPTED, reply)
+    state = finish(claimed, State.ACCEPTED, reply.without(message.recipient))
     health.worked(transport.name)
     return state
 
@@ -202,7 +203,7 @@ def _too_late(claimed: Claim, state: str, reply: Reply) -> str:
 def _not_sent(claimed: Claim, error: NotSent) -> str:
     message = claimed.message
     if isinstance(error, InDoubt):
-        log.error("message_in_doubt", message=str(message.pk), error=str(error))
+        log.error("message_in_doubt", message=str(message.pk), error=str(error.reply))
         return finish(claimed, State.IN_DOUBT, error.reply)
     if isinstance(error, Permanent):
         return finish(claimed, State.REJECTED, error.reply)

@@ -16,7 +16,8 @@ def refusal_of(message: Message) -> str:
     """Why it must not be sent, in words for staff; empty where it may."""
     if not message.sealed_recipient:
         return "No address is known."
-    if Subject.objects.filter(pk=message.subject_id, erased_at__isnull=False).exists():
+    is_answer = message.message_class == MessageClass.PRIVACY_NOTICE  # a deletion is answered after it was done
+    if not is_answer and Subject.objects.filter(pk=message.subject_id, erased_at__isnull=False).exists():
         return "This person was erased: nobody is written to."
     address = Identity(Identifier.Kind.EMAIL, message.recipient)
     suppressions = Suppression.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), digest=address.digest)

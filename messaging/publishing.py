@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from config.models import User
 from consent.services import actor_of
-from messaging.models import MessageClass, Template, TemplateBody, TemplateVersion
+from messaging.models import Message, MessageClass, Template, TemplateBody, TemplateVersion
 from messaging.rendering import ALWAYS, Rendered, RenderError, compile_body, names_used, render_version
 
 SAMPLE_PREFERENCES = "/preferences/sample/"
@@ -80,6 +80,10 @@ def publish(version: TemplateVersion, *, reason: str, by: User | str) -> Templat
     version.content_hash = content_hash(list(version.bodies.all()))
     version.published_at, version.published_by, version.published_reason = timezone.now(), actor, reason
     version.save()
+    # What could not be rendered for want of a good text is tried with this one.
+    Message.objects.filter(template_key=version.template_id, state=Message.State.RENDER_FAILED).update(
+        state=Message.State.PENDING, not_before=timezone.now()
+    )
     return version
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.db.models.functions import Now
 
+from consent.models import Subject
 from messaging.delivery import MAX_ATTEMPTS, end_attempt, pause_after
 from messaging.models import DeliveryAttempt, Message
 from messaging.services import note
@@ -17,12 +18,15 @@ log = structlog.get_logger(__name__)
 
 DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
 AT_ONCE = 200
+ERASED_SINCE = timedelta(days=30)  # longer than any message waits; older ones were forgotten long ago
 State, Phase = Message.State, DeliveryAttempt.Phase
 
 
 def sweep() -> int:
-    """Set free what was abandoned, expire what is too late, resend what stayed in doubt; returns how many changed."""
-    return recover() + expire() + resend_doubtful()
+    """Set free what was abandoned, expire what is too late, resend what stayed in doubt, forget the erased; returns
+    how many messages changed.
+    """
+    return recover() + expire() + resend_doubtful() + forget()
 
 
 @transaction.atomic
@@ -69,6 +73,15 @@ def resend_doubtful() -> int:
         Message.objects.filter(pk=message.pk).update(state=State.RETRY_WAIT, possible_duplicate=True, not_before=Now())
         note(message, "sweep", "resent", {"by": "system:sweep", "reason": "Nothing was heard within the doubt window."})
     return len(doubtful)
+
+
+def forget() -> int:
+    """Of a person who was erased no address and no text stays once a message is settled; its hash and its story do."""
+    erased = Subject.objects.filter(erased_at__gt=Now() - ERASED_SINCE)
+    settled = Message.objects.filter(subject_id__in=erased.values("pk"), settled_at__isnull=False)
+    return settled.filter(Q(sealed_recipient__isnull=False) | Q(raw__isnull=False) | ~Q(context={})).update(
+        sealed_recipient=None, raw=None, context={}
+    )
 
 
 def _in_doubt_since(window: timedelta) -> Any:

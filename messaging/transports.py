@@ -35,6 +35,10 @@ class Reply:
     def of(cls, code: int, raw: bytes) -> Self:
         return cls(code if code > 0 else None, raw.decode("utf-8", "replace").replace("\n", " ").replace("\0", ""))
 
+    def without(self, recipient: str) -> "Reply":
+        """Servers like to repeat the address; attempts are kept for good, and it must not be."""
+        return Reply(self.code, re.sub(re.escape(recipient), "(the recipient)", self.text, flags=re.IGNORECASE))
+
     @property
     def enhanced_status(self) -> str:
         found = ENHANCED.match(self.text)
@@ -118,17 +122,12 @@ class Connection:
         kind = smtplib.SMTP_SSL if address.tls else smtplib.SMTP
         # A name of our own: smtplib would ask DNS for one, and wait for the answer.
         self.smtp = kind(local_hostname=settings.MAIL_DOMAIN, timeout=timeouts.connect)
-        with self._blaming_transport():
-            self.smtp._host = address.host  # type: ignore[attr-defined]  # what starttls() and SMTP_SSL verify
-            self._expect(220, *self.smtp.connect(address.host, address.port))
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the dot follows the body without a read
-            self._wait(timeouts.command)
-            self.smtp.ehlo_or_helo_if_needed()
-            if address.starttls:
-                self.smtp.starttls(context=ssl.create_default_context())
-                self.smtp.ehlo()
-            if address.user:
-                self.smtp.login(address.user, address.password)
+        try:
+            with self._blaming_transport():
+                self._open(address)
+        except NotSent:
+            self.close()
+            raise
 
     def send(self, sender: str, recipient: str, raw: bytes, before_dot: Callable[[], None]) -> Reply:
         """Hand the bytes over and return the acceptance. `before_dot` is called when everything but the end was said:
@@ -147,6 +146,18 @@ class Connection:
             self.smtp.send(re.sub(rb"(?m)^\.", b"..", raw) + (b"" if raw.endswith(b"\r\n") else b"\r\n"))
         before_dot()
         return self._end()
+
+    def _open(self, address: Address) -> None:
+        self.smtp._host = address.host  # type: ignore[attr-defined]  # what starttls() and SMTP_SSL verify
+        self._expect(220, *self.smtp.connect(address.host, address.port))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the dot follows the body without a read
+        self._wait(self.timeouts.command)
+        self.smtp.ehlo_or_helo_if_needed()
+        if address.starttls:
+            self.smtp.starttls(context=ssl.create_default_context())
+            self.smtp.ehlo()
+        if address.user:
+            self.smtp.login(address.user, address.password)
 
     def is_alive(self) -> bool:
         """Still good for another message."""

@@ -13,5 +13,7 @@ def relay_inbox():
 
 
 @pytest.fixture
-def newsletter(committed):
+def newsletter(request):
+    """In a transaction of its own, or committed where the test asks for that."""
+    request.getfixturevalue("committed" if "committed" in request.fixturenames else "db")
     return PurposeFactory(code="newsletter", name="O'Brien & Söhne")

@@ -10,7 +10,7 @@ from aiosmtpd.controller import Controller
 
 from messaging.transports import Address, Relay, Timeouts
 
-QUICK = Timeouts(connect=2, command=0.5, dot=0.5)
+QUICK = Timeouts(connect=0.3, command=0.2, dot=0.2)
 DROP, HANG = "drop", "hang"
 
 
@@ -100,7 +100,7 @@ class Session(socketserver.StreamRequestHandler):
             if line == b".\r\n":
                 self.server.taken.append(b"".join(lines))
                 return self.answer("dot", "250 2.0.0 Ok: queued as 4F2A")
-            lines.append(line)
+            lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
             if "body" in self.server.faults:
                 return False
         return False

@@ -13,7 +13,7 @@ from messaging.delivery import deliver_due
 from messaging.models import Message
 from tests.factories import opt_in, opt_out
 
-pytestmark = pytest.mark.usefixtures("newsletter")
+pytestmark = pytest.mark.usefixtures("committed", "newsletter")
 
 
 def parsed(received):

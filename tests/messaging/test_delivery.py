@@ -1,0 +1,513 @@
+"""Claim, send, answer: each message once, and whoever dies on the way leaves a state that says what is known."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, connection, connections
+from django.db.models import F
+from django.utils import timezone
+
+from consent.identifiers import Identity
+from consent.models import Decision
+from consent.services import erase, record
+from messaging import delivery, health
+from messaging.confirmations import confirmations_of
+from messaging.delivery import claim, deliver, deliver_due, finish, pass_point_of_no_return, send
+from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
+from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold, release, resend
+from messaging.sweeping import DOUBT_WINDOW, sweep
+from messaging.transports import LeaseLost, Reply
+from tests.factories import opt_out
+from tests.messaging.smtp import DROP, HANG, fault_server
+
+pytestmark = pytest.mark.usefixtures("newsletter")
+
+
+@pytest.fixture
+def owed():
+    """Owe some confirmations."""
+
+    def owe(*addresses):
+        made = record([opt_out(address, "newsletter") for address in addresses or ["anna@example.org"]])
+        enqueue(confirmations_of(Decision.objects.filter(pk__in=[decision.id for decision in made])))
+        return Message.objects.order_by("created_at").first()
+
+    return owe
+
+
+def later(message, **changes):
+    """As if time had passed."""
+    Message.objects.filter(pk=message.pk).update(**changes)
+
+
+def lease_ended(message):
+    later(message, lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def due_now():
+    Message.objects.filter(state="retry_wait").update(not_before=timezone.now())
+
+
+def test_an_acceptance_is_kept_in_the_relays_own_words(owed, relay_inbox):
+    owed()
+
+    deliver_due(transport=relay_inbox.relay())
+
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.phase, attempt.outcome, attempt.reply_code) == ("replied", "accepted", 250)
+    assert (attempt.enhanced_status, attempt.queue_id) == ("2.0.0", "0001")
+    assert TransportHealth.objects.get().last_success_at
+
+
+def test_a_message_is_settled_once_and_never_sent_again(owed, relay_inbox):
+    message = owed()
+    deliver_due(transport=relay_inbox.relay())
+
+    deliver(message.pk, transport=relay_inbox.relay())
+    deliver_due(transport=relay_inbox.relay())
+
+    assert len(relay_inbox.mails) == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "state"),
+    [
+        ({"rcpt": "550 5.1.1 no such user"}, "rejected"),
+        ({"rcpt": "451 4.7.1 come back"}, "retry_wait"),
+        ({"mail": "550 5.7.1 who are you"}, "retry_wait"),
+        ({"data": DROP}, "retry_wait"),
+        ({"dot": DROP}, "in_doubt"),
+        ({"dot": HANG}, "in_doubt"),
+        ({"dot": "552 5.3.4 too big"}, "rejected"),
+    ],
+)
+def test_a_failure_leaves_the_state_that_is_true(owed, faults, state):
+    message = owed()
+
+    with fault_server(**faults) as server:
+        assert deliver(transport=server.relay()) == state
+
+    message.refresh_from_db()
+    attempt = message.attempts.get()
+    assert (message.state, attempt.outcome, message.lease) == (state, state, None)
+    assert (attempt.phase == "intent") == (state == "retry_wait" or "rcpt" in faults) or attempt.phase == "replied"
+    assert message.last_error
+    assert "anna@example.org" not in message.last_error
+
+
+def test_one_refused_recipient_does_not_touch_the_others(owed, relay_inbox):
+    owed("anna@example.org", "bela@example.org", "cleo@example.org")
+
+    with fault_server(rcpt="550 5.1.1 no such user") as server:
+        deliver(transport=server.relay())
+    deliver_due(transport=relay_inbox.relay())
+
+    assert sorted(Message.objects.values_list("state", flat=True)) == ["accepted", "accepted", "rejected"]
+    assert len(relay_inbox.mails) == 2
+
+
+def test_a_second_try_is_the_same_bytes_under_the_same_message_id(owed, relay_inbox):
+    message = owed()
+    with fault_server(dot="451 4.3.0 try later") as server:
+        deliver(transport=server.relay())
+        first = server.taken[0]
+    due_now()
+
+    deliver_due(transport=relay_inbox.relay())
+
+    assert relay_inbox.mails[0].content == first
+    assert f"<{message.pk}@".encode() in first
+    assert list(message.attempts.order_by("number").values_list("number", "outcome")) == [
+        (1, "retry_wait"),
+        (2, "accepted"),
+    ]
+
+
+def test_tries_come_at_growing_distances_up_to_an_hour():
+    pauses = [delivery.pause_after(attempts).total_seconds() for attempts in (1, 2, 5, 40)]
+
+    assert 15 <= pauses[0] <= 30 <= pauses[1] <= 60 < 240 <= pauses[2] <= 480
+    assert 1800 <= pauses[3] <= 3600
+
+
+def test_after_the_last_try_it_has_failed_visibly(owed):
+    message = owed()
+    later(message, attempts_made=delivery.MAX_ATTEMPTS - 1)
+
+    with fault_server(rcpt="451 4.7.1 come back") as server:
+        assert deliver(transport=server.relay()) == "failed"
+
+
+def test_a_relay_that_keeps_failing_is_left_alone_for_a_while(owed):
+    owed(*[f"person{n}@example.org" for n in range(health.OPENS_AFTER + 3)])
+
+    with fault_server(greeting="554 out of order") as server:
+        assert deliver_due(transport=server.relay()) == health.OPENS_AFTER
+        assert server.connections == health.OPENS_AFTER
+
+    assert Message.objects.filter(state="pending").count() == 3
+    assert not health.is_usable("relay")
+
+
+def test_a_relay_that_works_again_is_used_again(owed, relay_inbox):
+    owed()
+    for _ in range(health.OPENS_AFTER):
+        health.failed("relay", "out of order")
+    TransportHealth.objects.update(open_until=timezone.now() - timedelta(seconds=1))
+
+    deliver_due(transport=relay_inbox.relay())
+
+    assert TransportHealth.objects.get().failures_in_a_row == 0
+
+
+def test_two_workers_at_once_send_each_message_once(committed, owed, relay_inbox):
+    owed(*[f"person{n}@example.org" for n in range(20)])
+    start = threading.Barrier(2)
+
+    def work():
+        relay = relay_inbox.relay()
+        start.wait()
+        deliver_due(transport=relay)
+        relay.close()
+        connections.close_all()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert len(relay_inbox.mails) == len({mail.recipients[0] for mail in relay_inbox.mails}) == 20
+    assert DeliveryAttempt.objects.count() == 20
+
+
+def test_a_claimed_message_is_nobody_elses(owed):
+    owed()
+
+    assert claim(transport="relay")
+
+    assert claim(transport="relay") is None
+
+
+def test_whoever_lost_the_lease_sends_nothing(owed, relay_inbox):
+    message = owed()
+    claimed = claim(transport="relay")
+    lease_ended(message)
+
+    send(claimed, relay_inbox.relay())
+
+    assert not relay_inbox.mails
+
+
+def test_a_worker_that_wakes_up_after_another_took_over_sends_nothing(owed, relay_inbox):
+    message = owed()
+    sleeping = claim(transport="relay")
+    lease_ended(message)
+    sweep()
+    due_now()
+    deliver_due(transport=relay_inbox.relay())
+
+    with pytest.raises(LeaseLost):
+        pass_point_of_no_return(sleeping)
+
+    assert len(relay_inbox.mails) == 1
+
+
+def test_abandoned_before_the_point_of_no_return_it_is_tried_again(owed, relay_inbox):
+    message = owed()
+    claim(transport="relay")
+    lease_ended(message)
+
+    sweep()
+
+    message.refresh_from_db()
+    assert (message.state, message.attempts.get().outcome) == ("retry_wait", "retry_wait")
+    due_now()
+    deliver_due(transport=relay_inbox.relay())
+    assert len(relay_inbox.mails) == 1
+
+
+def test_abandoned_after_the_point_of_no_return_it_is_in_doubt_and_not_sent_again(owed, relay_inbox):
+    message = owed()
+    pass_point_of_no_return(claim(transport="relay"))
+    lease_ended(message)
+
+    sweep()
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert message.state == "in_doubt"
+    assert not relay_inbox.mails
+
+
+def test_an_answer_after_the_lease_settles_the_doubt(owed):
+    message = owed()
+    claimed = claim(transport="relay")
+    pass_point_of_no_return(claimed)
+    lease_ended(message)
+    sweep()
+
+    finish(claimed, "accepted", Reply(250, "2.0.0 Ok"))
+
+    message.refresh_from_db()
+    assert message.state == "accepted"
+    assert DeliveryEvent.objects.get().kind == "late_reply"
+
+
+def test_a_doubt_that_nothing_resolves_is_sent_again_once_and_marked(owed, relay_inbox):
+    message = owed()
+    in_doubt_for(message, DOUBT_WINDOW)
+
+    sweep()
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert (message.state, message.possible_duplicate) == ("accepted", True)
+    assert len(relay_inbox.mails) == 1
+
+
+def test_a_second_doubt_waits_for_a_person(owed):
+    message = owed()
+    in_doubt_for(message, DOUBT_WINDOW)
+    later(message, possible_duplicate=True)
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "in_doubt"
+
+
+def test_a_fresh_doubt_waits_for_evidence(owed):
+    message = owed()
+    in_doubt_for(message, DOUBT_WINDOW / 2)
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "in_doubt"
+
+
+def in_doubt_for(message, age):
+    """In doubt since `age`; an ended attempt cannot be changed, so its end is told when it ends."""
+    began = timezone.now() - age - timedelta(seconds=1)
+    DeliveryAttempt.objects.create(
+        message=message,
+        number=1,
+        transport="relay",
+        lease=message.pk,
+        phase="ponr",
+        outcome="in_doubt",
+        started_at=began,
+        ended_at=began,
+    )
+    later(message, state="in_doubt", attempts_made=1)
+
+
+def test_what_came_too_late_expires(owed, relay_inbox):
+    message = owed()
+    later(message, expires_at=timezone.now() - timedelta(seconds=1))
+
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert (message.state, relay_inbox.mails) == ("expired", [])
+
+
+def test_the_sweep_expires_what_nobody_asked_for(owed):
+    message = owed()
+    hold(message, reason="Incident", by="user:anna")
+    later(message, expires_at=timezone.now() - timedelta(seconds=1))
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "expired"
+
+
+def test_a_suppressed_address_is_not_written_to(owed, relay_inbox):
+    message = owed()
+    Suppression.objects.create(digest=Identity.of("email", "anna@example.org").digest, reason="hard bounce")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert (message.state, message.last_error) == ("suppressed", "The address is suppressed: hard bounce.")
+
+
+def test_only_what_the_law_or_the_person_asks_for_reaches_somebody_who_opted_out(owed, relay_inbox):
+    message = owed()
+    later(message, message_class="operational")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert message.state == "suppressed"
+    assert message.last_error == "The person may not be contacted: explicit opt out."
+
+
+def test_an_unknown_purpose_reaches_nobody(owed, relay_inbox):
+    message = owed()
+    later(message, message_class="operational", purpose="")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    assert not relay_inbox.mails
+
+
+def test_one_address_that_cannot_be_opened_does_not_keep_the_others_waiting(owed, relay_inbox):
+    message = owed("anna@example.org", "bela@example.org")
+    later(message, sealed_recipient=b"sealed by another key, some time ago")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert message.state == "render_failed"
+    assert "PRIVACY_KEY" in message.last_error
+    assert len(relay_inbox.mails) == 1
+
+
+def test_a_held_message_waits_until_somebody_lets_it_go(owed, relay_inbox):
+    message = owed()
+    hold(message, reason="Wrong text", by="user:anna")
+    deliver_due(transport=relay_inbox.relay())
+    assert not relay_inbox.mails
+
+    release(message, reason="Mended", by="user:bela")
+    deliver_due(transport=relay_inbox.relay())
+
+    assert len(relay_inbox.mails) == 1
+    assert [event.payload["by"] for event in message.events.order_by("pk")] == ["user:anna", "user:bela"]
+
+
+def test_what_was_refused_can_be_sent_again_by_a_person(owed, relay_inbox):
+    message = owed()
+    with fault_server(rcpt="550 5.1.1 no such user") as server:
+        deliver(transport=server.relay())
+
+    resend(message, reason="The mailbox exists again", by="user:anna")
+    deliver_due(transport=relay_inbox.relay())
+
+    assert len(relay_inbox.mails) == 1
+
+
+def test_a_doubt_can_be_closed_as_unknown_and_stays_so(owed):
+    message = owed()
+    in_doubt_for(message, DOUBT_WINDOW)
+
+    close_unknown(message, reason="The relay's logs are gone", by="user:anna")
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "closed_unknown"
+
+
+@pytest.mark.parametrize("verb", [hold, release, cancel, resend, close_unknown])
+def test_nothing_is_done_to_a_message_that_was_accepted(owed, relay_inbox, verb):
+    message = owed()
+    deliver_due(transport=relay_inbox.relay())
+
+    with pytest.raises(Exception, match=r"It is accepted by the relay|may have been sent"):
+        verb(message, reason="Please", by="user:anna")
+
+
+def test_the_same_intent_is_one_message(owed):
+    message = owed()
+    again = NewMessage(
+        template_key="request_answered",
+        subject_id=message.subject_id,
+        cause="request:1:answered",
+        context={"ref": "PR-1", "answer": "Done"},
+    )
+
+    enqueue([again, again])
+    enqueue([again])
+
+    assert Message.objects.filter(template_key="request_answered").count() == 1
+
+
+def test_the_answer_to_a_deletion_reaches_its_person_and_is_then_forgotten(owed, relay_inbox):
+    message = owed()
+    answer = NewMessage(
+        template_key="request_answered",
+        subject_id=message.subject_id,
+        cause="request:1:answered",
+        context={"ref": "PR-1", "answer": "We deleted what we held about you."},
+    )
+    enqueue([answer])
+    erase(message.subject_id, by="user:anna")
+
+    deliver_due(transport=relay_inbox.relay())
+    sweep()
+
+    assert len(relay_inbox.mails) == 1
+    kept = Message.objects.get(template_key="request_answered")
+    assert (kept.state, kept.sealed_recipient, kept.raw, kept.context) == ("accepted", None, None, {})
+    assert kept.render_hash
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE messaging_message SET raw = 'other'",
+        "UPDATE messaging_message SET render_hash = sha256('other'), raw = 'other'",
+        "UPDATE messaging_message SET subject_id = gen_random_uuid()",
+        "UPDATE messaging_deliveryattempt SET outcome = 'accepted'",
+        "UPDATE messaging_deliveryattempt SET phase = 'intent'",
+        "DELETE FROM messaging_message",
+        "DELETE FROM messaging_deliveryattempt",
+    ],
+)
+def test_the_database_keeps_what_was_sent_and_how_it_ended(owed, statement):
+    owed()
+    with fault_server(rcpt="550 5.1.1 no such user") as server:
+        deliver(transport=server.relay())
+
+    with connection.cursor() as cursor, pytest.raises(DatabaseError):
+        cursor.execute(statement)
+
+
+WORKER = """
+import os, signal, sys
+import django
+from django.conf import settings
+django.setup()
+from django.db import connections
+names = ("HOST", "PORT", "NAME", "USER", "PASSWORD")
+connections["default"].settings_dict.update(zip(names, sys.argv[1:6], strict=True))
+from messaging import delivery
+from messaging.transports import Address, Connection, Relay
+die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[7] == "before":
+    delivery.pass_point_of_no_return = die
+else:
+    Connection._end = die
+delivery.deliver(transport=Relay(Address(host="127.0.0.1", port=int(sys.argv[6]))))
+"""
+
+
+@pytest.mark.parametrize(("moment", "state"), [("before", "retry_wait"), ("after", "in_doubt")])
+def test_a_worker_killed_in_the_middle_leaves_what_is_known(committed, owed, relay_inbox, moment, state):
+    message = owed()
+    database = connection.settings_dict
+    login = [str(database[name]) for name in ("HOST", "PORT", "NAME", "USER", "PASSWORD")]
+
+    worker = subprocess.run(
+        [sys.executable, "-c", WORKER, *login, str(relay_inbox.port), moment],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "1"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert worker.returncode == -signal.SIGKILL, worker.stderr.decode()
+    message.refresh_from_db()
+    assert message.state == "sending"
+    later(message, lease_until=F("lease_until") - delivery.DOT_LEASE)
+    sweep()
+    message.refresh_from_db()
+    assert message.state == state
+    assert not relay_inbox.mails

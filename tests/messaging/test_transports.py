@@ -1,0 +1,139 @@
+"""What a relay can do to a message, and what we know afterwards: sent, not sent, or in doubt; never a guess."""
+
+import pytest
+
+from messaging.transports import Address, InDoubt, LeaseLost, Permanent, Relay, Reply, Temporary
+from tests.messaging.smtp import DROP, HANG, QUICK, fault_server, free_port, inbox
+
+MAIL = b"Subject: Hello\r\n\r\n.a line that begins with a dot\r\nend\r\n"
+
+
+def send(relay, raw=MAIL, before_dot=lambda: None):
+    return relay.send("privacy@holdfast.example", "anna@example.org", raw, before_dot)
+
+
+def test_an_accepted_mail_brings_back_the_reply_with_its_queue_id():
+    with inbox() as box:
+        reply = send(box.relay())
+
+    assert (reply.code, reply.enhanced_status, reply.queue_id) == (250, "2.0.0", "0001")
+    assert box.mails[0].content == MAIL
+
+
+def test_a_connection_serves_one_mail_after_the_other():
+    with fault_server() as server:
+        relay = server.relay()
+        for _ in range(3):
+            send(relay)
+
+        assert (len(server.taken), server.connections) == (3, 1)
+
+
+@pytest.mark.parametrize("phase", ["greeting", "ehlo", "mail", "rcpt", "data", "body"])
+@pytest.mark.parametrize("fault", [DROP, HANG])
+def test_a_relay_that_is_lost_before_the_end_has_not_got_the_mail(phase, fault):
+    if (phase, fault) == ("body", HANG):
+        pytest.skip("a server that does not read is a full socket buffer, which a small mail does not fill")
+    with fault_server(**{phase: fault}) as server:
+        with pytest.raises((Temporary, InDoubt)) as raised:
+            send(server.relay())
+
+        assert server.taken == []
+    if phase != "body":  # a drop that the kernel tells us of only when the end is sent is doubt, not certainty
+        assert isinstance(raised.value, Temporary)
+        assert raised.value.blames_transport
+
+
+@pytest.mark.parametrize("fault", [DROP, HANG])
+def test_silence_after_the_end_is_doubt_although_the_relay_has_the_mail(fault):
+    with fault_server(dot=fault) as server:
+        with pytest.raises(InDoubt):
+            send(server.relay())
+
+        assert len(server.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "kind", "blames"),
+    [
+        ({"rcpt": "550 5.1.1 no such user"}, Permanent, False),
+        ({"rcpt": "451 4.7.1 greylisted, come back"}, Temporary, False),
+        ({"rcpt": "421 4.3.2 shutting down"}, Temporary, True),
+        ({"data": "554 5.5.1 no valid recipients"}, Permanent, False),
+        ({"dot": "552 5.3.4 too big"}, Permanent, False),
+        ({"dot": "452 4.3.1 disk full"}, Temporary, False),
+        ({"dot": "250"}, None, False),
+        ({"dot": "999 what"}, InDoubt, False),
+        # A refusal before the recipient is named is about us: the mail waits until the relay is mended.
+        ({"greeting": "554 go away"}, Temporary, True),
+        ({"mail": "550 5.7.1 sender unknown"}, Temporary, True),
+    ],
+)
+def test_what_the_relay_says_decides_whether_trying_again_helps(faults, kind, blames):
+    with fault_server(**faults) as server:
+        if kind is None:
+            assert send(server.relay()).code == 250
+            return
+
+        with pytest.raises(kind) as raised:
+            send(server.relay())
+
+    assert raised.value.blames_transport is blames
+
+
+def test_a_relay_that_is_not_there_is_the_transports_fault():
+    relay = Relay(Address(host="127.0.0.1", port=free_port()), QUICK)
+
+    with pytest.raises(Temporary) as raised:
+        send(relay)
+
+    assert raised.value.blames_transport
+
+
+def test_whoever_lost_the_lease_sends_no_dot():
+    def lost():
+        raise LeaseLost
+
+    with fault_server() as server:
+        with pytest.raises(LeaseLost):
+            send(server.relay(), before_dot=lost)
+
+        assert server.taken == []
+
+
+def test_a_connection_that_died_between_two_mails_is_replaced():
+    with fault_server(rset=DROP) as server:
+        relay = server.relay()
+        send(relay)
+
+        send(relay)
+
+        assert (len(server.taken), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize("raw", [b"Subject: a\n\nb\r\n", b"a\r\n.\n\r\nMAIL FROM:<x@y.example>\r\n", b"a\rb\r\n"])
+def test_a_line_break_that_servers_read_differently_is_not_sent(raw):
+    with fault_server() as server:
+        with pytest.raises(Permanent, match="not CRLF"):
+            send(server.relay(), raw)
+
+        assert server.taken == []
+
+
+@pytest.mark.parametrize(
+    ("text", "queue_id"),
+    [
+        ("2.0.0 Ok: queued as 4F2A1C", "4F2A1C"),
+        ("2.6.0 <4711@relay.example> [InternalId=1] Queued mail for delivery", ""),
+        ("OK id=1sAbCd-0001aB-2C", "1sAbCd-0001aB-2C"),
+        ("fine", ""),
+    ],
+)
+def test_the_queue_id_is_read_where_there_is_one(text, queue_id):
+    assert Reply(250, text).queue_id == queue_id
+
+
+def test_a_reply_is_kept_without_the_address_it_repeats():
+    reply = Reply(550, "5.1.1 <Anna@Example.org>: unknown user")
+
+    assert reply.without("anna@example.org").text == "5.1.1 <(the recipient)>: unknown user"
