@@ -10,6 +10,7 @@ from django.db import connections
 
 from config.roles import LOGINS, close, provision
 from config.stack.servers import start_postgres
+from tests.stack.launcher import Stack
 
 TEMPLATE, DATABASE = "holdfast_template", "holdfast_test"
 
@@ -72,3 +73,11 @@ def committed(django_db_setup, django_db_blocker, cluster):
         yield cluster
         connections.close_all()
         cluster.fresh_copy()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """The whole product, running once for all tests that ask for it: see tests/stack/launcher.py."""
+    running = Stack(tmp_path_factory.mktemp("product") / "var").start()
+    yield running
+    running.terminate()

@@ -1,5 +1,7 @@
 """People, a service and a company's life to look at. Only while DEBUG is on: these passwords lie in a file."""
 
+import os
+
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
@@ -40,6 +42,6 @@ def join(user: User, role: str) -> None:
 
 
 def story() -> None:
-    """Some weeks of a company's choices, into a database that has none."""
-    if "load_demo" in get_commands() and not Subject.objects.exists():
+    """Some weeks of a company's choices, into a database that has none. DEMO=0 leaves it empty."""
+    if os.environ.get("DEMO") != "0" and "load_demo" in get_commands() and not Subject.objects.exists():
         call_command("load_demo")

@@ -1,0 +1,152 @@
+"""`make run` in a folder of its own: it answers, it is told how to be reached, and it ends without leaving anything."""
+
+import json
+import re
+import smtplib
+
+import psycopg
+import pytest
+
+from tests.stack.launcher import Stack, until
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory):
+    return tmp_path_factory.mktemp("stack") / "var"
+
+
+@pytest.fixture
+def started(var):
+    stack = Stack(var).start()
+    yield stack
+    stack.terminate()
+    stack.command("stop")
+
+
+def test_the_login_page_its_style_and_the_inbox_are_served(stack):
+    page = stack.get(f"{stack.url}/admin/login/")
+
+    assert "Holdfast" in page
+    style = re.search(r'href="(/static/[^"]+\.css)"', page)
+    assert style
+    assert stack.get(stack.url + style[1])
+    assert "<h1>Inbox</h1>" in stack.get(stack.inbox_url)
+
+
+def test_each_role_reaches_the_database_as_itself(stack):
+    addresses = {role: stack.command("env", "--role", role) for role in ("app", "oncall", "auditor", "owner")}
+
+    for role, exports in addresses.items():
+        url = re.search(r"export DATABASE_URL='?([^'\n]+)", exports)
+        with psycopg.connect(url[1]) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (f"holdfast_{role}",)
+
+
+def test_a_key_for_a_service_is_alone_on_the_last_line(stack):
+    printed = stack.command("service_key", "create", "--name", "crm", "--scope", "check", **stack.environment)
+
+    assert re.fullmatch(r"hf_[0-9a-f]{12}_[\w-]{43}", printed.splitlines()[-1])
+
+
+def test_secrets_and_mails_are_for_their_owner_only(stack):
+    modes = {path.name: path.stat().st_mode & 0o066 for path in (stack.var, stack.inbox, stack.var / "secrets.json")}
+
+    assert modes == {"var": 0, "inbox": 0, "secrets.json": 0}
+
+
+def test_a_worker_that_is_killed_is_started_again(stack):
+    workers = [process for process in stack.processes() if "bulk@holdfast" in process.cmdline()]
+    before = {process.pid for process in workers}
+
+    for process in workers:
+        process.kill()
+
+    until(lambda: {p.pid for p in stack.processes() if "bulk@holdfast" in p.cmdline()} - before, 20, stack.said)
+    assert stack.launcher.poll() is None
+
+
+def test_sigterm_leaves_no_process(started):
+    code = started.terminate()
+
+    assert (code, started.processes()) == (0, [])
+
+
+def test_a_killed_launcher_is_cleaned_up_by_stop(started):
+    started.kill()
+    assert started.processes()
+
+    started.command("stop")
+
+    assert started.processes() == []
+
+
+def test_a_killed_launcher_is_cleaned_up_by_the_next_start_and_secrets_stay(started, var):
+    key = started.key
+    left = {process.pid for process in started.processes()} - {started.launcher.pid}
+    started.kill()
+
+    again = Stack(var).start()
+
+    try:
+        assert again.key == key
+        assert not left & {process.pid for process in again.processes()}
+    finally:
+        again.terminate()
+
+
+def test_a_second_launcher_is_told_where_the_first_one_runs(stack):
+    second = Stack(stack.var)
+
+    with pytest.raises(AssertionError, match=f"It runs already at {re.escape(stack.url)}"):
+        second.start()
+
+
+def test_a_database_of_yours_wins(committed, tmp_path):
+    address = committed.admin_url.replace(
+        "postgres@/postgres", f"holdfast_app:{committed.passwords['holdfast_app']}@/holdfast_test"
+    )
+    stack = Stack(tmp_path / "var", DATABASE_URL=address).start()
+
+    try:
+        assert not (stack.var / "postgres").exists()
+        with committed.connect("superuser") as connection:
+            assert connection.execute("SELECT count(*) FROM config_user WHERE username = 'officer'").fetchone() == (1,)
+    finally:
+        stack.terminate()
+
+
+def test_a_login_that_could_break_the_promises_is_refused(committed, tmp_path):
+    address = committed.admin_url.replace("/postgres?", "/holdfast_test?")
+
+    with pytest.raises(AssertionError, match="for whom no rule of the database holds"):
+        Stack(tmp_path / "var", DATABASE_URL=address).start()
+
+
+def test_pending_migrations_ask_for_a_login_that_may_run_them(cluster, tmp_path):
+    with psycopg.connect(cluster.admin_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE empty OWNER holdfast_owner")
+    address = cluster.admin_url.replace(
+        "postgres@/postgres", f"holdfast_app:{cluster.passwords['holdfast_app']}@/empty"
+    )
+
+    with pytest.raises(AssertionError, match="Set DATABASE_ADMIN_URL"):
+        Stack(tmp_path / "var", DATABASE_URL=address).start()
+
+
+def test_the_inbox_shows_a_mail_as_text_and_nothing_more(stack):
+    with smtplib.SMTP("127.0.0.1", int(stack.environment["SMTP_PORT"])) as relay:
+        relay.sendmail(
+            "from@example.org",
+            ["Eve@example.org"],
+            'Subject: <script>alert(1)</script>\r\nContent-Type: text/html\r\n\r\n<b>"hello"</b> https://example.org/u/x.',
+        )
+
+    (mail,) = stack.mails(to="eve@example.org")
+    page = stack.get(f"{stack.inbox_url}/{mail['id']}")
+
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "<a href='https://example.org/u/x'>" in page
+    assert json.loads(stack.get(f"{stack.inbox_url}/messages.json?to=nobody@example.org")) == []
