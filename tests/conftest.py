@@ -80,4 +80,5 @@ def stack(tmp_path_factory):
     """The whole product, running once for all tests that ask for it: see tests/stack/launcher.py."""
     running = Stack(tmp_path_factory.mktemp("product") / "var").start()
     yield running
-    running.terminate()
+    assert running.terminate() == 0, running.said()
+    assert running.processes() == [], "SIGTERM to the launcher left processes behind"
