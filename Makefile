@@ -66,4 +66,5 @@ pip = if $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m pip $(INS
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 lock:
 	$(LOCK) pyproject.toml --group stack -o requirements.txt
+	$(LOCK) pyproject.toml -c requirements.txt -o requirements-production.txt
 	$(LOCK) pyproject.toml --group stack --group test -c requirements.txt -o requirements-test.txt
