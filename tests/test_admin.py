@@ -6,13 +6,19 @@ from itertools import product
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import Group, Permission
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.db import connection
+from django.forms import model_to_dict
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.factories import UserFactory, rows
+from config.admin import TrackedAdmin
+from config.navigation import sidebar
+from consent.models import Purpose
+from tests.factories import PurposeFactory, UserFactory, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -161,3 +167,62 @@ def test_times_are_shown_in_the_viewers_zone_with_utc_beside_it(client, zone):
 
     assert ("UTC</span></time>" in text) == (zone == "Europe/Berlin")
     assert " UTC" in text
+
+
+def changed(row, user, **values):
+    """Post the form of a tracked model, and say what it answers."""
+    page_of_model = TrackedAdmin(type(row), admin.site)
+    data = {**model_to_dict(row), "_continue": "1", **values}
+    request = RequestFactory().post(
+        "/admin/", {name: value for name, value in data.items() if value is not None and value is not False}
+    )
+    request.user, request._dont_enforce_csrf_checks = user, True
+    request.session = {}
+    request._messages = FallbackStorage(request)
+    return page_of_model.changeform_view(request, str(row.pk))
+
+
+def test_a_change_without_a_reason_is_refused():
+    purpose = PurposeFactory(name="News")
+
+    answer = changed(purpose, UserFactory(is_superuser=True), name="Offers", reason="")
+
+    assert list(answer.context_data["adminform"].form.errors) == ["reason"]
+    purpose.refresh_from_db()
+    assert purpose.name == "News"
+
+
+def test_a_change_keeps_who_made_it_and_why():
+    purpose = PurposeFactory(name="News")
+
+    changed(purpose, UserFactory(is_superuser=True, username="anna"), name="Offers", reason="The page says offers")
+
+    version = purpose.history.first()
+    assert (version.name, version.history_user_id) == ("Offers", "user:anna")
+    assert version.history_change_reason == "The page says offers"
+
+
+def test_whoever_may_only_look_is_not_asked_why():
+    purpose = PurposeFactory()
+    request = request_of(UserFactory(role="Auditor"))
+
+    fieldsets = TrackedAdmin(Purpose, admin.site).get_fieldsets(request, purpose)
+
+    assert "reason" not in flatten_fieldsets(fieldsets)
+
+
+def test_a_stranger_is_sent_to_the_login(client):
+    answer = client.get("/admin/config/user/")
+
+    assert answer.status_code == 302
+    assert answer.url.startswith("/admin/login/")
+
+
+def test_the_navigation_holds_what_the_viewer_may_see():
+    auditor, support = (
+        {item["title"] for group in sidebar(request_of(UserFactory(role=role))) for item in group["items"]}
+        for role in ("Auditor", "Support")
+    )
+
+    assert {"Dashboard", "Users", "Service keys"} <= auditor
+    assert support & {"Users", "Service keys"} == set()

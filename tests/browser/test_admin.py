@@ -18,7 +18,7 @@ KEYS = "/admin/config/servicekey/"
 
 def opened(page, address):
     page.goto(address)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector("html:not([x-cloak])")  # Alpine takes the attribute away when it has read the page
 
 
 def violations(page):
