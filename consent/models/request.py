@@ -107,7 +107,7 @@ class PrivacyRequest(TrackedModel):
             ("api", "service"),
         ],
     )
-    received_at = models.DateTimeField(default=timezone.now, help_text="The legal clock starts here (UTC).")
+    received_at = models.DateTimeField(default=timezone.now, help_text="The legal clock starts here.")
     rule = models.ForeignKey(DeadlineRule, models.PROTECT, related_name="+")
     due_at = models.DateTimeField(editable=False)
     locale = models.CharField(max_length=35, default="en")

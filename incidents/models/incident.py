@@ -65,7 +65,7 @@ class Incident(TrackedModel):
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.SEV3)
     purposes = ArrayField(models.CharField(max_length=50), default=list, blank=True, help_text="Empty: all purposes.")
     exit_paths = ArrayField(models.CharField(max_length=50), default=list, blank=True, help_text="Empty: all ways out.")
-    occurred_from = models.DateTimeField(help_text="Decisions received from here on belong to it (UTC).")
+    occurred_from = models.DateTimeField(help_text="Decisions received from here on belong to it.")
     occurred_to = models.DateTimeField(null=True, blank=True, help_text="Empty while it goes on.")
     declared_at = models.DateTimeField(default=timezone.now, editable=False)
     declared_by = models.CharField(max_length=200, editable=False)
