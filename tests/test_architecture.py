@@ -124,15 +124,13 @@ def test_the_root_holds_what_was_agreed():
         "compose.yaml",
         "manage.py",
         "pyproject.toml",
-        "requirements.txt",
-        "requirements-test.txt",
-        "requirements-stack.txt",
         "templates",
         "tests",
         *APPS,
     }
     made_by_running = {"var"}
 
-    found = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "__"))}
+    hidden_or_locks = (".", "__", "requirements")
+    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(hidden_or_locks)}
 
     assert found - made_by_running <= agreed
