@@ -226,7 +226,11 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "config.navigation.environment",
     "GLOBAL_CALLBACK": "consent.banner.guard",
-    "STYLES": [lambda request: static("config/admin.css")],
+    "STYLES": [
+        lambda request: static("config/admin.css"),
+        lambda request: static("incidents/incidents.css"),
+    ],
+    "DASHBOARD_CALLBACK": "incidents.dashboard.dashboard",
     "SCRIPTS": [lambda request: static("config/admin.js")],
     "SIDEBAR": {"navigation": "config.navigation.sidebar"},
     "BORDER_RADIUS": "4px",

@@ -113,6 +113,11 @@ class Message(models.Model):
             models.Index(fields=["subject_id", "-created_at"], name="message_of_subject"),
             models.Index(fields=["decision_id"], name="message_of_decision"),
             models.Index(fields=["-created_at", "-id"], name="message_recent"),
+            models.Index(
+                fields=["-created_at"],
+                name="message_in_trouble",
+                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt"]),
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -1,0 +1,151 @@
+"""The first page of the admin: people leaving, minute by minute, beside what is on fire and what is owed."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Q, Window
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from config.models import User
+from consent.models import GuardChange, PrivacyRequest
+from incidents import chart, rates
+from incidents.models import Incident
+from messaging.models import Message
+
+ROWS = 5
+MOST = 10_000  # what is counted stops here: a heap is a heap
+TROUBLE = [Message.State.FAILED, Message.State.REJECTED, Message.State.RENDER_FAILED, Message.State.IN_DOUBT]
+
+# Each reader's news, counted to MOST along the index of log order; the guard; two hours of opt-outs.
+VITALS = """
+    SELECT (SELECT level FROM consent_guardchange ORDER BY id DESC LIMIT 1),
+           (SELECT coalesce(sum(count), 0) FROM incidents_decisionminute
+             WHERE choice = 'opt_out' AND minute > %(now)s - interval '1 hour'),
+           (SELECT coalesce(sum(count), 0) FROM incidents_decisionminute
+             WHERE choice = 'opt_out'
+               AND minute > %(now)s - interval '2 hours' AND minute <= %(now)s - interval '1 hour'),
+           (SELECT jsonb_object_agg(c.reader, news.count) FROM consent_feedcursor c, LATERAL (
+              SELECT count(*) FROM (SELECT 1 FROM consent_decision d
+                                     WHERE (d.tx, d.id) > (c.tx, c.decision) LIMIT %(most)s) unread) news)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    title: str
+    value: str
+    notes: list[str] = field(default_factory=list)
+    tone: str = ""
+    url: str = ""
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the viewer may see of it: at most six queries, whatever happened."""
+    user = request.user
+    if not isinstance(user, User):
+        return context
+    now = timezone.now()
+    period = rates.PERIODS.get(request.GET.get("period", ""), rates.PERIODS["1h"])
+    by = request.GET.get("by") if request.GET.get("by") in rates.BY else "cause"
+    incidents = rates.bands(period.steps(now)[0], now) if user.has_perm("incidents.view_incident") else []
+    open_incidents = [incident for incident in incidents if incident.is_open]
+    cards = _vital_cards(user, open_incidents, now)
+    if user.has_perm("consent.view_decision"):
+        context["chart"] = chart.draw(rates.opt_outs(period, by or "cause", now), period, incidents)
+    if user.has_perm("incidents.view_incident"):
+        context["open_incidents"] = [(_page("incidents_incident_change", i.pk), i) for i in open_incidents[:ROWS]]
+    if user.has_perm("consent.view_privacyrequest"):
+        requests, card = _requests(now)
+        context["due_requests"] = [
+            (_page("consent_privacyrequest_change", r.pk), r, r.is_overdue(now)) for r in requests
+        ]
+        cards.append(card)
+    if user.has_perm("messaging.view_message"):
+        cards.append(_messages(now))
+        trouble = Message.objects.filter(state__in=TROUBLE).order_by("-created_at")
+        fields = ("pk", "state", "template_key", "last_error", "created_at")
+        context["failed_messages"] = [
+            (_page("messaging_message_change", m.pk), m) for m in trouble.only(*fields)[:ROWS]
+        ]
+    return context | {"cards": cards, "period": period, "periods": rates.PERIODS.values(), "by": by, "now": now}
+
+
+def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> list[Card]:
+    with connection.cursor() as cursor:
+        cursor.execute(VITALS, {"now": now, "most": MOST})
+        guard, this_hour, hour_before, lags = cursor.fetchone()
+    cards = []
+    if user.has_perm("consent.view_decision"):
+        notes = [f"{hour_before:,} in the hour before"]
+        cards.append(
+            Card("Opt-outs in the last hour", f"{this_hour:,}", notes, url=_page("consent_decision_changelist"))
+        )
+    if user.has_perm("incidents.view_incident"):
+        cards.append(_incident_card(open_incidents))
+    if user.has_perm("consent.view_guardchange"):
+        level = guard or GuardChange.Level.OBSERVE
+        tone = {"freeze": "danger", "protect": "warning"}.get(level, "")
+        url = _page("consent_guardchange_changelist")
+        cards.append(Card("Guard", level.capitalize(), ["Opt-outs pass at every level"], tone, url))
+    if user.has_perm("consent.view_feedcursor"):
+        behind = {reader: count for reader, count in sorted((lags or {}).items()) if count}
+        value = _counted(max(behind.values(), default=0))
+        notes = [f"{reader}: {_counted(count)}" for reader, count in behind.items()] or ["Every reader is up to date"]
+        cards.append(Card("Decisions not yet read", value, notes, "warning" if behind else ""))
+    return cards
+
+
+def _incident_card(incidents: list[Incident]) -> Card:
+    drills = sum(incident.mode == Incident.Mode.DRILL for incident in incidents)
+    real = [incident for incident in incidents if incident.mode != Incident.Mode.DRILL]
+    notes = [f"worst: {min(incident.severity for incident in real).upper()}"] if real else []
+    notes += [f"and {drills} drill{'' if drills == 1 else 's'}"] if drills else []
+    tone = "danger" if real else ""
+    return Card("Open incidents", str(len(real)), notes, tone, _page("incidents_incident_changelist"))
+
+
+def _requests(now: datetime) -> tuple[list[PrivacyRequest], Card]:
+    """Those due next, with the counts of all of them in the same query."""
+    waits = Q(state__in=[PrivacyRequest.State.OPEN, PrivacyRequest.State.IN_PROGRESS])
+    found: list[Any] = list(
+        PrivacyRequest.objects.open()
+        .select_related("assignee")
+        .annotate(
+            soon=Window(Count("pk", filter=waits & Q(due_at__gte=now, due_at__lt=now + timedelta(days=7)))),
+            overdue=Window(Count("pk", filter=waits & Q(due_at__lt=now))),
+            total=Window(Count("pk")),
+        )
+        .order_by("due_at", "pk")[:ROWS]
+    )
+    soon_count, overdue, total = (found[0].soon, found[0].overdue, found[0].total) if found else (0, 0, 0)
+    notes = [f"{soon_count:,} due within 7 days", f"{overdue:,} overdue"]
+    return found, Card(
+        "Open requests", f"{total:,}", notes, "danger" if overdue else "", _page("consent_privacyrequest_changelist")
+    )
+
+
+def _messages(now: datetime) -> Card:
+    unsettled = Message.objects.filter(settled_at=None).values("owed_by", "state")[:MOST]
+    counts = unsettled.aggregate(
+        owed=Count("state"),
+        overdue=Count("state", filter=Q(owed_by__lt=now)),
+        in_doubt=Count("state", filter=Q(state=Message.State.IN_DOUBT)),
+    )
+    notes = [f"{_counted(counts['overdue'])} overdue", f"{_counted(counts['in_doubt'])} in doubt"]
+    tone = "danger" if counts["overdue"] else "warning" if counts["in_doubt"] else ""
+    return Card("Messages owed", _counted(counts["owed"]), notes, tone, _page("messaging_message_changelist"))
+
+
+def _counted(count: int) -> str:
+    return f"{count:,}+" if count >= MOST else f"{count:,}"
+
+
+def _page(name: str, *args: Any) -> str:
+    try:
+        return reverse(f"admin:{name}", args=args)
+    except NoReverseMatch:
+        return ""
