@@ -6,6 +6,7 @@ Admin modules of the apps import from here: `RecordAdmin` for what is only read,
 
 from collections.abc import Callable
 from datetime import UTC
+from functools import wraps
 from typing import Any
 
 from django import forms
@@ -14,6 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -24,7 +26,8 @@ from unfold import forms as theme_forms
 from unfold import widgets
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.dataclasses import ActionDialog
-from unfold.decorators import action, display
+from unfold.decorators import action
+from unfold.decorators import display as theme_display
 from unfold.paginator import InfinitePaginator
 from unfold.sites import UnfoldAdminSite
 
@@ -46,6 +49,7 @@ __all__ = [
     "mask",
     "moment",
     "person",
+    "pill",
     "theme_forms",
     "widgets",
 ]
@@ -81,10 +85,12 @@ class KeptAdmin(ModelAdmin):
         return False
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A time is typed in the viewer's zone, and the field says which that is."""
+        """A time is typed in the viewer's zone, and the field says which that is; a text is five lines high."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and isinstance(db_field, models.DateTimeField):
             field.help_text = f"{field.help_text} Time zone: {timezone.get_current_timezone_name()}.".strip()
+        elif field is not None and isinstance(field.widget, forms.Textarea):
+            field.widget.attrs["rows"] = 5
         return field
 
     def changeform_view(
@@ -208,22 +214,48 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
+def display(*, label: dict[str, str] | None = None, **facts: Any) -> Callable[[Callable[..., Any]], Any]:
+    """The theme's `display`; a `label` is drawn as a badge on a record's page too, where the theme has none.
+
+    The method answers with a value, or with (value, words); `label` maps values to danger, warning, success or info.
+    """
+
+    def decorate(method: Callable[..., Any]) -> Any:
+        if label is None:
+            return theme_display(**facts)(method)
+
+        @wraps(method)
+        def drawn(*args: Any) -> SafeString | None:
+            return pill(method(*args), label)
+
+        return theme_display(**facts)(drawn)
+
+    return decorate
+
+
+def pill(value: Any, colours: dict[str, str]) -> SafeString | None:
+    """A word on a coloured ground, from a value or (value, words); what has no colour stays grey."""
+    value, words = value if isinstance(value, tuple) else (value, value)
+    if not words:
+        return None
+    return render_to_string("unfold/helpers/label.html", {"text": words, "type": colours.get(value, "")})
+
+
 def badge(field: str, colours: dict[str, str], description: str = "") -> Column:
     """A column for a field with choices. Colours: danger, warning, success, info; what is not named stays grey."""
 
-    @display(description=description or _words(field), ordering=field, label=colours)
-    def column(obj: Model) -> tuple[str, str] | str:
+    def column(obj: Model) -> tuple[str, str] | None:
         value = getattr(obj, field)
-        return (value, getattr(obj, f"get_{field}_display")()) if value else ""
+        return (value, getattr(obj, f"get_{field}_display")()) if value else None
 
     column.__name__ = field
-    return column
+    return display(description=description or _words(field), ordering=field, label=colours)(column)
 
 
 def moment(field: str, description: str = "") -> Column:
     """A column for a time: in the viewer's zone, with UTC beside it where the two differ."""
 
-    @display(description=description or _words(field.removesuffix("_at")), ordering=field)
+    @theme_display(description=description or _words(field.removesuffix("_at")), ordering=field)
     def column(obj: Model) -> SafeString | None:
         value = getattr(obj, field)
         if value is None:
