@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import structlog
@@ -10,13 +10,14 @@ from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from consent import feed
-from consent.models import Choice, ExitPathMinute
+from consent.models import Choice, Decision, ExitPathMinute
 
 log = structlog.get_logger(__name__)
 
 # Codes of the ways out that the product itself offers; their rows come with consent/migrations/0003_starting_rows.py.
 ONE_CLICK, PREFERENCE_PAGE, API, GPC = "one-click", "preference-page", "api", "gpc"
 SUPPORT_EMAIL, SUPPORT_PHONE = "support-email", "support-phone"
+SUPPORT_POST, SUPPORT_WEB = "support-post", "support-web"
 
 Outcome = ExitPathMinute.Outcome
 Minute = tuple[str, datetime, str, str]  # exit path, minute, outcome, cause
@@ -39,7 +40,8 @@ USED = """
 
 def of_request(received_via: str) -> str:
     """The exit path of an opt-out that staff type in, by how the person's wish reached them; empty: none is theirs."""
-    return {"email": SUPPORT_EMAIL, "phone": SUPPORT_PHONE, "api": API}.get(received_via, "")
+    paths = {"email": SUPPORT_EMAIL, "phone": SUPPORT_PHONE, "post": SUPPORT_POST, "web": SUPPORT_WEB, "api": API}
+    return paths.get(received_via, "")
 
 
 class _Pending:
@@ -80,14 +82,22 @@ def count_use(exit_path: str, outcome: str, cause: str = "") -> bool:
     return True
 
 
-def fold(limit: int = 1000) -> int:
-    """Count the completed uses that the log has news of; returns how many decisions were looked at."""
+def on_receipt(decision: Decision) -> datetime:
+    return decision.received_at
+
+
+def fold(limit: int = 1000, moment_of: Callable[[Decision], datetime] = on_receipt) -> int:
+    """Count the completed uses that the log has news of; returns how many decisions were looked at.
+
+    A use is counted in the minute of its receipt; only made-up data, which all came at once, say otherwise.
+    """
     with feed.reading("exit-paths", limit) as decisions:
         opt_outs = [d for d in decisions if d.exit_path and d.choice == Choice.OPT_OUT]
-        _add(Counter((d.exit_path, _minute(d.received_at), Outcome.COMPLETED, d.cause) for d in opt_outs))
+        _add(Counter((d.exit_path, _minute(moment_of(d)), Outcome.COMPLETED, d.cause) for d in opt_outs))
         latest: dict[str, datetime] = {}
         for decision in opt_outs:
-            latest[decision.exit_path] = max(decision.received_at, latest.get(decision.exit_path, decision.received_at))
+            used_at = moment_of(decision)
+            latest[decision.exit_path] = max(used_at, latest.get(decision.exit_path, used_at))
         with connection.cursor() as cursor:
             cursor.execute(USED, [list(latest), list(latest.values())])
         return len(decisions)

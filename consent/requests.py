@@ -17,6 +17,7 @@ from django.utils import timezone
 from config.models import User
 from consent import access, subjects
 from consent.deadlines import due
+from consent.exit_paths import of_request
 from consent.identifiers import Identity
 from consent.models import (
     ANY,
@@ -40,7 +41,6 @@ Person = UUID | Sequence[Identity]
 Scope = tuple[str, str]  # purpose and channel
 
 EVERYTHING: Sequence[Scope] = ((ANY, ANY),)
-EXIT_PATHS = {"email": "support-email", "phone": "support-phone", "post": "support-post", "web": "support-web"}
 PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 
@@ -120,7 +120,7 @@ def opt_out_at_once(
     `reference`: where the proof is kept. An exit path that nobody registered, or a moment of receipt that makes no
     sense, does not stand in its way.
     """
-    path = EXIT_PATHS.get(received_via, "")
+    path = of_request(received_via)
     is_registered = path and ExitPath.objects.filter(code=path).exists()
     evidence = {"received_via": received_via, "details": details} | ({"reference": reference} if reference else {})
     makes_sense = received_at is not None and not problem_with(received_at)

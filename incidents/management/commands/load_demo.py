@@ -1,0 +1,63 @@
+"""`manage.py load_demo`: some weeks of a made-up company's life, through the product's own doors."""
+
+from collections import Counter
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from consent import exit_paths, feed
+from consent.models import Batch
+from consent.services import open_batch, record
+from incidents import linking
+from incidents.demo import desk, people, trouble
+from incidents.models import DecisionMinute
+
+DONE = "demo"
+CHUNK, ALL = 1000, 100_000
+
+
+class Command(BaseCommand):
+    help = (
+        "Load made-up people and their choices: six weeks of them, privacy requests, an incident with a surge. Runs "
+        "once, and only with DEBUG=1. All choices are received now, because received_at is the database's own clock; "
+        "the counters behind the charts are filled by when each choice was made, so that they show weeks."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("Made-up people do not belong into a database in use: this needs DEBUG=1.")
+        if Batch.objects.filter(kind=DONE).exists():
+            self.stdout.write("The demo data are here already: nothing to do.")
+            return
+        now = timezone.now().replace(microsecond=0)
+        everybody = people.everybody(now)
+        officer, support = desk.colleague("officer", "Officer"), desk.colleague("support", "Support")
+        choices = sorted((c for one in everybody for c in one.choices), key=lambda choice: choice.decided_at)
+        choices += sorted(people.surge(everybody, now), key=lambda choice: choice.decided_at)
+        for first in range(0, len(choices), CHUNK):
+            record(choices[first : first + CHUNK])
+        count_by_decision()
+        desk.guard(officer)
+        desk.back_in(everybody, officer, support)
+        desk.twins(everybody, support)
+        desk.privacy_requests(everybody, now, support)
+        trouble.failed_template(officer)
+        trouble.incident(now, officer)
+        trouble.alert(now, officer)
+        open_batch(DONE, reason="Made-up people and choices to look at", by="system:load_demo")
+        self.stdout.write(f"Loaded {len(everybody)} people and {len(choices)} choices.")
+
+
+def count_by_decision() -> None:
+    """Take the turn of the readers that count, once, and put each choice into the minute in which it was made."""
+    exit_paths.fold(ALL, lambda decision: decision.decided_at)
+    with feed.reading(linking.READER, ALL) as decisions:
+        counts = Counter(
+            (d.decided_at.replace(second=0, microsecond=0), d.exit_path, d.choice, d.cause) for d in decisions
+        )
+        DecisionMinute.objects.bulk_create(
+            DecisionMinute(minute=minute, exit_path=exit_path, choice=choice, cause=cause, count=count)
+            for (minute, exit_path, choice, cause), count in counts.items()
+        )
