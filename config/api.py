@@ -9,6 +9,7 @@ import django_filters
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
 from django.forms import ValidationError as FormValidationError
+from django.http import HttpRequest
 from rest_framework import exceptions, pagination, parsers, serializers
 
 from config.idempotency import idempotent
@@ -27,8 +28,9 @@ class BoundedJSONParser(parsers.JSONParser):
     """Reads through `request.body`, which keeps DATA_UPLOAD_MAX_MEMORY_SIZE; the stream alone would not."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = stream.body if isinstance(stream, HttpRequest) else stream.read()  # read already: within the limit
         try:
-            return super().parse(BytesIO(stream.body), media_type, parser_context)
+            return super().parse(BytesIO(body), media_type, parser_context)
         except RecursionError as error:
             raise exceptions.ParseError("The JSON is nested too deeply.") from error
 

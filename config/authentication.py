@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from rest_framework import authentication, exceptions, permissions
 
+from config import refused_calls
 from config.models import ServiceKey, User
 from config.problems import Refused, is_away
 
@@ -46,6 +47,7 @@ class Caller:
     def needs(self, scope: str | None) -> None:
         """Raises Refused, naming the scope, where the key lacks it."""
         if scope is not None and scope not in self.scopes:
+            refused_calls.count("missing_scope", self.actor)
             raise Refused(403, "missing_scope", f"This key lacks the scope '{scope}'. Issue one that has it.")
 
 
@@ -58,7 +60,13 @@ class Unauthorized(exceptions.APIException):
     auth_header: ClassVar[str] = CHALLENGE
 
 
+def not_valid() -> Unauthorized:
+    refused_calls.count("unauthorized")
+    return Unauthorized()
+
+
 def no_key() -> Unauthorized:
+    refused_calls.count("unauthorized")
     return Unauthorized("Send a service key: Authorization: Bearer hf_…")
 
 
@@ -73,14 +81,14 @@ def caller_of(header: str) -> Caller | None:
     scheme, _, text = header.partition(" ")
     shape = SHAPE.fullmatch(text.strip())
     if scheme.lower() != "bearer" or shape is None:
-        raise Unauthorized
+        raise not_valid()
     lookup, digest = shape[1], ServiceKey.digest_of(text.strip())
     caller = _kept.get(lookup)
     if caller is None or time.monotonic() - caller.read_at > KEPT:
         caller = _read(lookup, caller)
     is_right = hmac.compare_digest(caller.digest if caller else NOBODY, digest)
     if caller is None or not is_right or caller.expires_at <= timezone.now():
-        raise Unauthorized
+        raise not_valid()
     return caller
 
 

@@ -49,6 +49,10 @@ class ServiceKeyQuerySet(models.QuerySet["ServiceKey"]):
     def usable(self, now: datetime) -> Self:
         return self.filter(revoked_at=None, expires_at__gt=now, account__is_active=True)
 
+    def ending_soon(self) -> Self:
+        now = timezone.now()
+        return self.usable(now).filter(expires_at__lt=now + timedelta(days=14))
+
 
 class ServiceKey(TrackedModel):
     """A bearer key `hf_<12 hex>_<43>`: only its SHA-256 is kept. Rotate by issuing a second and revoking the first."""
@@ -142,3 +146,29 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class RefusedCallQuerySet(models.QuerySet["RefusedCall"]):
+    def of_last_hour(self) -> list[tuple[str, int]]:
+        """Each reason with how many calls it refused in the last 60 minutes."""
+        recent = self.filter(minute__gte=timezone.now() - timedelta(hours=1))
+        return list(recent.order_by("reason").values_list("reason").annotate(models.Sum("count")))
+
+
+class RefusedCall(models.Model):
+    """How many calls of the API were refused in a minute (UTC), why, and whose where that was proven."""
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    minute = models.DateTimeField()
+    reason = models.CharField(max_length=50)
+    caller = models.CharField(max_length=200, blank=True, help_text="An actor; empty where the key was not valid.")
+    count = models.PositiveIntegerField(default=0)
+
+    objects = RefusedCallQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "reason", "caller"], name="refusedcall_one_row")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.reason} {self.count}"

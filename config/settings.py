@@ -61,6 +61,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 DATABASE_POOL = env.int("DATABASE_POOL", default=0)  # connections a process keeps; 0: one a thread
 DATABASES = {"default": database()}
+SPOOL_DIR = env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool"))  # opt-outs while the database is away
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 INSTALLED_APPS = [

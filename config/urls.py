@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from config import docs
+from config import docs, health
 from consent.api import catalogue, checks, decisions, people, reversals
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
@@ -18,6 +18,10 @@ urlpatterns = [
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
     # For programs that cannot hold a key.
     path("hooks/alerts/<str:token>/", receive, name="alerts"),
+    # For probes.
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
     path("admin/", admin.site.urls),
     # Services: record, follow, ask
     path("api/v1/decisions/", decisions.DecisionsView.as_view()),

@@ -5,6 +5,7 @@ class ConsentConfig(AppConfig):
     name = "consent"
 
     def ready(self) -> None:
-        from consent import facts, story
+        from consent import facts, health, story
 
         story.PROVIDERS.append(facts.told)
+        health.register()

@@ -1,6 +1,8 @@
 """A cluster of its own: tables owned by holdfast_owner, tests run as holdfast_app, committed tests on a copy each."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -35,6 +37,17 @@ class Cluster:
             connection.execute("SET SESSION AUTHORIZATION holdfast_owner")
             connection.commit()
         return connection
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Nobody gets in, and whoever is in is thrown out."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false".encode())
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [DATABASE])
+            try:
+                yield
+            finally:
+                admin.execute(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true".encode())
 
     def fresh_copy(self) -> None:
         """Committed rows of append-only tables cannot be emptied: throw the whole database away."""

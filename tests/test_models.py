@@ -16,6 +16,7 @@ OURS = [model for model in MODELS if model not in HISTORIES]
 ITS_COLUMNS_ARE_ITS_HISTORY = {
     "config.User": "Django's own log of the admin keeps changes; records name people by text",
     "config.IdempotencyRecord": "a stored answer that is dropped after a day",
+    "config.RefusedCall": "a count",
     "consent.Subject": "a random number; merges and erasures are rows and times of their own",
     "consent.Identifier": "made and erased; what it said must not survive in a history",
     "consent.Evidence": "made and erased; the decision keeps a commitment to it",

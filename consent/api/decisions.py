@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import Http404, HttpRequest, JsonResponse
 from drf_spectacular.utils import extend_schema
 
@@ -11,8 +11,8 @@ from config.idempotency import REPLAYED, Answer
 from config.lean import LeanView, answer, read_json
 from config.models import Scope
 from config.problems import Fault, Refused, invalid
-from consent import receipts
-from consent.api import described, log, showing
+from consent import receipts, spool
+from consent.api import described, log, showing, spooling
 from consent.api.reading import draft_of
 from consent.exit_paths import Outcome, count_use
 from consent.group_commit import record_once, record_one
@@ -51,24 +51,32 @@ def _record_single(request: HttpRequest, data: Any) -> JsonResponse:
     if isinstance(draft, list):
         raise invalid(draft)
     claim = idempotency.claim_of(request, caller.account.pk)
+    if spool.is_needed() and draft.is_opt_out:
+        return spooling.take([draft], claim)
     try:
         if claim is None:
             return answer(showing.recorded(record_one(draft)), 201)
         outcome = record_once(draft, claim, lambda row: Answer(201, showing.recorded(row)))
     except DecisionsRefused as error:
         raise showing.refusal(error) from error
+    except (OperationalError, InterfaceError) as error:
+        return spooling.take_instead(error, [draft], claim)
     return answer(outcome.body, outcome.status, REPLAYED if outcome.is_replayed else None)
 
 
 def _record_many(request: HttpRequest, data: dict[str, Any]) -> JsonResponse:
     caller = request.caller  # type: ignore[attr-defined]
     claim = idempotency.claim_of(request, caller.account.pk)
-    with transaction.atomic():
-        if claim and (kept := idempotency.begin(claim)):
-            return answer(kept.body, kept.status, REPLAYED)
-        body = showing.recorded_list(_recorded(drafts_of(data, caller.actor)))
-        if claim:
-            idempotency.keep({claim: Answer(201, body)})
+    drafts = drafts_of(data, caller.actor)
+    try:
+        with transaction.atomic():
+            if claim and (kept := idempotency.begin(claim)):
+                return answer(kept.body, kept.status, REPLAYED)
+            body = showing.recorded_list(_recorded(drafts))
+            if claim:
+                idempotency.keep({claim: Answer(201, body)})
+    except (OperationalError, InterfaceError) as error:
+        return spooling.take_instead(error, drafts, claim, is_list=True)
     return answer(body, 201)
 
 

@@ -80,6 +80,24 @@ class RecordedList(Fields):
     receipt = serializers.CharField(help_text="One signature over all, in order.")
 
 
+class Spooled(Fields):
+    """The database is away: the opt-out is on disk and takes effect when it is back."""
+
+    id = serializers.CharField(help_text="Begins with spool:, and names no decision of the log.")
+    subject = serializers.UUIDField(allow_null=True)
+    purpose = serializers.CharField()
+    channel = serializers.CharField()
+    choice = serializers.ChoiceField(["opt_out"])
+    decided_at = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    receipt = serializers.CharField(required=False, help_text="In an answer to a list, one receipt signs all.")
+
+
+class SpooledList(Fields):
+    decisions = Spooled(many=True)
+    receipt = serializers.CharField()
+
+
 class LoggedDecision(Fields):
     id = serializers.CharField()
     subject = serializers.UUIDField()
@@ -232,7 +250,10 @@ RECORD: dict[str, Any] = {
     "responses": {
         201: PolymorphicProxySerializer(
             component_name="OneOrManyRecorded", serializers=[Recorded, RecordedList], resource_type_field_name=None
-        )
+        ),
+        202: PolymorphicProxySerializer(
+            component_name="OneOrManySpooled", serializers=[Spooled, SpooledList], resource_type_field_name=None
+        ),
     },
     "parameters": [IDEMPOTENCY_KEY],
     "examples": [

@@ -1,0 +1,68 @@
+"""While the database is away opt-outs are still taken: on disk, answered 202, recorded when it is back."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import DatabaseError, InterfaceError
+from django.http import JsonResponse
+from django.utils import timezone
+
+from config.idempotency import Answer, Claim
+from config.lean import answer
+from config.problems import is_away, unavailable
+from consent import receipts, spool
+from consent.api.showing import moment
+from consent.services import NewDecision
+from consent.spooled import Spooled
+
+
+def take_instead(
+    error: DatabaseError | InterfaceError, drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False
+) -> JsonResponse:
+    """202 where the error means that the database is away and only opt-outs are asked for; else the error stands."""
+    if not is_away(error):
+        raise error
+    spool.database_is_away()
+    if not all(draft.is_opt_out for draft in drafts):
+        raise unavailable() from error
+    return take(drafts, claim, is_list=is_list)
+
+
+def take(drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False) -> JsonResponse:
+    """On disk before the answer. The receipt says so: its ids begin with `spool:`, and nothing is in effect yet."""
+    key, now = _key(claim), timezone.now()
+    bodies = [_facts(f"{key}:{index}", draft, now) for index, draft in enumerate(drafts)]
+    body: dict[str, Any]
+    if is_list:
+        body = {"decisions": bodies, "receipt": receipts.sign_all(bodies)}
+    else:
+        body = {**bodies[0], "receipt": receipts.sign(bodies[0])}
+    try:
+        spool.put(Spooled(key, drafts, claim, Answer(202, body)))
+    except OSError as error:
+        raise unavailable() from error
+    return answer(body, 202)
+
+
+def _key(claim: Claim | None) -> str:
+    """The same request sent again while the database is away makes the same key, and so one choice."""
+    if claim is None:
+        return f"spool:{uuid4()}"
+    text = b"\0".join([str(claim.account_id).encode(), claim.key.encode(), claim.fingerprint])
+    return f"spool:{hashlib.sha256(text).hexdigest()}"
+
+
+def _facts(number: str, draft: NewDecision, received_at: datetime) -> dict[str, Any]:
+    """The person is named only where the caller did: who belongs to an address is not known now."""
+    return {
+        "id": number,
+        "subject": str(draft.subject) if isinstance(draft.subject, UUID) else None,
+        "purpose": draft.purpose,
+        "channel": draft.channel,
+        "choice": draft.choice,
+        "decided_at": moment(draft.decided_at),
+        "received_at": moment(received_at),
+    }

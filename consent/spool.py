@@ -1,0 +1,150 @@
+"""Opt-outs taken while the database is away: on disk before the answer, in the database as soon as it is back.
+
+A journal of lines in SPOOL_DIR, each sealed, because they name people, and flushed to disk before the answer. `replay`
+takes the journal over by renaming it and records its lines oldest first. Each choice has an idempotency key, so a
+replay that was cut short repeats nothing; and a call whose commit went through while its answer was lost is found
+again by its claim, or by its moment. Web processes and whoever replays must see the same folder.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import Error, connection, transaction
+
+from config.idempotency import Raced, keep, kept
+from consent import journal, subjects
+from consent.models import Decision
+from consent.refusals import DecisionsRefused
+from consent.services import NewDecision, record
+from consent.spooled import Spooled, from_line, to_line
+
+log = structlog.get_logger(__name__)
+
+REFUSED = "refused.jsonl"  # what the database would not take, for people to look at
+PAUSE = 1.0  # seconds that the database is left alone after it was found away
+AT_ONCE = 100  # calls in one transaction
+
+
+class _Watch:
+    """Until when the database is taken to be away, and the thread that puts things right when it is back."""
+
+    def __init__(self) -> None:
+        self.away_until = 0.0
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        with self.lock:
+            if self.thread is None or not self.thread.is_alive():  # also after a fork
+                self.thread = threading.Thread(target=self._run, name="spool", daemon=True)
+                self.thread.start()
+
+    def _run(self) -> None:
+        """So that an opt-out counts a second after the database is back, with or without a worker."""
+        while waiting():
+            threading.Event().wait(PAUSE)
+            try:
+                replay()
+            except (Error, OSError) as error:
+                log.warning("spool_waits", error=str(error))
+            finally:
+                connection.close()
+
+
+_watch = _Watch()
+
+
+def is_needed() -> bool:
+    """Within a second of a failure nobody waits for the next one: opt-outs go to disk at once."""
+    return time.monotonic() < _watch.away_until
+
+
+def database_is_away() -> None:
+    _watch.away_until = time.monotonic() + PAUSE
+
+
+def put(call: Spooled) -> None:
+    """On disk when it returns. Raises OSError where the disk takes nothing either."""
+    journal.append(_folder() / journal.JOURNAL, to_line(call))
+    _watch.start()
+
+
+def waiting() -> int:
+    """Calls that wait for the database."""
+    return journal.waiting(_folder())
+
+
+def replay() -> int:
+    """Record what waits, oldest first; returns how many choices. Raises the database's error while it is away."""
+    if not waiting():
+        return 0
+    with journal.alone(_folder()) as is_mine:
+        return sum(_replay_file(path) for path in journal.taken_over(_folder())) if is_mine else 0
+
+
+def _replay_file(path: Path) -> int:
+    calls = list(_calls(path))
+    count = sum(_record(calls[start : start + AT_ONCE]) for start in range(0, len(calls), AT_ONCE))
+    journal.done_with(path)
+    log.info("spool_replayed", calls=len(calls), choices=count)
+    return count
+
+
+def _calls(path: Path) -> Iterator[Spooled]:
+    """A line that was cut off by a crash was never answered; one that does not open is kept for people to look at."""
+    for line in path.read_bytes().splitlines(keepends=True):
+        call = from_line(line)
+        if call is not None:
+            yield call
+        elif line.endswith(b"\n") and line.strip():
+            log.error("spool_line_unreadable", file=path.name)
+            journal.append(path.with_name(REFUSED), line)
+
+
+def _record(calls: Sequence[Spooled]) -> int:
+    try:
+        return _record_together(calls)
+    except (DecisionsRefused, Raced) as error:
+        if len(calls) > 1:
+            return sum(_record([call]) for call in calls)
+        log.error("spooled_opt_out_refused", key=calls[0].key, error=str(error))
+        journal.append(_folder() / REFUSED, to_line(calls[0]))
+        return 0
+
+
+@transaction.atomic
+def _record_together(calls: Sequence[Spooled]) -> int:
+    known = kept([call.claim for call in calls if call.claim])
+    fresh = [call for call in calls if call.claim not in known]
+    drafts = _not_recorded([draft for call in fresh for draft in call.drafts])
+    record(drafts)
+    keep({call.claim: call.answer for call in fresh if call.claim})
+    return len(drafts)
+
+
+def _not_recorded(drafts: Sequence[NewDecision]) -> list[NewDecision]:
+    """Without those that were committed although their caller lost the connection: same person, scope and moment."""
+    found = subjects.find(i for draft in drafts if not isinstance(draft.subject, UUID) for i in draft.subject)
+    people = [
+        {draft.subject} if isinstance(draft.subject, UUID) else {found.get((i.kind, i.digest)) for i in draft.subject}
+        for draft in drafts
+    ]
+    same_moment = Decision.objects.filter(
+        subject_id__in={i for ids in people for i in ids if i is not None},
+        decided_at__in=[draft.decided_at for draft in drafts],
+    )
+    there = set(same_moment.values_list("subject_id", "purpose", "channel", "choice", "decided_at"))
+    return [
+        draft
+        for draft, ids in zip(drafts, people, strict=True)
+        if not any((i, draft.purpose, draft.channel, draft.choice, draft.decided_at) in there for i in ids)
+    ]
+
+
+def _folder() -> Path:
+    return Path(settings.SPOOL_DIR)

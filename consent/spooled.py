@@ -1,0 +1,94 @@
+"""A call that waits on disk, and the line it is written as."""
+
+import base64
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from config.idempotency import Answer, Claim
+from config.keys import derive
+from consent.identifiers import Identity
+from consent.recording import NewDecision
+
+NONCE_BYTES = 12
+UUIDS = ("batch_id", "reversal_id", "message_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """`key` names the call; `answer` is what its caller got, kept under its claim where it has one."""
+
+    key: str
+    drafts: Sequence[NewDecision]
+    claim: Claim | None
+    answer: Answer
+
+
+def to_line(call: Spooled) -> bytes:
+    """JSON with the key in the open, for whoever looks into the journal, and the rest sealed."""
+    content = {
+        "drafts": [_plain(draft) for draft in call.drafts],
+        "claim": call.claim and [call.claim.account_id, call.claim.key, call.claim.fingerprint.hex()],
+        "answer": [call.answer.status, call.answer.body],
+    }
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    sealed = nonce + _cipher().encrypt(nonce, json.dumps(content).encode(), call.key.encode())
+    return json.dumps({"v": 1, "key": call.key, "sealed": base64.b64encode(sealed).decode()}).encode() + b"\n"
+
+
+def from_line(line: bytes) -> Spooled | None:
+    """None for a line that was cut off, or sealed by another key."""
+    try:
+        outer = json.loads(line)
+        sealed = base64.b64decode(outer["sealed"])
+        text = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], outer["key"].encode())
+        content = json.loads(text)
+    except (ValueError, KeyError, TypeError, InvalidTag):
+        return None
+    claim = content["claim"]
+    return Spooled(
+        key=outer["key"],
+        drafts=[
+            replace(_draft(facts), idempotency_key=f"{outer['key']}:{index}")
+            for index, facts in enumerate(content["drafts"])
+        ],
+        claim=Claim(claim[0], claim[1], bytes.fromhex(claim[2])) if claim else None,
+        answer=Answer(*content["answer"]),
+    )
+
+
+def _plain(draft: NewDecision) -> dict[str, Any]:
+    facts = asdict(draft) | {"decided_at": draft.decided_at.isoformat()}
+    facts |= {name: facts[name] and str(facts[name]) for name in UUIDS}
+    if isinstance(draft.subject, UUID):
+        facts["subject"] = str(draft.subject)
+    else:
+        facts["subject"] = [[identity.kind, identity.value] for identity in draft.subject]
+    return facts
+
+
+def _draft(facts: dict[str, Any]) -> NewDecision:
+    subject = facts["subject"]
+    known: UUID | list[Identity]
+    known = UUID(subject) if isinstance(subject, str) else [Identity(kind, value) for kind, value in subject]
+    return NewDecision(
+        **{
+            **facts,
+            **{name: facts[name] and UUID(facts[name]) for name in UUIDS},
+            "subject": known,
+            "decided_at": datetime.fromisoformat(facts["decided_at"]),
+        }
+    )
+
+
+@cache
+def _cipher() -> AESGCM:
+    return AESGCM(derive("spool"))
