@@ -10,6 +10,7 @@ from typing import Any
 
 from config.roles import LOGINS
 
+READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is mistaken for something else
 ROLES = ("officer", "support", "responder", "auditor", "administrator")
 
 
@@ -63,7 +64,7 @@ class Folder:
             "SECRET_KEY": secrets.token_urlsafe(48),
             "PRIVACY_KEY": secrets.token_urlsafe(48),
             "logins": {login: secrets.token_hex(16) for login in LOGINS},
-            "demo": {role: secrets.token_urlsafe(12) for role in ROLES},
+            "demo": {role: "".join(secrets.choice(READABLE) for _ in range(16)) for role in ROLES},
         }
         if missing := {name: value for name, value in wanted.items() if name not in known}:
             known.update(missing)

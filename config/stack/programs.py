@@ -30,7 +30,12 @@ def web(port: str) -> list[str]:
     """Threads of a WSGI server: the ORM does not like an event loop, and a pool of connections likes threads."""
     options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", port, "--http", "1", "--no-ws"]
     size = ["--workers", str(WEB_PROCESSES), "--blocking-threads", str(THREADS), "--respawn-failed-workers"]
-    ending = ["--workers-kill-timeout", "10", "--log-level", "warning"]
+    ending = [
+        "--workers-kill-timeout",
+        "10",
+        "--log-level",
+        "error",
+    ]  # its one warning, at each start, is about the threads that we want
     return [sys.executable, "-m", "granian", *options, *size, *ending, "config.wsgi:application"]
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from django.utils import timezone
+
 from tests.stack.launcher import Stack, until
 
 pytestmark = pytest.mark.stack
