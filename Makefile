@@ -17,7 +17,7 @@ check: .venv/.test
 	.venv/bin/ruff check .
 	DEBUG=1 .venv/bin/mypy config consent messaging incidents
 	test ! -e tests/test_architecture.py || $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_architecture.py
-	DEBUG=1 $(PYTHON) manage.py makemigrations --check --dry-run
+	DEBUG=1 $(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	@if test -e config/schema.yml; then \
 		DEBUG=1 $(PYTHON) manage.py spectacular --validate --fail-on-warn --file .venv/schema.yml && \

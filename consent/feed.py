@@ -18,7 +18,12 @@ READERS: set[str] = set()  # names of Celery tasks that read the log, told when 
 
 def nudge() -> None:
     """Tell the readers after this transaction commits. Never waits, never fails: their sweep finds the news anyway."""
-    transaction.on_commit(lambda: [send(task) for task in READERS], robust=True)
+    transaction.on_commit(tell_readers, robust=True)
+
+
+def tell_readers() -> None:
+    for task in READERS:
+        send(task)
 
 
 @contextmanager
