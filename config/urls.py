@@ -7,6 +7,7 @@ from config import docs, health
 from consent.api import catalogue, checks, decisions, people, reversals
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
+from consent.public.preferences import preferences
 from incidents.webhooks import receive
 
 urlpatterns = [
@@ -16,6 +17,8 @@ urlpatterns = [
     path(".well-known/gpc.json", gpc_support),
     path("u/<str:token>/", one_click, name="one-click"),
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
+    path("preferences/<str:token>/", preferences, name="preferences"),
+    path("preferences/<str:token>", preferences),
     # For programs that cannot hold a key.
     path("hooks/alerts/<str:token>/", receive, name="alerts"),
     # For probes.
