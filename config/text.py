@@ -1,7 +1,20 @@
-"""What no text that comes from outside may hold."""
+"""What no text that comes from outside may hold, and what no log may."""
 
 import re
+from collections.abc import MutableMapping
+from typing import Any
 
 # C0, DEL, C1, line separators, lone surrogates: they break exports, logs and terminals, or the database refuses them.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # tabs and line ends may stay
+
+# Addresses that let whoever reads them act for a person, or as an alert source.
+TOKEN = re.compile(r"""(/(?:u|preferences|hooks/alerts)/)[^/\s?"']+""")
+
+
+def hide_tokens(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: the log tells which page was asked for, not whose."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = TOKEN.sub(r"\1…", value)
+    return event

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from consent import feed
@@ -67,8 +67,8 @@ _pending = _Pending()
 def count_use(exit_path: str, outcome: str, cause: str = "") -> bool:
     """A use that left no decision of its own: refused, or broken off. `cause` is the code of what was in the way.
 
-    Never raises, so that it cannot stand in the way of an opt-out. False: the database did not take it now, and it is
-    kept for the next call of this process.
+    Never raises, so that it cannot stand in the way of an opt-out. False: the database did not take it. Where that was
+    because it is away, the next call of this process brings it along.
     """
     _pending.put({(exit_path, _minute(timezone.now()), outcome, cause): 1})
     uses = _pending.take()
@@ -76,7 +76,10 @@ def count_use(exit_path: str, outcome: str, cause: str = "") -> bool:
         with transaction.atomic():
             _add(uses)
     except Error as error:
-        _pending.put(uses)
+        if isinstance(
+            error, OperationalError | InterfaceError
+        ):  # away; a count that it refuses would come back for ever
+            _pending.put(uses)
         log.warning("exit_path_not_counted", exit_path=exit_path, outcome=outcome, cause=cause, error=str(error))
         return False
     return True

@@ -112,10 +112,10 @@ def wishes(rows: list[Row], posted: QueryDict) -> list[tuple[Row, str]] | None:
     """
     known = {f"choice/{row.name}" for row in rows}
     picked = {name: str(posted[name]) for name in posted if name.startswith("choice/")}
-    if not picked.keys() <= known or not set(picked.values()) <= {YES, NO}:
-        return None
     for row in rows:
         row.picked = picked.get(f"choice/{row.name}", row.picked)
+    if not picked.keys() <= known or not set(picked.values()) <= {YES, NO}:
+        return None
     return [
         (row, picked[f"choice/{row.name}"])
         for row in rows
