@@ -17,6 +17,7 @@ from config.admin import (
     KeptAdmin,
     ReasonDialog,
     RecordAdmin,
+    RecordInline,
     action,
     ask,
     display,
@@ -146,6 +147,14 @@ class TimeZoneSelect(widgets.UnfoldAdminSelectWidget):
         self.choices = [(name, name) for name in sorted(available_timezones())]
 
 
+class KeysOfAccount(RecordInline):
+    model = ServiceKey
+    fk_name = "account"
+    fields = readonly_fields = ("label", moment("expires_at", "Expires"), moment("revoked_at", "Revoked"))
+    ordering = ("-created_at",)
+    show_change_link = True
+
+
 @admin.register(User)
 class PersonAdmin(KeptAdmin, UserAdmin):
     """Who may log in. An account is switched off, not deleted: records name it."""
@@ -158,6 +167,7 @@ class PersonAdmin(KeptAdmin, UserAdmin):
     search_fields = ("username", "email")
     ordering = ("username",)
     filter_horizontal = ()
+    inlines = (KeysOfAccount,)
     add_fieldsets = (
         (None, {"fields": ("username", "email", "time_zone", "is_service")}),
         ("Login", {"fields": ("usable_password", "password1", "password2")}),

@@ -60,7 +60,7 @@ Column = Callable[[Any], Any]  # what list_display and readonly_fields take
 
 class Site(UnfoldAdminSite):
     site_title = site_header = "Holdfast"
-    index_title = "Overview"
+    index_title = "Dashboard"
     enable_nav_sidebar = True
 
     def __init__(self, name: str = "admin") -> None:

@@ -120,6 +120,27 @@ def test_a_new_key_is_shown_once(site, page, administrator, complaints):
     assert complaints == []
 
 
+def test_what_belongs_to_a_record_stands_in_a_tab_of_its_own(site, page, administrator, complaints):
+    key = ServiceKeyFactory(label="newsletter")
+    opened(page, f"{site}/admin/config/user/{key.account.pk}/change/")
+    label = page.get_by_role("cell", name="newsletter")
+    expect(label).to_be_hidden()
+
+    page.get_by_role("link", name="Service keys").last.click()
+
+    expect(label).to_be_visible()
+    expect(page.get_by_label("Username")).to_be_hidden()
+    assert complaints == []
+
+
+def test_the_dashboard_draws_what_it_counts(site, page, administrator, complaints):
+    opened(page, f"{site}/admin/")
+
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+    expect(page.locator("main svg, main canvas").first).to_be_visible()
+    assert complaints == []
+
+
 def test_dark_and_light_are_the_viewers_choice(site, page, administrator, complaints):
     opened(page, site + KEYS)
 
