@@ -84,7 +84,9 @@ def replay() -> int:
     if not waiting():
         return 0
     with journal.alone(_folder()) as is_mine:
-        return sum(_replay_file(path) for path in journal.taken_over(_folder())) if is_mine else 0
+        count = sum(_replay_file(path) for path in journal.taken_over(_folder())) if is_mine else 0
+    _watch.away_until = 0.0  # the database took them: no need to go on writing to disk
+    return count
 
 
 def _replay_file(path: Path) -> int:
