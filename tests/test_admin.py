@@ -29,9 +29,24 @@ OURS = [
 ]
 NEVER_COUNTED = ("consent_decision", "consent_consent", "consent_historicalconsent", "messaging_message")
 
-# Queries of a list of 30 rows, by model: session, user, permissions and guard are four to six of them.
-QUERIES = {}
-ORDINARY = 10
+# Queries of a list of 30 rows as an administrator: session, user, guard and the rows are four of them.
+QUERIES = {
+    "auth.Group": 4,
+    "config.ServiceKey": 5,
+    "config.User": 6,
+    "consent.AnswerText": 6,
+    "consent.Batch": 4,
+    "consent.Consent": 6,
+    "consent.DeadlineRule": 7,
+    "consent.Decision": 7,
+    "consent.ExitPath": 5,
+    "consent.GuardChange": 4,
+    "consent.PrivacyRequest": 6,
+    "consent.Purpose": 5,
+    "consent.Reversal": 5,
+    "consent.Subject": 5,
+}
+UNLISTED = 7  # a list whose number nobody has written down yet
 
 
 def request_of(user):
@@ -97,7 +112,7 @@ def test_a_list_asks_a_bounded_number_of_queries_and_counts_no_big_table(client,
 
     assert response.status_code == 200
     texts = [query["sql"] for query in asked]
-    assert len(texts) <= QUERIES.get(model._meta.label, ORDINARY), "\n".join(texts)
+    assert len(texts) <= QUERIES.get(model._meta.label, UNLISTED), "\n".join(texts)
     for text, table in product(texts, NEVER_COUNTED):
         assert not ("COUNT(" in text and f'FROM "{table}"' in text), text
 

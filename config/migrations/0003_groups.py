@@ -54,6 +54,7 @@ MATRIX = """
     incidents.alertdelivery          v    -    v    v
     config.servicekey                v    -    v    v
     config.historicalservicekey      v    -    -    v
+    config.refusedcall               v    -    v    v
     config.user                      -    -    -    v
     auth.group                       -    -    -    v
 """
