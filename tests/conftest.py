@@ -49,6 +49,10 @@ class Cluster:
             finally:
                 admin.execute(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true".encode())
 
+    def close_and_renew(self) -> None:
+        connections.close_all()
+        self.fresh_copy()
+
     def fresh_copy(self) -> None:
         """Committed rows of append-only tables cannot be emptied: throw the whole database away."""
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
@@ -84,8 +88,7 @@ def committed(django_db_setup, django_db_blocker, cluster):
     """For what must be committed to be seen: readers of the log, several sessions, other processes."""
     with django_db_blocker.unblock():
         yield cluster
-        connections.close_all()
-        cluster.fresh_copy()
+        cluster.close_and_renew()
 
 
 @pytest.fixture(scope="session")
