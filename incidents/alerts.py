@@ -39,6 +39,13 @@ def renew_token(source: AlertSource, *, reason: str, by: User | str) -> str:
     return token
 
 
+def switch(source: AlertSource, *, reason: str, by: User | str) -> AlertSource:
+    """On, or off: then its deliveries are refused like those of a stranger."""
+    source.is_active = not source.is_active
+    source.save_as(actor_of(by), reason)
+    return source
+
+
 def digest_of(token: str) -> bytes:
     """SHA-256 is enough for 256 random bits: there is nothing to guess."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -131,8 +138,8 @@ def _hear(group: AlertGroup, delivery: AlertDelivery, notification: Notification
 
 
 def _folded(known: dict[str, dict[str, str]], notification: Notification) -> dict[str, dict[str, str]]:
-    """Each alert's own state, as last heard. One that was resolved before and is not named again is forgotten."""
-    kept = {fingerprint: alert for fingerprint, alert in known.items() if alert["state"] == State.FIRING}
+    """Each alert's own state, as last heard. Untruncated, a notification names all of its group: the rest is gone."""
+    kept = dict(known) if notification.truncated else {}
     for alert in notification.alerts:
         kept[alert.fingerprint] = {
             "state": State.FIRING.value if alert.is_firing else State.RESOLVED.value,

@@ -54,7 +54,7 @@ def declare(
     incident.full_clean(exclude=["ref"])
     incident.ref = _next_ref()
     incident.save_as(actor_of(by), "Declared")
-    text = f"Declared as {incident.get_severity_display()}. {told_scope(incident)}"
+    text = f"Declared as {incident.get_severity_display()}. It is about {told_scope(incident)}."
     timeline.append(incident, Kind.DECLARED, text, source=source, actor=actor_of(by), new=status)
     _look_back(incident, "declared")
     return incident

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -69,6 +69,10 @@ class Line:
         way = f" by {self.exit_path}" if self.exit_path else ", way out not named"
         cause = Cause(self.cause).label if self.cause in Cause.values else self.cause
         return f"{self.count:,} {what}{'' if self.count == 1 else 's'}{way}: {cause}"
+
+    @property
+    def was_written_later(self) -> bool:
+        return self.entry is not None and self.entry.recorded_at - self.entry.occurred_at > timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ ACTIONS = {"v": "view", "a": "add", "c": "change"}
 # What a model names beyond view, add and change: (model, codename, name, roles).
 NAMED = (
     ("consent.decision", "record_opt_out", "Can record an opt-out that a person asked for", ("Officer", "Support")),
+    ("incidents.incident", "close_incident", "Can close incident", ("Officer",)),
     ("consent.guardchange", "set_guard", "Can set the guard", ("Officer", "Responder")),
 )
 

@@ -90,4 +90,4 @@ class AlertDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"delivery {self.pk} from {self.source_id}"
+        return f"delivery #{self.pk}"

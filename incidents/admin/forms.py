@@ -1,0 +1,122 @@
+"""What the desk asks about an incident: when, about what, how bad, why."""
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from config.admin import ReasonDialog, theme_forms, widgets
+from config.models import User
+from consent.models import ExitPath, Purpose
+from incidents.models import Incident, TimelineEntry
+
+Text, Select = widgets.UnfoldAdminTextInputWidget, widgets.UnfoldAdminSelectWidget
+
+
+def purpose_choices() -> list[tuple[str, str]]:
+    return [(purpose.code, purpose.name) for purpose in Purpose.objects.all()]
+
+
+def exit_path_choices() -> list[tuple[str, str]]:
+    return [(path.code, path.name) for path in ExitPath.objects.all()]
+
+
+class Moment(forms.SplitDateTimeField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=widgets.UnfoldAdminSplitDateTimeWidget, **kwargs)
+
+
+class Several(forms.MultipleChoiceField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget, required=False, **kwargs)
+
+
+class ScopeFields(forms.Form):
+    purposes = Several(choices=purpose_choices, help_text="None ticked: all purposes.")
+    exit_paths = Several(label="Ways out", choices=exit_path_choices, help_text="None ticked: all ways out.")
+
+
+class WindowFields(forms.Form):
+    occurred_from = Moment(label="Began", help_text="In your time zone; it may lie in the past.")
+    occurred_to = Moment(label="Ended", required=False, help_text="Empty while it goes on.")
+
+
+class DeclareForm(ScopeFields, WindowFields):
+    title = forms.CharField(max_length=200, widget=Text, help_text="What people would say: one-click answers 500.")
+    summary = forms.CharField(
+        required=False, max_length=20_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
+    severity = forms.ChoiceField(choices=Incident.Severity.choices, initial=Incident.Severity.SEV3, widget=Select)
+    mode = forms.ChoiceField(choices=Incident.Mode.choices, initial=Incident.Mode.REAL, widget=Select)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["occurred_from"].initial = timezone.now
+
+    def fieldsets(self) -> list[tuple[str | None, dict[str, Any]]]:
+        return [
+            (None, {"fields": ["title", ("severity", "mode"), "summary"]}),
+            ("When", {"fields": ["occurred_from", "occurred_to"]}),
+            (
+                "About what",
+                {
+                    "fields": ["purposes", "exit_paths"],
+                    "description": "Decisions received in this time and scope are tied to the incident, also those "
+                    "that came before it was declared.",
+                },
+            ),
+        ]
+
+
+class ContainDialog(ReasonDialog):
+    at = Moment(label="Contained since", required=False, help_text="Empty: now.")
+    field_order = ("at", "reason")
+
+
+class WindowDialog(WindowFields, ReasonDialog):
+    field_order = ("occurred_from", "occurred_to", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        incident = Incident.objects.get(pk=kwargs["object_id"])
+        self.initial.update(occurred_from=incident.occurred_from, occurred_to=incident.occurred_to)
+
+
+class ScopeDialog(ScopeFields, ReasonDialog):
+    field_order = ("purposes", "exit_paths", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        incident = Incident.objects.get(pk=kwargs["object_id"])
+        self.initial.update(purposes=incident.purposes, exit_paths=incident.exit_paths)
+
+
+class CommanderDialog(theme_forms.BaseDialogForm):
+    commander = forms.ModelChoiceField(
+        User.objects.filter(is_active=True, is_staff=True, is_service=False).order_by("username"),
+        required=False,
+        empty_label="Nobody",
+        widget=Select,
+    )
+
+
+class NoteForm(forms.Form):
+    text = forms.CharField(max_length=20_000, strip=True)
+    occurred_at = Moment(required=False)
+
+
+class CorrectDialog(theme_forms.BaseDialogForm):
+    """Which note, and what is right. The note stays in the timeline, struck out."""
+
+    entry = forms.ModelChoiceField(TimelineEntry.objects.none(), label="Note", empty_label=None, widget=Select)
+    text = forms.CharField(
+        label="What is right", max_length=20_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 4})
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        notes = TimelineEntry.objects.filter(incident=kwargs.get("object_id"), kind=TimelineEntry.Kind.NOTE)
+        corrected = TimelineEntry.objects.filter(supersedes__isnull=False).values("supersedes")
+        field = self.fields["entry"]
+        field.queryset = notes.exclude(pk__in=corrected).order_by("-seq")
+        field.label_from_instance = lambda entry: f"{entry.seq}: {entry.text[:80]}"
