@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -46,6 +47,7 @@ class Postgres:
             raise CannotStart("The stack's packages are missing: 'make run' installs them, or set DATABASE_URL.")
         self.programs = Path(spec.origin).parent / "pginstall18" / "bin"
         self.data = data.resolve()
+        self.process: subprocess.Popen[bytes] | None = None  # none when an earlier launcher started it
         self.account = pwd.getpwnam(ROOTS_STAND_IN) if os.geteuid() == 0 else None
 
     def start(self, settings: dict[str, str]) -> None:
@@ -118,9 +120,18 @@ class Postgres:
         if postmaster := self.postmaster():
             postmaster.send_signal(signal.SIGINT)  # "fast": sessions are ended, everything is written
             wait([postmaster], 30)
+        tidy_up(self.data, self.process)
 
     def get_uri(self) -> str:
         return f"postgresql://postgres@/postgres?host={self.sockets}"
+
+
+def tidy_up(data: Path, process: "subprocess.Popen[bytes] | None") -> None:
+    """After a server's end: no zombie of ours, no folder of its own for a socket."""
+    if process:
+        process.wait()
+    if data.exists() and (sockets := socket_folder(data)) != data:
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def gone(process: psutil.Process) -> bool:

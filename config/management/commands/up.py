@@ -113,7 +113,9 @@ class Command(BaseCommand):
     def greet(self, folder: Folder, started: float) -> None:
         if welcome.first_page(os.environ["PUBLIC_URL"], 90):
             self.stdout.write(welcome.words(folder, time.monotonic() - started))
-            self.stdout.flush()
+        else:
+            self.stdout.write("The login page did not answer within 90 s; the lines above say why.")
+        self.stdout.flush()
 
 
 def environment_of_the_stack() -> dict[str, str]:
