@@ -24,7 +24,7 @@ from django.utils.text import capfirst
 from simple_history.admin import SimpleHistoryAdmin
 from unfold import forms as theme_forms
 from unfold import widgets
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action
 from unfold.decorators import display as theme_display
@@ -40,6 +40,7 @@ __all__ = [
     "RecordAdmin",
     "RecordInline",
     "Site",
+    "StackedInline",
     "TrackedAdmin",
     "action",
     "ask",

@@ -5,8 +5,9 @@ class MessagingConfig(AppConfig):
     name = "messaging"
 
     def ready(self) -> None:
-        from consent import feed, signals
-        from messaging import checks, requests  # noqa: F401  # the checks register themselves
+        from consent import feed, signals, story
+        from messaging import checks, evidence, requests  # noqa: F401  # the checks register themselves
 
         feed.READERS.add("messaging.tasks.read_log")
         signals.request_answered.connect(requests.owe_answer, dispatch_uid="messaging.requests")
+        story.PROVIDERS.append(evidence.told)

@@ -20,6 +20,7 @@ from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Template
 
 NO_ADDRESS = "No e-mail address is known for this person, or it was erased: nothing was sent."
 State = Message.State
+SENT_AGAIN = [State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def resend(message: Message, *, reason: str, by: User | str) -> None:
     """Try once more what was refused, given up or is in doubt: the same bytes under the same Message-ID."""
     _change(
         message,
-        [State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN],
+        SENT_AGAIN,
         State.RETRY_WAIT,
         "resent",
         "Only what was refused, given up or is in doubt is sent again.",

@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                 ('samples', models.JSONField(default=list, help_text='Contexts that every locale must render with before publishing.')),
                 ('content_hash', models.BinaryField(help_text='SHA-256 of all bodies, set at publishing.', max_length=32, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('created_by', models.CharField(max_length=200)),
+                ('created_by', models.CharField(help_text='Who wrote on it last.', max_length=200, verbose_name='author')),
                 ('published_at', models.DateTimeField(null=True)),
                 ('published_by', models.CharField(blank=True, max_length=200)),
                 ('published_reason', models.CharField(blank=True, max_length=500)),

@@ -57,7 +57,7 @@ class TemplateVersion(models.Model):
     samples = models.JSONField(default=list, help_text="Contexts that every locale must render with before publishing.")
     content_hash = models.BinaryField(max_length=32, null=True, help_text="SHA-256 of all bodies, set at publishing.")
     created_at = models.DateTimeField(default=timezone.now)
-    created_by = models.CharField(max_length=200)
+    created_by = models.CharField("author", max_length=200, help_text="Who wrote on it last.")
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
     published_reason = models.CharField(max_length=500, blank=True)

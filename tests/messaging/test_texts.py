@@ -1,13 +1,33 @@
-"""The texts that the product ships with, and what no text may become."""
+"""The texts that the product ships with, what no text may become, and what happens when one breaks all the same."""
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, connection
 
-from messaging.models import TemplateVersion
-from messaging.publishing import problems_of
+from messaging.models import Message, Template, TemplateBody, TemplateFault, TemplateVersion
+from messaging.publishing import draft_from, problems_of, publish, render_sample, retire
+from messaging.rendering import RenderError, render
+from tests.factories import MessageFactory
 
 pytestmark = pytest.mark.django_db
 
 KEYS = ["opt_in_second_step", "opt_out_confirmation", "request_answered", "request_received"]
+CONTEXT = {"purpose": "News", "channel": "email", "decided_at": "2026-03-01T08:05:00+00:00", "reference": "1"}
+
+
+@pytest.fixture
+def draft():
+    """A draft of the confirmation, by Anna."""
+    return draft_from(TemplateVersion.objects.published("opt_out_confirmation").get(), by="user:anna")
+
+
+def write(version, locale="en", **texts):
+    TemplateBody.objects.filter(version=version, locale=locale).update(**texts)
+    return version
+
+
+def rendered(**context):
+    return render("opt_out_confirmation", CONTEXT | context, locale="en", preferences_url="http://x.example/p/")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -16,3 +36,162 @@ def test_every_shipped_text_passes_the_gates_in_every_language(key):
 
     assert problems_of(version) == []
     assert {body.locale for body in version.bodies.all()} == {"en", "de", "es", "fr"}
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("locale", ["en", "de", "es", "fr"])
+def test_a_shipped_text_has_no_entities_in_plain_text_and_escapes_them_in_html(key, locale):
+    version = TemplateVersion.objects.published(key).get()
+    sample = {
+        name: "O'Brien & <Söhne>" if isinstance(value, str) and name in ("purpose", "answer", "ref") else value
+        for name, value in version.samples[0].items()
+    }
+
+    shown = render_sample(version, sample, locale)
+
+    assert "&" not in shown.subject.replace("O'Brien & <Söhne>", "")
+    assert "O'Brien & <Söhne>" in shown.text
+    assert "<Söhne>" not in shown.html
+    assert f'lang="{locale}"' in shown.html
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "says"),
+    [
+        ("text", "{{ nickname }} {{ preferences_url }}", "names nickname, which its context does not promise"),
+        ("text", "{% if nickname %}x{% endif %}y", "names nickname"),
+        ("text", "{{ purpose|upper:nickname }}", "is not a template"),
+        ("text", "{% load static %}", "Invalid block tag"),
+        ("text", "{% include 'admin/base.html' %}", "Invalid block tag"),
+        ("text", "{% now 'Y' %}", "Invalid block tag"),
+        ("html", "{{ purpose|safe }}", "Invalid filter"),
+        ("html", "{% autoescape off %}{{ purpose }}{% endautoescape %}", "Invalid block tag"),
+        ("text", "{{ purpose.upper }}", "use plain names, without dots"),
+        ("text", "  ", "plain text in en is empty"),
+        ("subject", "{{ purpose }}\nBcc: all@example.org", "must be one line"),
+        ("text", "Look at https://evil.example/", "links lead to http://localhost:8000 only"),
+        ("html", '<a href="//evil.example">x</a>', "links lead to"),
+        ("html", '<a href="javascript:alert(1)">x</a>', "links lead to"),
+        ("html", '<img src="http://localhost:8000/pixel.gif">', "<img> has no place"),
+        ("html", '<p onclick="x()">x</p>', "attribute onclick has no place"),
+        ("html", '<p style="background:url(http://localhost:8000/p.gif)">x</p>', "tells who reads"),
+        ("html", "<script>x</script>", "<script> has no place"),
+        ("text", "Come back: http://localhost:8000/opt-in/", "no way back in"),
+        ("text", "{{ opt_in_url }}", "no way back in"),
+    ],
+)
+def test_a_text_that_could_harm_is_not_published(draft, part, text, says):
+    write(draft, **{part: text})
+
+    with pytest.raises(ValidationError, match=says):
+        publish(draft, reason="Try it", by="user:bela")
+
+    draft.refresh_from_db()
+    assert draft.state == "draft"
+
+
+def test_a_version_without_english_or_samples_is_not_published(draft):
+    TemplateVersion.objects.filter(pk=draft.pk).update(samples=[])
+    write(draft, locale="de")
+    TemplateBody.objects.filter(version=draft, locale="en").update(locale="it")
+
+    with pytest.raises(ValidationError) as refused:
+        publish(draft, reason="Try it", by="user:bela")
+
+    assert "in English" in str(refused.value)
+    assert "at least one sample" in str(refused.value)
+
+
+def test_its_author_cannot_publish_a_version_and_a_colleague_says_why(draft):
+    with pytest.raises(ValidationError, match="ask a colleague"):
+        publish(draft, reason="Mine", by="user:anna")
+    with pytest.raises(ValidationError, match="Say why"):
+        publish(draft, reason=" ", by="user:bela")
+
+    published = publish(draft, reason="Read it", by="user:bela")
+
+    assert (published.state, published.published_by, published.published_reason) == (
+        "published",
+        "user:bela",
+        "Read it",
+    )
+
+
+def test_what_is_published_is_sent_from_then_on(draft):
+    publish(write(draft, subject="Done: {{ purpose }}"), reason="Shorter", by="user:bela")
+
+    text, version, is_degraded = rendered()
+
+    assert (text.subject, version.number, is_degraded) == ("Done: News", 2, False)
+
+
+def test_a_version_that_breaks_gives_way_to_the_last_good_one_and_leaves_a_fault(draft):
+    publish(write(draft, subject="{{ reference }}"), reason="Shorter", by="user:bela")
+
+    text, version, is_degraded = rendered(reference="")  # an empty subject, which no sample of it showed
+    rendered(reference="")
+
+    assert (text.subject, version.number, is_degraded) == ("Your opt-out is recorded: News", 1, True)
+    fault = TemplateFault.objects.get()
+    assert (fault.version, fault.locale, fault.count) == (draft, "en", 2)
+
+
+def test_a_missing_name_is_an_error_and_not_a_hole():
+    context = {name: value for name, value in CONTEXT.items() if name != "reference"}
+
+    with pytest.raises(RenderError, match="reference"):
+        render("opt_out_confirmation", context, locale="en", preferences_url="http://x.example/")
+
+
+def test_a_missing_name_is_an_error_also_where_the_schema_let_it_through(draft):
+    schema = draft.context_schema | {"required": []}
+    TemplateVersion.objects.filter(pk=draft.pk).update(context_schema=schema)
+    version = TemplateVersion.objects.get(pk=draft.pk)
+
+    with pytest.raises(RenderError, match="names"):
+        render_sample(version, {"channel": "email", "decided_at": CONTEXT["decided_at"]}, "en")
+
+
+@pytest.mark.parametrize(("asked", "given"), [("de-AT", "de"), ("fr", "fr"), ("pl", "en"), ("", "en")])
+def test_a_language_that_is_missing_falls_back_to_its_parent_and_then_to_english(asked, given):
+    text, *_ = render("opt_out_confirmation", CONTEXT, locale=asked, preferences_url="http://x.example/")
+
+    assert text.locale == given
+
+
+def test_a_good_version_sets_free_what_could_not_be_rendered(draft):
+    message = MessageFactory(template_key="opt_out_confirmation", state="render_failed")
+
+    publish(draft, reason="Mended", by="user:bela")
+
+    message.refresh_from_db()
+    assert message.state == Message.State.PENDING
+
+
+def test_the_only_published_version_cannot_be_retired(draft):
+    first = TemplateVersion.objects.published("opt_out_confirmation").get()
+    with pytest.raises(ValidationError, match="only published version"):
+        retire(first, reason="Old", by="user:anna")
+    publish(draft, reason="Newer", by="user:bela")
+
+    retired = retire(first, reason="Old", by="user:anna")
+
+    assert (retired.state, retired.retired_by) == ("retired", "user:anna")
+
+
+def test_a_draft_may_change(draft):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE messaging_templatebody SET subject = 'x' WHERE version_id = %s", [draft.pk])
+
+        assert cursor.rowcount == 4
+
+
+def test_publishing_by_its_author_is_refused_by_the_database_too(draft):
+    with pytest.raises(DatabaseError, match="published_by_another"):
+        TemplateVersion.objects.filter(pk=draft.pk).update(
+            state="published", content_hash=b"x", published_by="user:anna", published_at="2026-01-01T00:00:00Z"
+        )
+
+
+def test_every_template_is_told_in_its_history():
+    assert {row.key for row in Template.history.all()} == set(KEYS)

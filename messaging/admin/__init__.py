@@ -1,0 +1,5 @@
+"""The desk's view of messages: what is owed, what became of it, and the texts they are made from."""
+
+from messaging.admin import outbox, templates
+
+__all__ = ["outbox", "templates"]

@@ -1,0 +1,269 @@
+"""The outbox: every message that is owed or was, why it is where it is, and what may be done about it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin import ReasonDialog, RecordAdmin, action, ask, badge, display, mask, moment, person
+from consent import subjects
+from consent.identifiers import Identity
+from messaging import services
+from messaging.admin.deeds import carry_out
+from messaging.evidence import contents_of, level_of, story_of
+from messaging.models import Message
+
+State = Message.State
+COLOURS: dict[str, str] = {
+    State.ACCEPTED: "success",
+    State.SENDING: "info",
+    State.HELD: "warning",
+    State.RETRY_WAIT: "warning",
+    State.IN_DOUBT: "danger",
+    State.REJECTED: "danger",
+    State.FAILED: "danger",
+    State.RENDER_FAILED: "danger",
+    State.EXPIRED: "warning",
+}
+AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+
+class AgeFilter(admin.SimpleListFilter):
+    title, parameter_name = "age", "age"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        return [
+            ("hour", "Of the last hour"),
+            ("day", "Of the last day"),
+            ("week", "Of the last seven days"),
+            ("overdue", "Overdue"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        if self.value() == "overdue":
+            return queryset.filter(owed_by__lt=timezone.now(), state__in=Message.UNSETTLED)
+        age = AGES.get(self.value() or "")
+        return queryset.filter(created_at__gte=timezone.now() - age) if age else queryset
+
+
+@admin.register(Message)
+class MessageAdmin(RecordAdmin):
+    list_display = (
+        moment("created_at", "Owed since"),
+        "recipient_shown",
+        "template_key",
+        badge("state", COLOURS),
+        "purpose",
+        "decision",
+        "attempts_made",
+        moment("settled_at", "Settled"),
+    )
+    list_filter = ("state", "message_class", AgeFilter, "is_degraded", "possible_duplicate")
+    ordering = ("-created_at", "-pk")
+    sortable_by = ()
+    search_fields = ("pk",)  # shows the box; what is typed is read by get_search_results
+    search_help_text = "An exact e-mail address, message id, Message-ID or subject id."
+    readonly_fields = fields = (
+        badge("state", COLOURS),
+        "last_error",
+        "evidence",
+        "recipient_shown",
+        "subject",
+        "decision",
+        "message_class",
+        "template",
+        "locale",
+        moment("created_at", "Owed since"),
+        moment("owed_by", "Owed by"),
+        moment("not_before", "Not before"),
+        moment("settled_at", "Settled"),
+        "attempts_made",
+        "possible_duplicate",
+        "fingerprint",
+    )
+    change_form_outer_after_template = "admin/messaging/message.html"
+    actions_detail = ("hold", "release", "resend", {"title": "More", "items": ("cancel", "close_unknown")})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        return super().get_queryset(request).defer("raw", "context").select_related("template_version")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
+    ) -> tuple[QuerySet[Message], bool]:
+        term = search_term.strip()
+        return (queryset.filter(self._named(request, term)) if term else queryset), False
+
+    def _named(self, request: HttpRequest, term: str) -> Q:
+        try:
+            number = UUID(term.strip("<>").partition("@")[0])
+            return Q(pk=number) | Q(subject_id=number)
+        except ValueError:
+            pass
+        if not may_see_people(request):
+            return Q(pk=None)
+        try:
+            return Q(subject_id__in=list(subjects.find([Identity.of("email", term)]).values()))
+        except ValidationError:
+            return Q(pk=None)
+
+    # Columns
+
+    @display(description="To")
+    def recipient_shown(self, message: Message) -> str:
+        """Masked, and so far for whoever may open the list; the auditor's list has no such column."""
+        return mask(message.recipient) if message.sealed_recipient else "nobody"
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._without_people(request, self.list_display)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._without_people(request, self.fields)
+
+    def _without_people(self, request: HttpRequest, columns: Any) -> list[Any]:
+        return [column for column in columns if column != "recipient_shown" or may_see_people(request)]
+
+    @display(description="Person")
+    def subject(self, message: Message) -> SafeString:
+        url = reverse("admin:consent_subject_change", args=[message.subject_id])
+        return format_html('<a href="{}">{}</a>', url, message.subject_id)
+
+    @display(description="Decision")
+    def decision(self, message: Message) -> SafeString | str:
+        if message.decision_id is None:
+            return "-"
+        url = reverse("admin:consent_decision_change", args=[message.decision_id])
+        return format_html('<a href="{}">#{}</a>', url, message.decision_id)
+
+    @display(description="Text")
+    def template(self, message: Message) -> SafeString | str:
+        if message.template_version is None:
+            return f"{message.template_key}, not rendered yet"
+        url = reverse("admin:messaging_templateversion_change", args=[message.template_version_id])
+        older = ", an older version for want of the newest" if message.is_degraded else ""
+        return format_html('<a href="{}">{}</a>{}', url, message.template_version, older)
+
+    @display(description="What is proved")
+    def evidence(self, message: Message) -> str:
+        return level_of(message)
+
+    @display(description="SHA-256 of the bytes")
+    def fingerprint(self, message: Message) -> str:
+        return bytes(message.render_hash).hex() if message.render_hash else "-"
+
+    # The page
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        message = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if isinstance(message, Message):
+            shows = may_see_people(request)
+            context = {"lines": story_of(message), "shows_contents": shows}
+            context["contents"] = contents_of(message) if shows else None
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    # What may be done
+
+    def has_work_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("messaging.change_message")
+
+    def _in(self, request: HttpRequest, object_id: str | None, *states: str) -> bool:
+        """A button is there where it leads somewhere; the service asks again."""
+        if not self.has_work_permission(request):
+            return False
+        return object_id is None or Message.objects.filter(pk=object_id, state__in=states).exists()
+
+    def has_hold_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._in(request, object_id, *Message.WAITING)
+
+    def has_release_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._in(request, object_id, State.HELD)
+
+    def has_resend_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._in(request, object_id, *services.SENT_AGAIN)
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._in(request, object_id, *Message.WAITING, State.HELD)
+
+    def has_doubt_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._in(request, object_id, State.IN_DOUBT)
+
+    def _do(
+        self, request: HttpRequest, form: ReasonDialog, object_id: str, verb: Callable[..., None], done: str
+    ) -> HttpResponse:
+        message = Message.objects.filter(pk=object_id).first()
+        if message is None:
+            raise Http404("No such message.")
+
+        def deed() -> str:
+            verb(message, reason=form.cleaned_data["reason"], by=person(request))
+            return done
+
+        return carry_out(self, request, deed, reverse("admin:messaging_message_change", args=[object_id]))
+
+    @action(
+        description="Hold",
+        permissions=["hold"],
+        icon="pause",
+        dialog=ask("Hold this message", "It is kept back until somebody lets it go.", submit="Hold"),
+    )
+    def hold(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        return self._do(request, form, object_id, services.hold, "Held back.")
+
+    @action(
+        description="Let it go",
+        permissions=["release"],
+        icon="play_arrow",
+        dialog=ask("Let this message go", "It is sent within seconds.", submit="Let it go"),
+    )
+    def release(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        return self._do(request, form, object_id, services.release, "It will be sent within seconds.")
+
+    @action(
+        description="Send again",
+        permissions=["resend"],
+        icon="replay",
+        dialog=ask(
+            "Send this message again",
+            "The same bytes under the same Message-ID. If it is in doubt, the person may get it twice.",
+            submit="Send again",
+        ),
+    )
+    def resend(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        return self._do(request, form, object_id, services.resend, "It will be sent within seconds.")
+
+    @action(
+        description="Withdraw",
+        permissions=["cancel"],
+        icon="cancel",
+        dialog=ask("Withdraw this message", "It is never sent. This cannot be undone.", submit="Withdraw"),
+    )
+    def cancel(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        return self._do(request, form, object_id, services.cancel, "Withdrawn. It will not be sent.")
+
+    @action(
+        description="Close as unknown",
+        permissions=["doubt"],
+        icon="help",
+        dialog=ask(
+            "Close as unknown",
+            "Nobody can find out whether it was sent. It is reported as unknown for good.",
+            submit="Close as unknown",
+        ),
+    )
+    def close_unknown(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        return self._do(request, form, object_id, services.close_unknown, "Closed as unknown.")
+
+
+def may_see_people(request: HttpRequest) -> bool:
+    return request.user.has_perm("consent.view_identifier")

@@ -1,0 +1,127 @@
+"""What can be shown about a message, and what is known of a person's messages, in words for staff."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes
+from email.policy import default
+from uuid import UUID
+
+from django.urls import reverse
+
+from consent.story import Entry
+from messaging.models import DeliveryAttempt, Message, Template
+
+NEWEST = 500
+TOKEN = re.compile(r"(/(?:u|preferences)/)[A-Za-z0-9_-]{20,}")
+SHOWN_HEADERS = (
+    "From", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "Auto-Submitted",
+    "Content-Language", "Feedback-ID",
+)  # fmt: skip
+DEEDS = {
+    "held": "Held back",
+    "released": "Let go",
+    "cancelled": "Withdrawn",
+    "resent": "To be sent again",
+    "closed_unknown": "Closed as unknown",
+    "late_reply": "The relay's answer came after the lease",
+}
+State, Phase = Message.State, DeliveryAttempt.Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that happened to a message."""
+
+    at: datetime
+    text: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A message as it went out, without the tokens in its links: whoever holds one acts as the person."""
+
+    headers: list[tuple[str, str]]
+    text: str
+    html: str
+
+
+def level_of(message: Message) -> str:
+    """How much is proved. Nobody can prove that a mail was read, and none of these says so."""
+    if message.delivery == Message.Delivery.DELIVERED:
+        return "E4: the recipient's server confirmed delivery."
+    if message.state == State.ACCEPTED:
+        return "E3: a relay took it, and gave the answer below. Whether it was delivered is not known."
+    if message.state == State.IN_DOUBT:
+        return "E2: it was handed over without an answer. It may have been sent."
+    if message.attempts_made:
+        return "E2: sending was begun. It is not known to have been sent."
+    if message.render_hash:
+        return "E1: its text is fixed by a hash. It was not sent."
+    return "E0: it is owed. It was not sent."
+
+
+def story_of(message: Message) -> list[Line]:
+    """Everything that happened to it, oldest first: two statements."""
+    lines = [Line(message.created_at, _owed(message))]
+    for attempt in message.attempts.order_by("number"):
+        lines.append(Line(attempt.started_at, f"Attempt {attempt.number} by {attempt.transport} begun"))
+        if attempt.ended_at:
+            lines.append(Line(attempt.ended_at, _ended(attempt)))
+    for event in message.events.order_by("pk"):
+        why = event.payload.get("reason") or event.payload.get("reply") or ""
+        what = DEEDS.get(event.kind, event.kind.replace("_", " ").capitalize())
+        lines.append(
+            Line(event.occurred_at, f"{what}{f': {why}' if why else ''}", event.payload.get("by", event.source))
+        )
+    return sorted(lines, key=lambda line: line.at)
+
+
+def contents_of(message: Message) -> Contents | None:
+    """None where it was not rendered, or where its bytes were erased."""
+    if not message.raw:
+        return None
+    mail = message_from_bytes(bytes(message.raw), policy=default)
+    text, html = (mail.get_body([kind]) for kind in ("plain", "html"))
+    return Contents(
+        headers=[(name, _redacted(str(mail[name]))) for name in SHOWN_HEADERS if mail[name]],
+        text=_redacted(text.get_content()) if text else "",
+        html=_redacted(html.get_content()) if html else "",
+    )
+
+
+def told(subject_ids: list[UUID]) -> Iterable[Entry]:
+    """The provider that messaging registers with `consent.story`: a line per message, tied to its decision."""
+    messages = list(
+        Message.objects.filter(subject_id__in=subject_ids).defer("raw", "context").order_by("-created_at")[:NEWEST]
+    )
+    titles = dict(Template.objects.values_list("key", "title")) if messages else {}
+    yield from _entries(messages, titles)
+
+
+def _entries(messages: list[Message], titles: dict[str, str]) -> Iterator[Entry]:
+    for message in messages:
+        text = f"{titles.get(message.template_key, message.template_key)}: {message.get_state_display()}"
+        if message.last_error and message.state not in (State.ACCEPTED, State.SENDING):
+            text += f". {message.last_error}"
+        if message.possible_duplicate:
+            text += ". It may have been sent twice"
+        url = reverse("admin:messaging_message_change", args=[message.pk])
+        yield Entry(message.created_at, "message", text, "system:messaging", message.decision_id, url)
+
+
+def _owed(message: Message) -> str:
+    owed = f"Owed{f' for decision #{message.decision_id}' if message.decision_id else ''}"
+    return f"{owed}. {message.last_error}" if message.sealed_recipient is None and not message.render_hash else owed
+
+
+def _ended(attempt: DeliveryAttempt) -> str:
+    outcome = State(attempt.outcome).label if attempt.outcome in State.values else attempt.outcome
+    reply = f"{attempt.reply_code or ''} {attempt.reply_text}".strip()
+    return f"Attempt {attempt.number}: {outcome}{f'. The relay said: {reply}' if attempt.reply_code else f'. {reply}'}"
+
+
+def _redacted(text: str) -> str:
+    return TOKEN.sub(r"\1…", text)

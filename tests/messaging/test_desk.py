@@ -1,0 +1,175 @@
+"""The admin's outbox and texts: what an officer sees, and what the buttons do and refuse."""
+
+import pytest
+from django.urls import reverse
+
+from consent.models import Decision
+from consent.services import record
+from consent.story import tell
+from messaging.confirmations import confirmations_of
+from messaging.delivery import deliver
+from messaging.models import Message, TemplateVersion
+from messaging.publishing import draft_from
+from messaging.services import enqueue
+from tests.factories import UserFactory, opt_out
+from tests.messaging.smtp import fault_server
+
+pytestmark = pytest.mark.usefixtures("newsletter")
+
+
+@pytest.fixture
+def officer(client):
+    user = UserFactory(username="olga", role="Officer")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def message():
+    made = record([opt_out("anna@example.org", "newsletter")])
+    enqueue(confirmations_of(Decision.objects.filter(pk=made[0].id)))
+    return Message.objects.get()
+
+
+@pytest.fixture
+def sent(message):
+    with fault_server() as server:
+        deliver(transport=server.relay())
+    return message
+
+
+def page(record):
+    return reverse(f"admin:messaging_{record._meta.model_name}_change", args=[record.pk])
+
+
+def press(client, record, button, **answers):
+    name = f"admin:messaging_{record._meta.model_name}_{button}"
+    return client.post(reverse(name, args=[record.pk]), {"_form_submitted": "on", **answers})
+
+
+def test_the_page_of_a_message_tells_what_happened_and_shows_it_in_a_frame_that_can_do_nothing(client, officer, sent):
+    text = client.get(page(sent)).content.decode()
+
+    assert "E3: a relay took it" in text
+    assert "250 2.0.0 Ok: queued as 4F2A" in text
+    assert '<iframe class="hf-mail" title="The message as HTML" sandbox=""' in text
+    assert "a…@example.org" in text
+    assert "anna@example.org" not in text
+
+
+def test_the_page_shows_no_token_that_would_let_staff_act_as_the_person(client, officer, sent):
+    sent.refresh_from_db()
+    token = bytes(sent.raw).split(b"/u/")[1].split(b"/")[0].decode()
+
+    text = client.get(page(sent)).content.decode()
+
+    assert "/preferences/…/" in text
+    assert token not in text
+
+
+def test_an_auditor_sees_what_became_of_a_message_and_not_what_it_said_or_to_whom(client, sent):
+    client.force_login(UserFactory(role="Auditor"))
+
+    text = client.get(page(sent)).content.decode()
+
+    assert "queued as 4F2A" in text
+    assert "example.org" not in text
+    assert "<iframe" not in text
+
+
+def test_a_message_is_found_by_its_persons_address_its_number_and_its_message_id(client, officer, message):
+    url = reverse("admin:messaging_message_changelist")
+
+    for term in ("Anna@Example.org", str(message.pk), f"<{message.pk}@holdfast.example>", str(message.subject_id)):
+        assert page(message) in client.get(url, {"q": term}).content.decode()
+    assert page(message) not in client.get(url, {"q": "bela@example.org"}).content.decode()
+
+
+@pytest.mark.parametrize("age", ["hour", "day", "week", "overdue"])
+def test_the_outbox_is_filtered_by_age(client, officer, message, age):
+    url = reverse("admin:messaging_message_changelist")
+
+    text = client.get(url, {"age": age}).content.decode()
+
+    assert (page(message) in text) == (age != "overdue")
+
+
+def test_an_officer_holds_a_message_with_a_reason_and_lets_it_go(client, officer, message):
+    press(client, message, "hold", reason="Wrong text")
+    message.refresh_from_db()
+    assert message.state == "held"
+
+    press(client, message, "release", reason="Mended")
+
+    message.refresh_from_db()
+    assert message.state == "retry_wait"
+    assert [event.payload["by"] for event in message.events.all()] == ["user:olga", "user:olga"]
+    assert "Held back: Wrong text" in client.get(page(message)).content.decode()
+
+
+def test_a_responder_may_look_and_not_hold(client, message):
+    client.force_login(UserFactory(role="Responder"))
+
+    press(client, message, "hold", reason="Please")
+
+    message.refresh_from_db()
+    assert message.state == "pending"
+
+
+def test_a_colleague_publishes_what_the_author_cannot(client, officer):
+    draft = draft_from(TemplateVersion.objects.published("request_received").get(), by=officer)
+    press(client, draft, "publish_it", reason="Mine")
+    assert "You wrote this version: ask a colleague" in client.get(page(draft)).content.decode()
+
+    client.force_login(UserFactory(username="bela", role="Officer"))
+    press(client, draft, "publish_it", reason="Read it")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.published_by) == ("published", "user:bela")
+
+
+def test_the_page_of_a_draft_says_what_stands_in_its_way_and_shows_every_language(client, officer):
+    draft = draft_from(TemplateVersion.objects.published("request_received").get(), by=officer)
+    draft.bodies.filter(locale="de").update(text="{{ nickname }}")
+
+    text = client.get(page(draft)).content.decode()
+
+    assert "names nickname, which its context does not promise" in text
+    assert text.count("sample ") >= 8
+
+
+def test_whoever_writes_on_a_draft_becomes_its_author(client, officer):
+    draft = draft_from(TemplateVersion.objects.published("request_received").get(), by="user:anna")
+    bodies = list(draft.bodies.order_by("pk"))
+    form = {
+        "context_schema": '{"type": "object"}',
+        "samples": '[{"ref": "PR-1"}]',
+        "bodies-TOTAL_FORMS": len(bodies),
+        "bodies-INITIAL_FORMS": len(bodies),
+    }
+    for number, body in enumerate(bodies):
+        fields = {"id": body.pk, "version": draft.pk, "locale": body.locale, "subject": "New", "text": "T", "html": ""}
+        form |= {f"bodies-{number}-{name}": value for name, value in fields.items()}
+
+    response = client.post(page(draft), form)
+
+    draft.refresh_from_db()
+    assert response.status_code == 302
+    assert draft.created_by == "user:olga"
+    assert set(draft.bodies.values_list("subject", flat=True)) == {"New"}
+
+
+def test_a_published_version_has_no_field_to_change(client, officer):
+    version = TemplateVersion.objects.published("request_received").get()
+
+    text = client.get(page(version)).content.decode()
+
+    assert "<textarea" not in text
+    assert client.post(page(version), {"samples": "[]"}).status_code == 403
+
+
+def test_a_message_stands_in_the_story_of_its_person_beside_the_decision(sent):
+    [line] = [entry for entry in tell([sent.subject_id]) if entry.kind == "message"]
+
+    assert line.text == "Confirmation of an opt-out: accepted by the relay"
+    assert (line.decision, line.url) == (sent.decision_id, page(sent))
