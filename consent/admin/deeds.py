@@ -49,7 +49,7 @@ def form_page(
     fieldsets: Sequence[tuple[str | None, dict[str, Any]]],
     *,
     title: str,
-    submit: str,
+    verb: str,
     template: str = "admin/consent/form_page.html",
     **context: Any,
 ) -> TemplateResponse:
@@ -62,7 +62,7 @@ def form_page(
             **page.admin_site.each_context(request),
             "opts": page.opts,
             "title": title,
-            "submit": submit,
+            "submit": verb,
             "adminform": adminform,
             "errors": form.errors,
             "media": page.media + form.media,

@@ -156,7 +156,14 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
             return HttpResponseRedirect(page_of(logged.pk))
         who = None if subject is None else self._name(request, subject)
         return form_page(
-            self, request, form, form.fieldsets(), title="Log a privacy request", submit="Log the request", who=who
+            self,
+            request,
+            form,
+            form.fieldsets(),
+            template="admin/consent/log_request.html",
+            title="Log a privacy request",
+            verb="Log the request",
+            who=who,
         )
 
     def _log(self, request: HttpRequest, form: LogRequestForm) -> PrivacyRequest | None:

@@ -62,18 +62,18 @@ class LogRequestForm(ScopeFields, PersonFields):
         return self.subject.pk if self.subject else self.identities
 
     def fieldsets(self) -> list[tuple[str | None, dict[str, Any]]]:
-        who = [] if self.subject else [("Who", {"fields": [tuple(WHO)]})]
+        who = [] if self.subject else [("Who", {"fields": WHO})]
         return [
             *who,
-            ("What", {"fields": ["kind", ("received_via", "received_at"), "details"]}),
+            ("What", {"fields": ["kind", "received_via", "received_at", "details"]}),
             (
                 "Opt-out of",
                 {
-                    "fields": [("purposes", "channels")],
+                    "fields": ["purposes", "channels"],
                     "description": "For an opt-out only. It takes effect the moment this form is sent.",
                 },
             ),
-            ("Answer", {"fields": [("locale", "rule"), "key"]}),
+            ("Answer", {"fields": ["locale", "rule", "key"]}),
         ]
 
     def clean(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class AnswerForm(forms.Form):
     def __init__(self, *args: Any, asked: PrivacyRequest, chosen: str | None, **kwargs: Any) -> None:
         """The text that was chosen, else the first in the person's language."""
         texts = AnswerText.objects.filter(request_kind=asked.kind)
-        self.texts = sorted(texts, key=lambda text: (text.locale != asked.locale[:2], text.locale, text.title))
+        self.texts = sorted(texts, key=lambda text: (text.locale != asked.locale[:2], text.locale, text.pk))
         self.chosen = next((text for text in self.texts if str(text.pk) == chosen), None)
         if self.chosen is None and self.texts:
             self.chosen = self.texts[0]

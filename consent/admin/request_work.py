@@ -63,10 +63,10 @@ class Work(RecordAdmin):
         return carry_out(self, request, deed, page_of(object_id))
 
     @action(
-        description="Close",
+        description="Close the request",
         permissions=["work"],
         icon="task_alt",
-        dialog=ask("Close this request", "It is not opened again.", submit="Close it", form=CloseDialog),
+        dialog=ask("Close this request", "It is not opened again.", submit="Close the request", form=CloseDialog),
     )
     def close(self, request: HttpRequest, form: CloseDialog, object_id: str) -> HttpResponse:
         def deed() -> str:
@@ -99,7 +99,7 @@ class Work(RecordAdmin):
             PlainDialog(request),
             [],
             title=f"Hand out the data of {asked.ref}",
-            submit="Download as JSON",
+            verb="Download as JSON",
             template="admin/consent/hand_out.html",
             asked=asked,
         )
@@ -140,7 +140,7 @@ class Work(RecordAdmin):
             form,
             [(None, {"fields": ["old", "value"]})],
             title=f"Correct an identifier for {asked.ref}",
-            submit="Correct",
+            verb="Correct",
         )
 
     @action(description="Answer", permissions=["work"], icon="reply")
@@ -168,12 +168,13 @@ class Work(RecordAdmin):
             form,
             [(None, {"fields": ["template", "text"]})],
             title=f"Answer {asked.ref}",
-            submit="Send the answer",
+            verb="Send the answer",
             more_buttons={"_preview": "Preview"},
             template="admin/consent/answer.html",
             asked=asked,
             to=mask(unseal(to.kind, bytes(to.sealed))) if to and to.sealed else None,
-            texts=form.texts,
+            near=[text for text in form.texts if text.locale == asked.locale[:2]],
+            far=[text for text in form.texts if text.locale != asked.locale[:2]],
             chosen=form.chosen,
             shown=shown,
         )

@@ -103,7 +103,7 @@ class SubjectAdmin(ExactSearch, RecordAdmin):
             form,
             [(None, {"fields": ["email", "phone", "user_id"]})],
             title="Find or add a person",
-            submit="Find or add",
+            verb="Find or add",
         )
 
     # The page
@@ -179,19 +179,17 @@ class SubjectAdmin(ExactSearch, RecordAdmin):
                 identifier=identifier, reason=form.cleaned_data["reason"], revealed_by=person(request).actor
             )
             revealed = f"{identifier.get_kind_display()}: {unseal(identifier.kind, bytes(identifier.sealed))}"
-        response = form_page(
+        return form_page(
             self,
             request,
             form,
             [(None, {"fields": ["identifier", "reason"]})],
             title="Reveal an identifier",
-            submit="Reveal",
+            verb="Reveal",
             template="admin/consent/reveal.html",
             subject=subject,
             revealed=revealed,
         )
-        response["Cache-Control"] = "no-store"
-        return response
 
     @action(
         description="Ask to lift an opt-out",

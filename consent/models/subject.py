@@ -33,7 +33,7 @@ class Subject(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.pk)
+        return f"Person {str(self.pk)[:8]}…"
 
 
 class Identifier(models.Model):

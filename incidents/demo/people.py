@@ -72,6 +72,20 @@ def everybody(now: datetime) -> list[Somebody]:
     return [_somebody(random, number, now) for number in range(PEOPLE)]
 
 
+def in_turns(people: Sequence[Somebody], now: datetime) -> list[list[NewDecision]]:
+    """All choices in the order they were made, a thousand a call; a call that held a person's opt-in and opt-out would
+    leave one version in the history, not two.
+    """
+    choices = [choice for one in people for choice in one.choices]
+    joined = [choice for choice in choices if not choice.is_opt_out]
+    left = [choice for choice in choices if choice.is_opt_out]
+    calls = []
+    for group in (joined, left, list(surge(people, now))):
+        group.sort(key=lambda choice: choice.decided_at)
+        calls += [group[first : first + 1000] for first in range(0, len(group), 1000)]
+    return calls
+
+
 def surge(people: Sequence[Somebody], now: datetime) -> Iterator[NewDecision]:
     """A mailing went out twice: many press the mail program's own button, fast at first, then fewer and fewer."""
     random = Random(SEED + 1)  # noqa: S311

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from consent.models import Decision, ExitPathMinute, GuardChange, PrivacyRequest, Reversal, Subject
-from incidents.models import AlertDelivery, DecisionMinute, Incident
+from incidents.models import AlertDelivery, DecisionLink, DecisionMinute, Incident
 from messaging.models import Message, TemplateVersion
 
 
@@ -71,5 +71,6 @@ def assert_the_surge_is_tied():
     surge = Decision.objects.filter(purpose="product_news", exit_path="one-click").count()
     incident = Incident.objects.get(title="Product news went out twice")
     assert incident.linked_count == incident.links.count() == surge > 200
+    assert DecisionLink.objects.count() == surge  # nothing else happened while the alert's incident was open
     assert AlertDelivery.objects.get().outcome == "accepted"
     assert TemplateVersion.objects.exclude(state="published").count() == 1

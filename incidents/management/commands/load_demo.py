@@ -15,7 +15,7 @@ from incidents.demo import desk, people, trouble
 from incidents.models import DecisionMinute
 
 DONE = "demo"
-CHUNK, ALL = 1000, 100_000
+ALL = 100_000
 
 
 class Command(BaseCommand):
@@ -34,10 +34,7 @@ class Command(BaseCommand):
         now = timezone.now().replace(microsecond=0)
         everybody = people.everybody(now)
         officer, support = desk.colleague("officer", "Officer"), desk.colleague("support", "Support")
-        choices = sorted((c for one in everybody for c in one.choices), key=lambda choice: choice.decided_at)
-        choices += sorted(people.surge(everybody, now), key=lambda choice: choice.decided_at)
-        for first in range(0, len(choices), CHUNK):
-            record(choices[first : first + CHUNK])
+        recorded = sum(len(record(call)) for call in people.in_turns(everybody, now))
         count_by_decision()
         desk.guard(officer)
         desk.back_in(everybody, officer, support)
@@ -45,9 +42,9 @@ class Command(BaseCommand):
         desk.privacy_requests(everybody, now, support)
         trouble.failed_template(officer)
         trouble.incident(now, officer)
-        trouble.alert(now, officer)
+        trouble.alert(officer)
         open_batch(DONE, reason="Made-up people and choices to look at", by="system:load_demo")
-        self.stdout.write(f"Loaded {len(everybody)} people and {len(choices)} choices.")
+        self.stdout.write(f"Loaded {len(everybody)} people and {recorded} choices.")
 
 
 def count_by_decision() -> None:
