@@ -10,14 +10,15 @@ import re
 from urllib.parse import parse_qsl
 
 import structlog
-from django.db import Error, OperationalError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from consent import exit_paths, tokens
+from consent import exit_paths, spool, tokens
 from consent.exit_paths import ONE_CLICK, Outcome
 from consent.models import Cause, Choice
+from consent.public import outage
 from consent.public.languages import choose
 from consent.public.opting_out import DoesNotHold, press
 from consent.public.pages import RETRY_AFTER, agent_class, not_stored, page, private
@@ -39,7 +40,10 @@ PART = re.compile(
 
 @csrf_exempt
 def one_click(request: HttpRequest, token: str) -> HttpResponse:
-    """GET: a page with one button. POST: the opt-out, answered 200 once it is stored, 503 where it could not be."""
+    """GET: a page with one button. POST: the opt-out, answered 200 once it is stored, 503 where it could not be.
+
+    Stored means in the database, or on disk while that is away.
+    """
     if request.method in ("GET", "HEAD"):
         return _ask(request, token)
     if request.method != "POST":
@@ -50,7 +54,7 @@ def one_click(request: HttpRequest, token: str) -> HttpResponse:
         return _ask(request, token)
     try:
         _stop(token, form, request.headers.get("User-Agent", ""))
-    except (Error, DoesNotHold) as error:
+    except (Error, OSError, DoesNotHold) as error:
         log.error("one_click_not_stored", error=str(error))
         exit_paths.count_use(ONE_CLICK, Outcome.BROKEN_OFF, "error")
         return _not_stored(request, form)
@@ -92,17 +96,20 @@ def _stop(text: str, form: str, user_agent: str) -> None:
         idempotency_key=f"{ONE_CLICK}:{hashlib.sha256(text.encode()).hexdigest()[:40]}",
     )
     try:
-        was_recorded = press(draft)
+        if spool.is_needed():
+            outage.take(text, [draft])
+        elif not press(draft):  # what was recorded is counted from the log
+            exit_paths.count_use(ONE_CLICK, Outcome.COMPLETED, "repeated")
     except DecisionsRefused:
-        return _unknown()
-    if not was_recorded:  # the log counts what was recorded
-        exit_paths.count_use(ONE_CLICK, Outcome.COMPLETED, "repeated")
+        _unknown()
+    except Error as error:
+        if not outage.means_away(error):
+            raise
+        outage.take(text, [draft])
 
 
 def _unknown() -> None:
-    """Raises the database's error where it is away: then a known token is not answered with 200 either."""
-    if not exit_paths.count_use(ONE_CLICK, Outcome.REFUSED, "bad_token"):
-        raise OperationalError("The database takes no counts now.")
+    exit_paths.count_use(ONE_CLICK, Outcome.REFUSED, "bad_token")
 
 
 def _ask(request: HttpRequest, token: str) -> HttpResponse:

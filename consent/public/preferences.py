@@ -17,10 +17,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Query
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
-from consent import exit_paths
+from consent import exit_paths, spool, tokens
 from consent.exit_paths import GPC, PREFERENCE_PAGE, Outcome
-from consent.models import Reversal
-from consent.public import choices, gpc, saving
+from consent.models import Choice, Reversal
+from consent.public import choices, gpc, outage, saving
 from consent.public.choices import Person, day
 from consent.public.languages import TEXTS, choose, words_for
 from consent.public.opting_out import DoesNotHold
@@ -44,17 +44,41 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
     """GET shows, POST stores and shows what is stored. A link that names nobody gets the same page whatever it is."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    try:
-        response = _answer(request, token)
-    except (Error, DoesNotHold) as error:
-        log.error("preferences_not_stored", error=str(error))
-        if request.method == "POST":
-            exit_paths.count_use(PREFERENCE_PAGE, Outcome.BROKEN_OFF, "error")
-        elif gpc.is_sent(request):
-            exit_paths.count_use(GPC, Outcome.BROKEN_OFF, "error")
-        response = not_stored(request, choose(request))
+    if request.method == "POST" and spool.is_needed():
+        response = _take(request, token)
+    else:
+        try:
+            response = _answer(request, token)
+        except (Error, DoesNotHold) as error:
+            log.error("preferences_not_stored", error=str(error))
+            is_away = outage.means_away(error) and request.method == "POST"
+            response = _take(request, token) if is_away else _failed(request)
     response["Vary"] = "Accept-Language, Sec-GPC"
     return response
+
+
+def _take(request: HttpRequest, token: str) -> HttpResponse:
+    """While the database is away: each no goes to disk; a yes comes back to its person, to be sent again."""
+    read, language = tokens.read(token), choose(request)
+    if read is None or comes_from_elsewhere(request):
+        return _failed(request)
+    scopes, has_more = outage.noes(_posted(request))
+    by = saving.Wish(read.subject_id, language, agent_class(request.headers.get("User-Agent", "")))
+    try:
+        if scopes:
+            outage.take(token, [by.draft(purpose, channel, Choice.OPT_OUT) for purpose, channel in scopes])
+    except OSError as error:
+        log.error("preferences_not_spooled", error=str(error))
+        return _failed(request)
+    return page(request, "taken", language, status=202) if scopes and not has_more else _failed(request)
+
+
+def _failed(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        exit_paths.count_use(PREFERENCE_PAGE, Outcome.BROKEN_OFF, "error")
+    elif gpc.is_sent(request):
+        exit_paths.count_use(GPC, Outcome.BROKEN_OFF, "error")
+    return not_stored(request, choose(request))
 
 
 def _answer(request: HttpRequest, token: str) -> HttpResponse:

@@ -32,6 +32,9 @@ class Texts:
     not_stored_lead: str
     try_again: str
 
+    taken_title: str
+    taken_lead: str
+
     dead_title: str
     dead_lead: str
 

@@ -23,7 +23,15 @@ def counts() -> dict[tuple[str, str, str], int]:
 def test_an_installation_begins_with_its_own_ways_out(db):
     paths = {path.code: path for path in ExitPath.objects.all()}
 
-    assert paths.keys() >= {"one-click", "preference-page", "api", "gpc", "support-email", "support-phone"}
+    assert paths.keys() >= {
+        "one-click",
+        "preference-page",
+        "api",
+        "gpc",
+        "support-email",
+        "support-phone",
+        "support-post",
+    }
     assert all(path.owner and path.is_active for path in paths.values())
     for path in paths.values():
         path.full_clean()
@@ -46,7 +54,7 @@ def test_the_first_version_of_a_shipped_row_is_in_its_history(db):
 
 
 @pytest.mark.parametrize(
-    ("via", "code"), [("email", "support-email"), ("phone", "support-phone"), ("api", "api"), ("post", "")]
+    ("via", "code"), [("email", "support-email"), ("phone", "support-phone"), ("api", "api"), ("post", "support-post")]
 )
 def test_an_opt_out_that_staff_type_in_has_the_way_that_it_came(via, code):
     assert exit_paths.of_request(via) == code

@@ -17,6 +17,7 @@ from consent import tokens
 from consent.models import Consent, Decision, ExitPathMinute, Purpose, Reversal
 from consent.public.languages import TEXTS
 from consent.services import confirm_reversal, erase, may_contact, merge, record, request_reversal
+from consent.spool import replay, waiting
 from consent.tokens import Token
 from tests.factories import PurposeFactory, SubjectFactory, opt_in, opt_out
 
@@ -354,20 +355,67 @@ def test_the_front_page_names_who_keeps_the_choices_and_leads_staff_to_their_log
     assert 'href="/admin/login/"' in html
 
 
-def test_without_a_database_what_was_chosen_comes_back_to_be_sent_again(committed, without_database):
+def test_without_a_database_a_no_is_kept_on_disk_and_holds_once_it_is_back(committed, without_database):
     subject = SubjectFactory()
-    form = fill(Client(), subject, **{EMAIL: "no"})
+    form = fill(Client(), subject, **{EMAIL: "no", SMS: "no"})
+
+    with without_database():
+        response = Client().post(address(subject), form)
+    assert state(subject) is None
+    replay()
+
+    assert response.status_code == 202
+    assert "We have written it down" in response.content.decode()
+    assert (state(subject), state(subject, channel="sms")) == ("opt_out", "opt_out")
+
+
+def test_without_a_database_everything_stops_once_it_is_back(committed, without_database):
+    subject = SubjectFactory()
+    record([opt_in(subject)])
+
+    with without_database():
+        response = Client().post(address(subject), {"action": "stop"})
+    replay()
+
+    assert response.status_code == 202
+    assert not may_contact(subject.pk, "marketing", "email")
+
+
+def test_without_a_database_a_yes_comes_back_to_be_sent_again(committed, without_database):
+    subject = SubjectFactory()
+    form = fill(Client(), subject, **{EMAIL: "no", SMS: "yes"})
 
     with without_database():
         failed = Client().post(address(subject), form)
         looked = Client().get(address(subject))
+    replay()
 
     assert (failed.status_code, looked.status_code) == (503, 503)
     assert fields(failed.content.decode()) == form
+    assert (state(subject), state(subject, channel="sms")) == ("opt_out", None)
 
     Client().post(address(subject), fields(failed.content.decode()))
 
-    assert state(subject) == "opt_out"
+    assert (state(subject), state(subject, channel="sms")) == ("opt_out", "opt_in")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"action": "save", "choice/marketing/pigeon": "no"},
+        {"action": "save", "choice/Marketing'/email": "no"},
+        {"action": "dance"},
+        {"action": "confirm", "reversal": "x"},
+    ],
+)
+def test_without_a_database_nothing_unreadable_reaches_the_disk(committed, without_database, form):
+    subject = SubjectFactory()
+
+    with without_database():
+        response = Client().post(address(subject), form)
+
+    assert response.status_code == 503
+    assert waiting() == 0
 
 
 def test_the_language_is_the_one_chosen_then_the_one_told_then_the_browsers(client, subject):

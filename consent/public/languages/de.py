@@ -43,6 +43,9 @@ TEXTS = Texts(
     not_stored_lead="Der Fehler liegt bei uns, und nichts von Ihrer Wahl ist verloren. Bitte drücken Sie den Knopf "
     "in einer Minute noch einmal.",
     try_again="Noch einmal versuchen",
+    taken_title="Wir haben es notiert",
+    taken_lead="Unsere Datenbank ist gerade nicht erreichbar. Ihr Nein ist bei uns sicher verwahrt, Sie müssen "
+    "nichts noch einmal drücken, und es gilt, sobald die Datenbank wieder da ist, meist nach wenigen Minuten.",
     dead_title="Dieser Link funktioniert nicht mehr",
     dead_lead="Vielleicht wurde ein Teil abgeschnitten. Öffnen Sie ihn noch einmal aus der Nachricht, oder schreiben "
     "Sie an {contact}, was Sie möchten: Wir erledigen es für Sie.",

@@ -42,6 +42,9 @@ TEXTS = Texts(
     not_stored_title="We could not store this",
     not_stored_lead="The fault is ours, and nothing that you chose is lost. Please press the button again in a minute.",
     try_again="Try again",
+    taken_title="We have written it down",
+    taken_lead="Our database is away at the moment. Your no is kept safely on our side, nobody has to press again, "
+    "and it takes effect as soon as the database is back, mostly within minutes.",
     dead_title="This link does not work any more",
     dead_lead="Perhaps a part of it was cut off. Open it once more from the message, or write to {contact} what you "
     "want: we do it for you.",

@@ -43,6 +43,9 @@ TEXTS = Texts(
     not_stored_lead="El fallo es nuestro y no se ha perdido nada de lo que eligió. Vuelva a pulsar el botón dentro "
     "de un minuto.",
     try_again="Intentarlo de nuevo",
+    taken_title="Lo hemos anotado",
+    taken_lead="Nuestra base de datos no está disponible ahora. Su no está guardado de forma segura, no tiene que "
+    "pulsar nada otra vez y valdrá en cuanto la base de datos vuelva, casi siempre en pocos minutos.",
     dead_title="Este enlace ya no funciona",
     dead_lead="Quizá se cortó una parte. Ábralo otra vez desde el mensaje o escriba a {contact} lo que desea: lo "
     "haremos por usted.",

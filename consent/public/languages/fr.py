@@ -46,6 +46,9 @@ TEXTS = Texts(
     not_stored_lead="La faute est de notre côté et rien de votre choix n’est perdu. Appuyez de nouveau sur le bouton "
     "dans une minute.",
     try_again="Réessayer",
+    taken_title="Nous l’avons noté",
+    taken_lead="Notre base de données est indisponible pour le moment. Votre non est gardé en sûreté chez nous, vous "
+    "n’avez pas à appuyer de nouveau, et il vaudra dès son retour, le plus souvent en quelques minutes.",
     dead_title="Ce lien ne fonctionne plus",
     dead_lead="Une partie a peut-être été coupée. Ouvrez-le encore une fois depuis le message, ou écrivez à "
     "{contact} ce que vous voulez : nous le ferons pour vous.",
