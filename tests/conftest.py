@@ -21,7 +21,9 @@ class Cluster:
     """The test run's PostgreSQL: an administrator's URL, and one for each login."""
 
     def __init__(self, data: Path) -> None:
-        self.server = start_postgres(data, fsync="off", synchronous_commit="off", full_page_writes="off")
+        self.server = start_postgres(
+            data, autovacuum="off", fsync="off", synchronous_commit="off", full_page_writes="off"
+        )
         self.admin_url: str = self.server.get_uri()
         self.passwords = {login: secrets.token_hex(8) for login in LOGINS}
         provision(self.admin_url, TEMPLATE, self.passwords)
