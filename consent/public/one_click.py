@@ -68,14 +68,23 @@ def form_of(request: HttpRequest) -> str | None:
     length = request.headers.get("Content-Length", "")
     if length.isdecimal() and int(length) > LONGEST_BODY:
         return None
+    body = _body(request)
     if request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
-        return "header_multipart" if PART.search(request.body) else None
+        return "header_multipart" if PART.search(body) else None
     try:
-        pairs = parse_qsl(request.body.decode("latin-1"), max_num_fields=20)
+        pairs = parse_qsl(body.decode("latin-1"), max_num_fields=20)
     except ValueError:
         return None
     forms = [PAIRS.get((name.strip().lower(), value.strip().lower())) for name, value in pairs]
     return next((form for form in forms if form), None)
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Django reads no body without a Content-Length: a press that is sent in chunks would be lost."""
+    is_chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    if is_chunked and request.META.get("wsgi.input_terminated"):
+        return bytes(request.META["wsgi.input"].read(LONGEST_BODY))
+    return request.body
 
 
 def _stop(text: str, form: str, user_agent: str) -> None:

@@ -3,6 +3,7 @@
 import base64
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import BytesIO
 from urllib.parse import quote
 
 import pytest
@@ -109,6 +110,15 @@ def test_the_address_works_without_its_last_slash(client, subject):
 
     assert response.status_code == 200
     assert Consent.objects.explicitly_opted_out().count() == 1
+
+
+def test_a_press_that_is_sent_in_chunks_opts_out(client, subject):
+    environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": BytesIO(PRESS)}
+
+    response = client.post(f"/u/{token_of(subject)}/", content_type=URLENCODED, **environ)
+
+    assert response.status_code == 200
+    assert not may_contact(subject.pk, "marketing", "email")
 
 
 def test_a_press_needs_no_cookie_and_sets_none(client, subject):
@@ -383,9 +393,7 @@ def test_a_press_of_an_old_link_during_an_outage_ends_a_later_yes(committed, wit
 
 
 @pytest.mark.parametrize("body", [PRESS, b"stop=yes"], ids=["header", "page"])
-def test_without_a_database_and_a_disk_nobody_is_told_that_it_is_done(
-    committed, without_database, settings, journal, body
-):
+def test_without_a_database_and_a_disk_nobody_is_told_that_it_is_done(committed, without_database, journal, body):
     token = token_of(SubjectFactory())
     journal.write_text("a file where the folder should be")
 
