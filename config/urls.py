@@ -8,6 +8,7 @@ from consent.api import catalogue, checks, decisions, people, reversals
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
 from consent.public.preferences import preferences
+from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
 
 urlpatterns = [
@@ -38,6 +39,16 @@ urlpatterns = [
     path("api/v1/subjects/<uuid:subject>/why/", people.WhyView.as_view()),
     path("api/v1/purposes/", catalogue.PurposesView.as_view()),
     path("api/v1/exit-paths/", catalogue.ExitPathsView.as_view()),
+    # Services: incidents
+    path("api/v1/incidents/", incidents.IncidentsView.as_view()),
+    path("api/v1/incidents/<str:ref>/", incidents.IncidentView.as_view()),
+    path("api/v1/incidents/<str:ref>/window/", incidents.WindowView.as_view()),
+    path("api/v1/incidents/<str:ref>/scope/", incidents.ScopeView.as_view()),
+    path("api/v1/incidents/<str:ref>/contain/", incidents.ContainView.as_view()),
+    path("api/v1/incidents/<str:ref>/close/", incidents.CloseView.as_view()),
+    path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
+    path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
+    path("api/v1/telemetry/", telemetry.TelemetryView.as_view()),
     path("api/v1/schema/", docs.schema, name="schema"),
     path("api/v1/docs/", docs.DocsView.as_view()),
 ]

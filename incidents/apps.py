@@ -5,6 +5,8 @@ class IncidentsConfig(AppConfig):
     name = "incidents"
 
     def ready(self) -> None:
-        from consent import feed
+        from consent import feed, story
+        from incidents.story import tied
 
         feed.READERS.add("incidents.tasks.read_log")
+        story.PROVIDERS.append(tied)

@@ -152,7 +152,7 @@ def story(incident: Incident, after: Place | None = None, *, size: int = 25, new
 
 def _lines(rows: Sequence[tuple[Any, ...]]) -> list[Line]:
     ids = [row[3] for row in rows if row[1] == 1]
-    entries = TimelineEntry.objects.in_bulk(ids) if ids else {}
+    entries = TimelineEntry.objects.select_related("supersedes").in_bulk(ids) if ids else {}
     superseded = (
         set(TimelineEntry.objects.filter(supersedes__in=ids).values_list("supersedes_id", flat=True)) if ids else set()
     )

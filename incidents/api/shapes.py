@@ -1,0 +1,165 @@
+"""What callers send about incidents, and what they are shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from config.api import Moment, Text
+from config.schema import Strict
+from consent.models import Decision
+from incidents.models import Incident
+from incidents.timeline import Line
+
+
+class Given(Strict):
+    """What a caller sends. An unknown field is refused: a misspelt one would change what is meant."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: ["There is no such field."] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class Codes(serializers.ListField):
+    child = Text(max_length=50)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=100, **kwargs)
+
+
+class NewIncident(Given):
+    title = Text(max_length=200)
+    summary = Text(max_length=20_000, lines=True, required=False, allow_blank=True)
+    occurred_from = Moment(help_text="When it began; it may lie in the past, not in the future.")
+    occurred_to = Moment(required=False, allow_null=True, help_text="Empty while it goes on.")
+    purposes = Codes(required=False, help_text="Registered codes; empty: all.")
+    exit_paths = Codes(required=False, help_text="Registered codes; empty: all.")
+    severity = serializers.ChoiceField(Incident.Severity.values, required=False)
+    mode = serializers.ChoiceField(Incident.Mode.values, required=False)
+
+
+class NewNote(Given):
+    text = Text(max_length=20_000, lines=True)
+    occurred_at = Moment(required=False, help_text="When it happened; now, if not given.")
+
+
+class Reason(Given):
+    reason = Text(max_length=500)
+
+
+class Containment(Reason):
+    at = Moment(required=False, help_text="Since when; now, if not given.")
+
+
+class NewWindow(Reason):
+    occurred_from = Moment(required=False)
+    occurred_to = Moment(required=False, allow_null=True)
+
+
+class NewScope(Reason):
+    purposes = Codes(required=False)
+    exit_paths = Codes(required=False)
+
+
+class IncidentShown(serializers.ModelSerializer[Incident]):
+    commander = serializers.CharField(allow_null=True, source="commander.actor", default=None)
+
+    class Meta:
+        model = Incident
+        fields = [
+            "ref", "title", "summary", "mode", "status", "severity", "purposes", "exit_paths", "occurred_from",
+            "occurred_to", "declared_at", "declared_by", "contained_at", "contained_by", "closed_at", "closed_by",
+            "commander", "linked_count",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class BandShown(serializers.ModelSerializer[Incident]):
+    class Meta:
+        model = Incident
+        fields = ["ref", "title", "mode", "status", "severity", "occurred_from", "occurred_to"]
+        read_only_fields = fields
+
+
+class DecisionShown(serializers.ModelSerializer[Decision]):
+    id = serializers.CharField(read_only=True)
+    subject = serializers.UUIDField(source="subject_id", read_only=True)
+
+    class Meta:
+        model = Decision
+        fields = [
+            "id", "subject", "purpose", "channel", "choice", "explicit", "cause", "exit_path", "decided_at",
+            "received_at", "actor",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class LineShown(serializers.Serializer[Any]):
+    """An entry, or the decisions of one minute, way out, choice and cause (`kind` is decisions, `seq` is null)."""
+
+    seq = serializers.IntegerField(allow_null=True)
+    kind = serializers.CharField()
+    text = serializers.CharField()
+    actor = serializers.CharField(allow_null=True)
+    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # the name of the column
+    old = serializers.CharField(allow_null=True)
+    new = serializers.CharField(allow_null=True)
+    supersedes = serializers.IntegerField(allow_null=True, help_text="The seq of the line that this one corrects.")
+    is_superseded = serializers.BooleanField()
+    occurred_at = serializers.DateTimeField()
+    recorded_at = serializers.DateTimeField(allow_null=True)
+    exit_path = serializers.CharField(allow_null=True)
+    choice = serializers.CharField(allow_null=True)
+    cause = serializers.CharField(allow_null=True)
+    count = serializers.IntegerField(allow_null=True)
+
+
+class StoryShown(serializers.Serializer[Any]):
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = LineShown(many=True)
+
+
+class MinuteShown(serializers.Serializer[Any]):
+    minute = serializers.DateTimeField()
+    exit_path = serializers.CharField(allow_blank=True)
+    cause = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class TelemetryShown(serializers.Serializer[Any]):
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    opt_outs = MinuteShown(many=True)
+    incidents = BandShown(many=True)
+
+
+def given(shape: type[Given], request: Request) -> dict[str, Any]:
+    serializer = shape(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def told(line: Line) -> dict[str, Any]:
+    entry = line.entry
+    if entry is None:
+        told = {"exit_path": line.exit_path, "choice": line.choice, "cause": line.cause, "count": line.count}
+        empty = dict.fromkeys(("seq", "actor", "source", "old", "new", "supersedes", "recorded_at"))
+        shared = {"kind": "decisions", "text": line.text, "is_superseded": False, "occurred_at": line.place.moment}
+        return {**empty, **shared, **told}
+    return {
+        "seq": entry.seq,
+        "kind": entry.kind,
+        "text": entry.text,
+        "actor": entry.actor,
+        "source": entry.source,
+        "old": entry.old,
+        "new": entry.new,
+        "supersedes": entry.supersedes.seq if entry.supersedes else None,
+        "is_superseded": line.is_superseded,
+        "occurred_at": entry.occurred_at,
+        "recorded_at": entry.recorded_at,
+        **dict.fromkeys(("exit_path", "choice", "cause", "count")),
+    }
