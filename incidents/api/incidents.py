@@ -1,7 +1,7 @@
 """Incidents, each below its own address."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.api import CursorPagination, idempotent
+from config.authentication import Caller
 from config.models import Scope
 from config.schema import IDEMPOTENCY_KEY
 from consent.models import Decision
@@ -58,7 +59,7 @@ class IncidentsView(generics.ListAPIView[Incident]):
     def post(self, request: Request) -> Response:
         """Declare an incident. Decisions in its window and scope are tied to it, also those that came before."""
         facts = given(NewIncident, request)
-        incident = services.declare(**facts, by=request.auth.actor, source=Source.API)
+        incident = services.declare(**facts, by=_caller(request), source=Source.API)
         return Response(IncidentShown(incident).data, status=201)
 
 
@@ -89,7 +90,7 @@ class WindowView(OfIncident):
         begins = facts.get("occurred_from", incident.occurred_from)
         ends = facts.get("occurred_to", incident.occurred_to)
         done = services.set_window(
-            incident, begins, ends, reason=facts["reason"], by=request.auth.actor, source=Source.API
+            incident, begins, ends, reason=facts["reason"], by=_caller(request), source=Source.API
         )
         return Response(IncidentShown(done).data)
 
@@ -104,7 +105,7 @@ class ScopeView(OfIncident):
             purposes=facts.get("purposes", incident.purposes),
             exit_paths=facts.get("exit_paths", incident.exit_paths),
             reason=facts["reason"],
-            by=request.auth.actor,
+            by=_caller(request),
             source=Source.API,
         )
         return Response(IncidentShown(done).data)
@@ -121,7 +122,7 @@ class ContainView(OfIncident):
     def post(self, request: Request, ref: str) -> Response:
         """It does no more harm."""
         facts = given(Containment, request)
-        done = services.contain(self.incident(ref), **facts, by=request.auth.actor, source=Source.API)
+        done = services.contain(self.incident(ref), **facts, by=_caller(request), source=Source.API)
         return Response(IncidentShown(done).data)
 
 
@@ -134,7 +135,7 @@ class CloseView(OfIncident):
         """It is over, and its window ends now."""
         facts = given(Reason, request)
         return Response(
-            IncidentShown(services.close(self.incident(ref), **facts, by=request.auth.actor, source=Source.API)).data
+            IncidentShown(services.close(self.incident(ref), **facts, by=_caller(request), source=Source.API)).data
         )
 
 
@@ -165,7 +166,7 @@ class TimelineView(OfIncident):
     def post(self, request: Request, ref: str) -> Response:
         """Add a note."""
         facts = given(NewNote, request)
-        entry = services.add_note(self.incident(ref), **facts, by=request.auth.actor, source=Source.API)
+        entry = services.add_note(self.incident(ref), **facts, by=_caller(request), source=Source.API)
         return Response(told(Line(Place(entry.occurred_at, 1, entry.seq), entry)), status=201)
 
 
@@ -185,3 +186,7 @@ class DecisionsView(generics.GenericAPIView[Any], OfIncident):
         decisions = Decision.objects.in_bulk([link.decision_id for link in links])
         shown = DecisionShown([decisions[link.decision_id] for link in links], many=True)
         return self.get_paginated_response(shown.data)
+
+
+def _caller(request: Request) -> str:
+    return cast(Caller, request.auth).actor
