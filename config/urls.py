@@ -10,6 +10,7 @@ from consent.public.one_click import one_click
 from consent.public.preferences import preferences
 from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
+from messaging import api as messages
 
 urlpatterns = [
     # For people, without a login.
@@ -49,6 +50,8 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
     path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
     path("api/v1/telemetry/", telemetry.TelemetryView.as_view()),
+    path("api/v1/messages/", messages.MessagesView.as_view()),
+    path("api/v1/messages/<uuid:pk>/", messages.MessageView.as_view()),
     path("api/v1/schema/", docs.schema, name="schema"),
     path("api/v1/docs/", docs.DocsView.as_view()),
 ]
