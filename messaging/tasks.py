@@ -13,10 +13,10 @@ log = structlog.get_logger(__name__)
 CHUNK = 100  # messages that one nudge sends before it makes room for others
 NUDGES = 4  # workers that are asked to share a heap
 # Above the 600 s that an SMTP server may take over the final dot: a limit below it would make doubt.
-SMTP = {"queue": "mail.critical", "soft_time_limit": 660, "time_limit": 720}
+SMTP = {"soft_time_limit": 660, "time_limit": 720}
 
 
-@shared_task(name="messaging.tasks.read_log", queue="events")
+@shared_task(name="messaging.tasks.read_log")
 def read_log() -> None:
     """The log has news: write down what is owed, and get it sent."""
     if confirmations.owe_all():
@@ -37,7 +37,7 @@ def deliver(message_id: str) -> None:
     delivery.deliver(UUID(message_id))
 
 
-@shared_task(name="messaging.tasks.sweep", queue="sweep")
+@shared_task(name="messaging.tasks.sweep")
 def sweep() -> None:
     sweeping.sweep()
     confirmations.owe_all()

@@ -4,12 +4,10 @@ import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 
-from consent.models import FeedCursor
 from consent.services import record
 from consent.signals import request_answered
 from messaging import tasks
 from messaging.checks import mail_settings, relay_is_encrypted
-from messaging.confirmations import owe_all
 from messaging.delivery import deliver_due, relay
 from messaging.models import Message
 from messaging.services import NewMessage, enqueue
@@ -69,18 +67,6 @@ def test_news_that_nobody_was_nudged_about_are_found_by_the_sweep(committed, rel
     assert len(relay_inbox.mails) == 1
     relay().close()
     relay.cache_clear()
-
-
-def test_a_reader_that_failed_reads_the_same_news_again(committed, monkeypatch):
-    record([opt_out("anna@example.org", "newsletter")])
-    with pytest.raises(ValidationError), monkeypatch.context() as patch:
-        patch.setattr("messaging.confirmations.TEMPLATE", "missing")
-        owe_all()
-    assert FeedCursor.objects.get(reader="confirmations").decision == 0
-
-    owe_all()
-
-    assert Message.objects.count() == 1
 
 
 def test_a_relay_that_is_none_is_found_at_start_up(settings):
