@@ -50,6 +50,7 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
     path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
     path("api/v1/telemetry/", telemetry.TelemetryView.as_view()),
+    # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),
     path("api/v1/messages/<uuid:pk>/", messages.MessageView.as_view()),
     path("api/v1/schema/", docs.schema, name="schema"),
