@@ -17,6 +17,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Consents", "fact_check", "consent.Consent"),
             ("Decisions", "gavel", "consent.Decision"),
             ("Privacy requests", "inbox", "consent.PrivacyRequest"),
+            ("Back in", "how_to_reg", "consent.Reversal"),
+            ("Batches", "layers", "consent.Batch"),
         ),
     ),
     (

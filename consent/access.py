@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from consent import subjects
+from consent.facts import STATES, scope_in_words
 from consent.identifiers import unseal
-from consent.models import Consent, Decision, Identifier, PrivacyRequest, Subject
+from consent.models import Cause, Consent, Decision, Identifier, PrivacyRequest, Subject
 
 
 def people(subject_id: UUID) -> list[UUID]:
@@ -64,17 +65,19 @@ def digest(data: dict[str, Any]) -> str:
 
 def as_text(data: dict[str, Any]) -> str:
     """The same facts in lines for a letter or a mail."""
-    lines = [f"{i['kind']}: {i['value']} (since {_day(i['known_since'])})" for i in data["identifiers"]]
+    kinds, causes = dict(Identifier.Kind.choices), dict(Cause.choices)
+    lines = [f"{kinds[i['kind']]}: {i['value']} (since {_day(i['known_since'])})" for i in data["identifiers"]]
     lines += [
-        f"{c['purpose']} / {c['channel']}: {c['state'] or 'nobody has decided'}"
-        + (f", since {_day(c['since'])}" if c["since"] else "")
+        f"{scope_in_words(c['purpose'], c['channel'])}: {STATES[c['state']]}"
+        + (f" since {_day(c['since'])}" if c["since"] else "")
         for c in data["choices"]
     ]
     lines += [
-        f"{d['decided_at'][:16].replace('T', ' ')} UTC  {d['choice']}  {d['purpose']} / {d['channel']}  ({d['cause']})"
+        f"{d['decided_at'][:16].replace('T', ' ')} UTC: {STATES[d['choice']]}, "
+        f"{scope_in_words(d['purpose'], d['channel'])} ({causes[d['cause']]})"
         for d in data["decisions"]
     ]
-    lines += [f"{r['ref']}: {r['kind']}, received {_day(r['received_at'])}, {r['state']}" for r in data["requests"]]
+    lines += [f"{r['ref']}: request of {_day(r['received_at'])} ({r['kind']})" for r in data["requests"]]
     return "\n".join(lines) or "Nothing."
 
 

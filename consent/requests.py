@@ -42,6 +42,7 @@ Scope = tuple[str, str]  # purpose and channel
 
 EVERYTHING: Sequence[Scope] = ((ANY, ANY),)
 PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+DATA = "{data}"
 
 
 def log_request(
@@ -192,25 +193,28 @@ def note(request: PrivacyRequest, text: str, *, by: User | str) -> RequestEvent:
 
 
 def fill(body: str, request: PrivacyRequest) -> str:
-    """An answer text with what is known filled in; `{data}` is what is stored about the person."""
+    """An answer text with what is known filled in. `{data}` stays: it is put in when the answer is sent."""
     values = {
         "{ref}": request.ref,
         "{received}": f"{request.received_at.astimezone(UTC):%Y-%m-%d}",
         "{due}": f"{request.due_at.astimezone(UTC):%Y-%m-%d}",
         "{organisation}": settings.ORGANISATION,
     }
-    if "{data}" in body and request.kind == Kind.ACCESS:
-        values["{data}"] = access.as_text(access.stored_about(request.subject_id))
     return PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), body)
 
 
 @transaction.atomic
 def answer(request: PrivacyRequest, text: str, *, by: User | str, template: AnswerText | None = None) -> PrivacyRequest:
-    """Owe the person this text by e-mail: `request_answered` writes the message in the same transaction."""
+    """Owe the person this text by e-mail: `request_answered` writes the message in the same transaction.
+
+    The request's log, which is kept for good, holds the text with `{data}` in it and not the data themselves.
+    """
     request = locked(request)
-    if not text.strip():
+    text = text.strip()
+    if not text:
         raise ValidationError("Write the answer.")
-    if left := PLACEHOLDER.search(text):
+    sent = with_data(text, request)
+    if left := PLACEHOLDER.search(text if sent == text else text.replace(DATA, "")):
         raise ValidationError(f"The text still holds {left[0]}: write there what it stands for, or take it out.")
     if not email_of(request.subject_id):
         raise ValidationError(
@@ -220,10 +224,17 @@ def answer(request: PrivacyRequest, text: str, *, by: User | str, template: Answ
     request.state = State.ANSWERED
     request.save_as(actor_of(by), "Answered")
     RequestEvent.objects.create(
-        request=request, kind=Event.ANSWERED, text=text.strip(), answer=template, recorded_by=actor_of(by)
+        request=request, kind=Event.ANSWERED, text=text, answer=template, recorded_by=actor_of(by)
     )
-    request_answered.send(PrivacyRequest, request=request, text=text.strip(), by=actor_of(by))
+    request_answered.send(PrivacyRequest, request=request, text=sent, by=actor_of(by))
     return request
+
+
+def with_data(text: str, request: PrivacyRequest) -> str:
+    """An answer to an access request with everything that is stored in the place of `{data}`."""
+    if DATA not in text or request.kind != Kind.ACCESS:
+        return text
+    return text.replace(DATA, access.as_text(access.stored_about(request.subject_id)))
 
 
 @transaction.atomic

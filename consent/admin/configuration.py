@@ -36,9 +36,7 @@ class ExitPathAdmin(CodedAdmin):
         "owner",
         "is_active",
         moment("last_used_at", "Last use"),
-        "completed",
-        "refused",
-        "broken_off",
+        "last_hour",
     )
     list_filter = ("kind", "is_active")
     search_fields = ("code", "name", "owner")
@@ -59,17 +57,10 @@ class ExitPathAdmin(CodedAdmin):
             )
         )
 
-    @display(description="Completed, last hour")
-    def completed(self, obj: Any) -> int:
-        return obj.hour_completed or 0
-
-    @display(description="Refused, last hour")
-    def refused(self, obj: Any) -> int:
-        return obj.hour_refused or 0
-
-    @display(description="Broken off, last hour")
-    def broken_off(self, obj: Any) -> int:
-        return obj.hour_broken_off or 0
+    @display(description="In the last hour")
+    def last_hour(self, obj: Any) -> str:
+        counts = [(getattr(obj, f"hour_{outcome}") or 0, label) for outcome, label in ExitPathMinute.Outcome.choices]
+        return ", ".join(f"{count} {label}" for count, label in counts if count) or "not used"
 
 
 @admin.register(DeadlineRule)

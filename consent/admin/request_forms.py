@@ -150,7 +150,7 @@ class AnswerForm(forms.Form):
         label="The answer",
         max_length=50_000,
         widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 16}),
-        help_text="What is in braces, like {reason}, must be written out before it can be sent.",
+        help_text="{data} becomes what is stored about the person when it is sent. Write out anything else in braces.",
     )
 
     def __init__(self, *args: Any, asked: PrivacyRequest, chosen: str | None, **kwargs: Any) -> None:

@@ -253,7 +253,7 @@ class Consent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.purpose}/{self.channel} of {self.subject_id}"
+        return f"{self.purpose}/{self.channel} of {str(self.subject_id)[:8]}…"
 
     @property
     def is_explicitly_opted_out(self) -> bool:
@@ -290,7 +290,7 @@ class Reversal(AppendOnly):
         ]
 
     def __str__(self) -> str:
-        return f"reversal of {self.purpose}/{self.channel} for {self.subject_id}"
+        return f"{self.purpose}/{self.channel} for {str(self.subject_id)[:8]}…"
 
 
 class ReversalConfirmation(AppendOnly):

@@ -1,8 +1,9 @@
 """Some weeks of made-up choices with a daily rhythm. The same seed makes the same people and the same choices."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -51,7 +52,7 @@ class Somebody:
     joined_at: datetime
     choices: list[NewDecision] = field(default_factory=list)
 
-    def choose(self, number: int, at: datetime, purpose: str, channel: str, choice: str, **facts: Any) -> None:
+    def choose(self, at: datetime, purpose: str, channel: str, choice: str, **facts: Any) -> None:
         self.choices.append(
             NewDecision(
                 subject=self.identities,
@@ -60,7 +61,6 @@ class Somebody:
                 choice=choice,
                 decided_at=at,
                 locale=self.locale,
-                idempotency_key=f"demo:{number}:{len(self.choices)}",
                 **facts,
             )
         )
@@ -83,13 +83,15 @@ def in_turns(people: Sequence[Somebody], now: datetime) -> list[list[NewDecision
     for group in (joined, left, list(surge(people, now))):
         group.sort(key=lambda choice: choice.decided_at)
         calls += [group[first : first + 1000] for first in range(0, len(group), 1000)]
-    return calls
+    # The log numbers the choices of one call by their keys, so the keys are given in the order of time.
+    number = count()
+    return [[replace(choice, idempotency_key=f"demo:{next(number):06d}") for choice in call] for call in calls]
 
 
 def surge(people: Sequence[Somebody], now: datetime) -> Iterator[NewDecision]:
     """A mailing went out twice: many press the mail program's own button, fast at first, then fewer and fewer."""
     random = Random(SEED + 1)  # noqa: S311
-    for number, one in enumerate(random.sample(list(people), SURGE)):
+    for one in random.sample(list(people), SURGE):
         passed = min(random.expovariate(1 / 0.35), 1.0)
         yield NewDecision(
             subject=one.identities,
@@ -102,7 +104,6 @@ def surge(people: Sequence[Somebody], now: datetime) -> Iterator[NewDecision]:
             exit_path="one-click",
             decided_at=now - LEAVING * (1 - passed),
             locale=one.locale,
-            idempotency_key=f"demo:surge:{number}",
         )
 
 
@@ -112,9 +113,9 @@ def _somebody(random: Random, number: int, now: datetime) -> Somebody:
     if random.random() < 0.2:
         identities.append(Identity.of("phone", f"+493023125{number % 1000:03d}") if number < 1000 else _user(number))
     one = Somebody(identities, random.choice(LOCALES), _moment(random, now))
-    _join(random, one, number)
+    _join(random, one)
     if random.random() < 0.17:
-        _leave(random, one, number, now)
+        _leave(random, one, now)
     return one
 
 
@@ -122,11 +123,11 @@ def _user(number: int) -> Identity:
     return Identity.of("user_id", f"shop-{number:05d}")
 
 
-def _join(random: Random, one: Somebody, number: int) -> None:
+def _join(random: Random, one: Somebody) -> None:
     """Three answers on the sign-up page, or an old list that somebody imported."""
     if random.random() < 0.12:
         facts: dict[str, Any] = {"cause": "import", "explicit": False, "actor": "service:crm"}
-        one.choose(number, one.joined_at, "marketing", "email", "opt_in", **facts)
+        one.choose(one.joined_at, "marketing", "email", "opt_in", **facts)
         return
     facts = {"cause": "subject_choice", "actor": "service:demo-shop", "notice_version": "signup-4"}
     for purpose, channel, likely in (
@@ -134,14 +135,14 @@ def _join(random: Random, one: Somebody, number: int) -> None:
     ):  # fmt: skip
         choice = "opt_in" if random.random() < likely else None
         if choice:
-            one.choose(number, one.joined_at + timedelta(seconds=2), purpose, channel, choice, **facts)
+            one.choose(one.joined_at + timedelta(seconds=2), purpose, channel, choice, **facts)
     if random.random() < 0.6:
-        one.choose(number, one.joined_at + timedelta(seconds=3), "sale_or_share", "web", "opt_in", **facts)
+        one.choose(one.joined_at + timedelta(seconds=3), "sale_or_share", "web", "opt_in", **facts)
     if len(one.identities) > 1 and one.identities[1].kind == "phone":
-        one.choose(number, one.joined_at + timedelta(seconds=4), "marketing", "sms", "opt_in", **facts)
+        one.choose(one.joined_at + timedelta(seconds=4), "marketing", "sms", "opt_in", **facts)
 
 
-def _leave(random: Random, one: Somebody, number: int, now: datetime) -> None:
+def _leave(random: Random, one: Somebody, now: datetime) -> None:
     path, cause, _ = random.choices(LEAVES, [weight for _, _, weight in LEAVES])[0]
     latest = now - LEAVING - timedelta(hours=1)
     at = min(max(_moment(random, now), one.joined_at + timedelta(hours=2)), latest)
@@ -151,7 +152,7 @@ def _leave(random: Random, one: Somebody, number: int, now: datetime) -> None:
     if path in ("support-email", "support-phone"):
         scope = ("*", "*")
     actor = {"api": "service:demo-shop", "support-email": "user:support", "support-phone": "user:support"}
-    one.choose(number, at, *scope, "opt_out", cause=cause, exit_path=path, actor=actor.get(path, "subject"))
+    one.choose(at, *scope, "opt_out", cause=cause, exit_path=path, actor=actor.get(path, "subject"))
 
 
 def _moment(random: Random, now: datetime) -> datetime:

@@ -225,6 +225,7 @@ def test_support_answers_from_a_text_after_a_look_at_it(client, support, asked):
 
     page = client.get(url, {"text": german.pk}).content.decode()
     assert f"Anfrage {asked.ref}" in page
+    assert ANNA.value not in page
     shown = client.post(url, {"text": "Dear Anna, …", "_preview": "1"}).content.decode()
     assert "As it will be sent" in shown
     asked.refresh_from_db()

@@ -305,11 +305,25 @@ def test_an_answer_is_filled_and_its_news_goes_with_the_transaction(access_reque
     finally:
         request_answered.disconnect(hear)
 
-    assert access_request.ref in text
-    assert "email: anna@example.org" in text
-    assert heard == [(request, text, "user:sam")]
+    ((answered, sent, by),) = heard
+    assert (answered, by) == (request, "user:sam")
+    assert access_request.ref in sent
+    assert "e-mail address: anna@example.org" in sent
     assert request.state == "answered"
     assert request.events.last().answer == template
+
+
+def test_the_log_of_a_request_does_not_keep_the_data_that_were_sent(access_request, support):
+    request = requests.answer(access_request, "This is all of it:\n\n{data}", by=support)
+
+    assert request.events.last().text == "This is all of it:\n\n{data}"
+
+
+def test_only_an_access_request_is_answered_with_data(support):
+    request = requests.log_request([ANNA], "correction", by=support)
+
+    with pytest.raises(ValidationError, match=r"still holds \{data\}"):
+        requests.answer(request, "This is all of it: {data}", by=support)
 
 
 def test_what_must_still_be_written_is_not_sent(access_request, support):
