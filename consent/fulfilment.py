@@ -7,7 +7,8 @@ from config.models import User
 from consent import access, subjects
 from consent.identifiers import Identity
 from consent.models import Identifier, PrivacyRequest, RequestEvent
-from consent.requests import begun, email_of, locked, tell
+from consent.replies import email_of
+from consent.requests import begun, locked, tell
 from consent.services import erase
 
 Kind, State, Event = PrivacyRequest.Kind, PrivacyRequest.State, RequestEvent.Kind

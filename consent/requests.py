@@ -4,9 +4,8 @@ Every verb raises ValidationError, in words that say what to do, when it cannot 
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -15,24 +14,21 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from config.models import User
-from consent import access, subjects
+from consent import subjects
 from consent.deadlines import due
 from consent.exit_paths import of_request
 from consent.identifiers import Identity
 from consent.models import (
     ANY,
-    AnswerText,
     Cause,
     Choice,
     DeadlineRule,
     ExitPath,
-    Identifier,
     PrivacyRequest,
     RequestEvent,
     Subject,
 )
 from consent.services import NewDecision, Recorded, actor_of, record
-from consent.signals import request_answered
 from consent.validation import EARLIEST, SKEW
 
 Kind, State, Outcome = PrivacyRequest.Kind, PrivacyRequest.State, PrivacyRequest.Outcome
@@ -41,8 +37,6 @@ Person = UUID | Sequence[Identity]
 Scope = tuple[str, str]  # purpose and channel
 
 EVERYTHING: Sequence[Scope] = ((ANY, ANY),)
-PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
-DATA = "{data}"
 
 
 def log_request(
@@ -192,51 +186,6 @@ def note(request: PrivacyRequest, text: str, *, by: User | str) -> RequestEvent:
     return tell(locked(request), Event.NOTE, text.strip(), by)
 
 
-def fill(body: str, request: PrivacyRequest) -> str:
-    """An answer text with what is known filled in. `{data}` stays: it is put in when the answer is sent."""
-    values = {
-        "{ref}": request.ref,
-        "{received}": f"{request.received_at.astimezone(UTC):%Y-%m-%d}",
-        "{due}": f"{request.due_at.astimezone(UTC):%Y-%m-%d}",
-        "{organisation}": settings.ORGANISATION,
-    }
-    return PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), body)
-
-
-@transaction.atomic
-def answer(request: PrivacyRequest, text: str, *, by: User | str, template: AnswerText | None = None) -> PrivacyRequest:
-    """Owe the person this text by e-mail: `request_answered` writes the message in the same transaction.
-
-    The request's log, which is kept for good, holds the text with `{data}` in it and not the data themselves.
-    """
-    request = locked(request)
-    text = text.strip()
-    if not text:
-        raise ValidationError("Write the answer.")
-    sent = with_data(text, request)
-    if left := PLACEHOLDER.search(text if sent == text else text.replace(DATA, "")):
-        raise ValidationError(f"The text still holds {left[0]}: write there what it stands for, or take it out.")
-    if not email_of(request.subject_id):
-        raise ValidationError(
-            "No e-mail address of this person is known. Answer by letter or telephone, write a note about what you "
-            "said, and close the request."
-        )
-    request.state = State.ANSWERED
-    request.save_as(actor_of(by), "Answered")
-    RequestEvent.objects.create(
-        request=request, kind=Event.ANSWERED, text=text, answer=template, recorded_by=actor_of(by)
-    )
-    request_answered.send(PrivacyRequest, request=request, text=sent, by=actor_of(by))
-    return request
-
-
-def with_data(text: str, request: PrivacyRequest) -> str:
-    """An answer to an access request with everything that is stored in the place of `{data}`."""
-    if DATA not in text or request.kind != Kind.ACCESS:
-        return text
-    return text.replace(DATA, access.as_text(access.stored_about(request.subject_id)))
-
-
 @transaction.atomic
 def close(request: PrivacyRequest, outcome: str, *, reason: str, by: User | str) -> PrivacyRequest:
     """The end of a request; it is not opened again. What follows is a request of its own."""
@@ -250,13 +199,6 @@ def close(request: PrivacyRequest, outcome: str, *, reason: str, by: User | str)
     request.save_as(actor_of(by), f"Closed: {outcome}")
     tell(request, Event.CLOSED, f"{request.get_outcome_display()}: {reason.strip()}", by)
     return request
-
-
-def email_of(subject_id: UUID) -> Identifier | None:
-    """The address that an answer goes to: the one that was learnt last."""
-    root = subjects.roots([subject_id]).get(subject_id, subject_id)
-    kept = Identifier.objects.filter(subject=root, kind=Identifier.Kind.EMAIL, sealed__isnull=False)
-    return kept.order_by("-pk").first()
 
 
 def locked(request: PrivacyRequest, kind: str | None = None) -> PrivacyRequest:

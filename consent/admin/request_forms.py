@@ -14,7 +14,8 @@ from consent.admin.forms import PersonFields, ScopeFields, Text
 from consent.admin.people import hidden
 from consent.identifiers import Identity
 from consent.models import AnswerText, DeadlineRule, Identifier, PrivacyRequest, Subject
-from consent.requests import Person, fill
+from consent.replies import fill
+from consent.requests import Person
 
 WHO = ["email", "phone", "user_id"]
 VIA = [("email", "E-mail"), ("phone", "Telephone"), ("post", "Letter"), ("web", "Web form")]

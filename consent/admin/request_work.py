@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin import RecordAdmin, action, ask, mask, person
-from consent import requests
+from consent import replies, requests
 from consent.access import people
 from consent.admin.deeds import REFUSALS, add_errors, carry_out, form_page, words
 from consent.admin.forms import PlainDialog
@@ -155,13 +155,13 @@ class Work(RecordAdmin):
                 shown = text
             else:
                 try:
-                    requests.answer(asked, text, template=template, by=person(request))
+                    replies.answer(asked, text, template=template, by=person(request))
                 except REFUSALS as error:
                     add_errors(form, error)
                 else:
                     self.message_user(request, "The answer is on its way.", messages.SUCCESS)
                     return HttpResponseRedirect(page_of(object_id))
-        to = requests.email_of(asked.subject_id)
+        to = replies.email_of(asked.subject_id)
         return form_page(
             self,
             request,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import Group
 
 from config.models import User
-from consent import requests, subjects
+from consent import replies, requests, subjects
 from consent.fulfilment import hand_out
 from consent.models import AnswerText, PrivacyRequest, Reversal
 from consent.services import confirm_reversal, merge, request_reversal, set_guard
@@ -68,12 +68,12 @@ def privacy_requests(people: Sequence[Somebody], now: datetime, support: User) -
     log(41, "access", 1, "What do you know about me?", "web")
 
     stop = log(53, "opt_out", 2, "Stop writing to me!", "phone")
-    requests.answer(stop, _text(stop, "{received}"), by=support)
+    replies.answer(stop, _text(stop, "{received}"), by=support)
     log(59, "opt_out", 0, "No more mails please.")
 
     told = requests.assign(log(67, "access", 12, "A copy of my data, please."), support, by=support)
     hand_out(told, by=support)
-    requests.answer(told, _text(told, "{data}"), by=support)
+    replies.answer(told, _text(told, "{data}"), by=support)
     requests.close(told, "done", reason="Answered with all data", by=support)
     twice = log(67, "access", 9, "Did you get my mail?")
     requests.close(twice, "duplicate", reason=f"The same as {told.ref}", by=support)
@@ -93,4 +93,4 @@ def guard(officer: User) -> None:
 def _text(request: PrivacyRequest, holds: str) -> str:
     """The answer in the person's language that holds these words."""
     texts = AnswerText.objects.filter(request_kind=request.kind, locale=request.locale, body__contains=holds)
-    return requests.fill(texts.get().body, request)
+    return replies.fill(texts.get().body, request)

@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from consent import requests
+from consent import replies, requests
 from consent.exit_paths import of_request
 from consent.fulfilment import correct, forget, hand_out
 from consent.identifiers import Identity, unseal
@@ -235,7 +235,7 @@ def test_a_deletion_is_answered_before_it_is_done(support):
     with pytest.raises(ValidationError, match=f"Answer {request.ref} first"):
         forget(request, by=support)
 
-    requests.answer(request, "We are erasing your data.", by=support)
+    replies.answer(request, "We are erasing your data.", by=support)
     assert forget(request, by=support) == 1
     assert not Identifier.objects.filter(sealed__isnull=False).exists()
 
@@ -300,8 +300,8 @@ def test_an_answer_is_filled_and_its_news_goes_with_the_transaction(access_reque
 
     request_answered.connect(hear)
     try:
-        text = requests.fill(template.body, access_request)
-        request = requests.answer(access_request, text, template=template, by=support)
+        text = replies.fill(template.body, access_request)
+        request = replies.answer(access_request, text, template=template, by=support)
     finally:
         request_answered.disconnect(hear)
 
@@ -314,7 +314,7 @@ def test_an_answer_is_filled_and_its_news_goes_with_the_transaction(access_reque
 
 
 def test_the_log_of_a_request_does_not_keep_the_data_that_were_sent(access_request, support):
-    request = requests.answer(access_request, "This is all of it:\n\n{data}", by=support)
+    request = replies.answer(access_request, "This is all of it:\n\n{data}", by=support)
 
     assert request.events.last().text == "This is all of it:\n\n{data}"
 
@@ -323,23 +323,23 @@ def test_only_an_access_request_is_answered_with_data(support):
     request = requests.log_request([ANNA], "correction", by=support)
 
     with pytest.raises(ValidationError, match=r"still holds \{data\}"):
-        requests.answer(request, "This is all of it: {data}", by=support)
+        replies.answer(request, "This is all of it: {data}", by=support)
 
 
 def test_what_must_still_be_written_is_not_sent(access_request, support):
-    text = requests.fill("We refuse, because {reason}.", access_request)
+    text = replies.fill("We refuse, because {reason}.", access_request)
 
     with pytest.raises(ValidationError, match=r"still holds \{reason\}"):
-        requests.answer(access_request, text, by=support)
+        replies.answer(access_request, text, by=support)
     with pytest.raises(ValidationError, match="Write the answer"):
-        requests.answer(access_request, "  ", by=support)
+        replies.answer(access_request, "  ", by=support)
 
 
 def test_without_an_address_an_answer_says_what_to_do_instead(support):
     request = requests.log_request([PHONE], "access", by=support)
 
     with pytest.raises(ValidationError, match="by letter or telephone"):
-        requests.answer(request, "Hello", by=support)
+        replies.answer(request, "Hello", by=support)
 
 
 # Closing and queues
@@ -364,7 +364,7 @@ def test_a_closed_request_is_over(access_request, support):
     for step in (
         lambda: requests.assign(access_request, support, by=support),
         lambda: requests.note(access_request, "More", by=support),
-        lambda: requests.answer(access_request, "More", by=support),
+        lambda: replies.answer(access_request, "More", by=support),
         lambda: requests.close(access_request, "done", reason="Again", by=support),
         lambda: hand_out(access_request, by=support),
     ):
@@ -379,7 +379,7 @@ def test_what_is_overdue_and_what_is_due_soon_are_questions_to_the_list(support)
     requests.log_request([ANNA], "access", by=support)
     answered = requests.log_request([ANNA], "access", received_at=now - timedelta(days=60), by=support)
 
-    answered = requests.answer(answered, "Here it is.", by=support)
+    answered = replies.answer(answered, "Here it is.", by=support)
 
     assert list(PrivacyRequest.objects.overdue(now)) == [late]
     assert list(PrivacyRequest.objects.due_within(7, now)) == [soon]
