@@ -9,7 +9,7 @@ import structlog
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from consent import exit_paths
+from consent import upkeep
 from incidents import alerts, linking
 from messaging import confirmations, delivery, sweeping
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 # In the order of the line: what a choice leads to, then what is found out about it. Each says how much it did.
 STEPS: dict[str, Callable[[], int]] = {
-    "uses of ways out counted": exit_paths.fold,
+    "choices kept up with": upkeep.keep_up,
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
     "messages sent": lambda: delivery.deliver_due(100),
