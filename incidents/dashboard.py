@@ -1,5 +1,6 @@
 """The first page of the admin: people leaving, minute by minute, beside what is on fire and what is owed."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,6 +79,7 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
     with connection.cursor() as cursor:
         cursor.execute(VITALS, {"now": now, "most": MOST})
         guard, this_hour, hour_before, lags = cursor.fetchone()
+    lags = json.loads(lags or "{}")  # Django leaves jsonb of raw SQL as text
     cards = []
     if user.has_perm("consent.view_decision"):
         notes = [f"{hour_before:,} in the hour before"]
@@ -92,7 +94,7 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
         url = _page("consent_guardchange_changelist")
         cards.append(Card("Guard", level.capitalize(), ["Opt-outs pass at every level"], tone, url))
     if user.has_perm("consent.view_feedcursor"):
-        behind = {reader: count for reader, count in sorted((lags or {}).items()) if count}
+        behind = {reader: count for reader, count in sorted(lags.items()) if count}
         value = _counted(max(behind.values(), default=0))
         notes = [f"{reader}: {_counted(count)}" for reader, count in behind.items()] or ["Every reader is up to date"]
         cards.append(Card("Decisions not yet read", value, notes, "warning" if behind else ""))

@@ -7,6 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from consent.models import FeedCursor
+from consent.services import record
 from incidents import chart, rates
 from incidents.dashboard import dashboard
 from incidents.models import DecisionMinute
@@ -16,6 +18,7 @@ from tests.factories import (
     PrivacyRequestFactory,
     UserFactory,
     incident,
+    opt_out,
 )
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +149,16 @@ def test_cards_count_what_they_say(rf):
     assert cards["Messages owed"] == ("2", ["1 overdue", "1 in doubt"])
     assert [overdue for _, _, overdue in context["due_requests"]] == [True, False]
     assert [message.state for _, message in context["failed_messages"]] == ["in_doubt"]
+
+
+def test_readers_that_are_behind_are_named(rf):
+    FeedCursor.objects.create(reader="confirmations")
+    record([opt_out("anna@example.org")])
+
+    context = shown(rf, UserFactory(is_superuser=True))
+
+    card = next(card for card in context["cards"] if card.title == "Decisions not yet read")
+    assert (card.value, card.notes) == ("1", ["confirmations: 1"])
 
 
 @pytest.mark.parametrize("rows", [1, 12])
