@@ -4,7 +4,7 @@ from typing import Any
 
 from config.admin import display
 from consent.facts import CHANNELS, STATES
-from consent.models import ANY, Purpose
+from consent.models import ANY
 
 STATE_COLOURS = {"opt_out": "danger", "opt_in": "success"}
 
@@ -33,7 +33,3 @@ def explicit(obj: Any) -> bool:
 @display(description="Cause")
 def cause(obj: Any) -> str:
     return str(obj.get_cause_display()) or "-"
-
-
-def purpose_names() -> dict[str, str]:
-    return {ANY: "All purposes", **dict(Purpose.objects.values_list("code", "name"))}

@@ -14,10 +14,10 @@ from consent import requests
 from consent.access import people
 from consent.admin.deeds import REFUSALS, add_errors, form_page
 from consent.admin.forms import scopes_of
+from consent.admin.matrix import matrix
 from consent.admin.people import SEARCH_HELP, ExactSearch, PersonColumn, masked, short
 from consent.admin.request_forms import LogRequestForm
 from consent.admin.request_work import Work, page_of
-from consent.admin.subjects import matrix
 from consent.deadlines import days_left
 from consent.models import PrivacyRequest, Subject
 from consent.services import DecisionsRefused

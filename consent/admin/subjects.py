@@ -14,19 +14,18 @@ from django.utils.http import urlencode
 from config.admin import RecordAdmin, action, ask, display, moment, person
 from consent import subjects
 from consent.access import people
-from consent.admin.columns import purpose_names
 from consent.admin.consents import opt_out_by_support
 from consent.admin.deeds import carry_out, form_page
 from consent.admin.forms import OptOutOfPersonDialog, PersonFields, scopes_of
+from consent.admin.matrix import matrix
 from consent.admin.people import ExactSearch, found, hidden, link, masked, short
 from consent.admin.subject_forms import MergeDialog, RevealForm, ReversalDialog
 from consent.identifiers import unseal
-from consent.models import ANY, Consent, Reveal, Subject
+from consent.models import Reveal, Subject
 from consent.services import merge, request_reversal
 from consent.story import tell
 
 LINES_A_PAGE = 50
-CHANNEL_ORDER = (ANY, "email", "sms", "phone", "post", "push", "web")
 
 
 @admin.register(Subject)
@@ -241,21 +240,6 @@ class SubjectAdmin(ExactSearch, RecordAdmin):
             return "Merged. This page tells the story of both."
 
         return carry_out(self, request, deed, _page_of(object_id))
-
-
-def matrix(ids: list[UUID]) -> dict[str, Any]:
-    """Standing choices as purposes (rows) by channels (columns); only what somebody decided about."""
-    # After a merge the subject that speaks for the person is the one that counts: it comes last, and wins.
-    found_ones = sorted(Consent.objects.filter(subject__in=ids), key=lambda consent: consent.subject_id == ids[0])
-    consents = {(consent.purpose, consent.channel): consent for consent in found_ones}
-    channels = [channel for channel in CHANNEL_ORDER if any(channel == key[1] for key in consents)]
-    names = purpose_names()
-    rows = [
-        (names[code], [consents.get((code, channel)) for channel in channels])
-        for code in names
-        if any(code == key[0] for key in consents)
-    ]
-    return {"channels": ["every channel" if c == ANY else c for c in channels], "rows": rows}
 
 
 def _page_of(object_id: str) -> str:

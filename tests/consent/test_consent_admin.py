@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from consent import requests, subjects
+from consent.admin.matrix import matrix
 from consent.identifiers import Identity
 from consent.models import AnswerText, Batch, Consent, Decision, GuardChange, PrivacyRequest, Reveal, Reversal, Subject
 from consent.services import guard_level, may_contact, open_batch, record
@@ -316,6 +317,23 @@ def test_a_persons_page_tells_the_whole_story(client, officer, anna):
     assert "opted in → opted out" in page
     assert "by way of preference-page" in page
     assert "PR-" in page
+
+
+def test_a_persons_page_says_what_a_sender_would_be_told(client, support, anna):
+    record([opt_in(anna, channel="sms"), opt_out(anna, purpose="*", channel="*")])
+
+    cells = dict(matrix([anna])["rows"])
+
+    assert [cell.state for cell in cells["Offers and marketing"]] == ["opt_out", "opt_out", "opt_out"]
+    assert "by the choice about all purposes by all channels" in words(client.get(at("subject_change", anna)))
+
+
+def test_a_narrow_yes_after_a_wide_no_shows_as_both(anna):
+    record([opt_out(anna, purpose="marketing", channel="*", explicit=False, cause="import")])
+
+    ((_, cells),) = matrix([anna])["rows"]
+
+    assert [cell.state for cell in cells] == ["opt_out", "opt_in"]
 
 
 def test_support_records_an_opt_out_that_was_told_on_the_telephone(client, support, anna):
