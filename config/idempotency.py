@@ -19,6 +19,7 @@ from rest_framework.response import Response
 
 from config.models import IdempotencyRecord
 from config.problems import Fault, Refused
+from config.statements import blobs, plain, prepared, texts
 from config.text import CONTROL
 
 HEADER = "Idempotency-Key"
@@ -90,8 +91,8 @@ def kept(claims: Sequence[Claim]) -> dict[Claim, Answer | Refused]:
     """What is known of those claims: the answer of the same request, or that the key was another's. One statement."""
     if not claims:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(FIND, [[c.account_id for c in claims], [c.key for c in claims]])
+    with prepared() as cursor:
+        cursor.execute(FIND, [plain(c.account_id for c in claims), texts(c.key for c in claims)])
         rows = {(account_id, key): facts for account_id, key, *facts in cursor.fetchall()}
     found: dict[Claim, Answer | Refused] = {}
     for claim in claims:
@@ -107,15 +108,15 @@ def keep(answers: Mapping[Claim, Answer]) -> None:
     if not answers:
         return
     ordered = sorted(answers.items(), key=lambda item: (item[0].account_id, item[0].key))
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(
             KEEP,
             [
-                [c.account_id for c, _ in ordered],
-                [c.key for c, _ in ordered],
-                [c.fingerprint for c, _ in ordered],
-                [a.status for _, a in ordered],
-                [json.dumps(a.body) for _, a in ordered],
+                plain(c.account_id for c, _ in ordered),
+                texts(c.key for c, _ in ordered),
+                blobs(c.fingerprint for c, _ in ordered),
+                plain(a.status for _, a in ordered),
+                texts(json.dumps(a.body) for _, a in ordered),
             ],
         )
         if len(cursor.fetchall()) < len(ordered):

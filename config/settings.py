@@ -62,6 +62,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 DATABASE_POOL = env.int("DATABASE_POOL", default=0)  # connections a process keeps; 0: one a thread
+DATABASE_PREPARE = env.bool(
+    "DATABASE_PREPARE", default=True
+)  # off behind a pooler that shares sessions per transaction
 DATABASES = {"default": database()}
 SPOOL_DIR = env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool"))  # opt-outs while the database is away
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
@@ -92,6 +95,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.middleware.ForMachines",  # first: what follows is for people
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

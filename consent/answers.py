@@ -5,21 +5,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
-
+from config.statements import blobs, plain, prepared, texts
 from consent.identifiers import Identity
 from consent.models import ANY, Choice, Purpose
 
-COVERING = """
-    SELECT q.position, p.regime, c.purpose, c.channel, c.state, c.explicit, c.decided_at, c.decision_id
-      FROM unnest(%s::int[], %s::uuid[], %s::text[], %s::bytea[], %s::text[], %s::text[])
-           AS q(position, subject_id, kind, digest, purpose, channel)
+# Written once for a list of questions, and once for one: a plan for a list of unknown length is never kept.
+COVERED = """
+    SELECT {position}, p.regime, c.purpose, c.channel, c.state, c.explicit, c.decided_at, c.decision_id
+      FROM {questions}
       JOIN consent_purpose p ON p.code = q.purpose
       LEFT JOIN consent_identifier i ON i.kind = q.kind AND i.digest = q.digest
       LEFT JOIN consent_subject s ON s.id = coalesce(q.subject_id, i.subject_id)
       LEFT JOIN consent_consent c ON c.subject_id = coalesce(s.merged_into_id, s.id) AND c.state IS NOT NULL
            AND c.purpose IN (q.purpose, '*') AND c.channel IN (q.channel, '*')
 """
+COVERING = COVERED.format(
+    position="q.position",
+    questions="""unnest(%s::int[], %s::uuid[], %s::text[], %s::bytea[], %s::text[], %s::text[])
+           AS q(position, subject_id, kind, digest, purpose, channel)""",
+)
+COVERING_ONE = COVERED.format(
+    position="0",
+    questions="""(SELECT %s::uuid AS subject_id, %s::text AS kind, %s::bytea AS digest, %s::text AS purpose,
+                   %s::text AS channel) q""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +88,11 @@ def check(queries: Sequence[Query]) -> list[Answer]:
     """One answer per query, in order, by one statement. An unknown purpose is answered with no."""
     rows: dict[int, list[Covering]] = {}
     regimes: dict[int, str] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(COVERING, _columns(queries))
+    with prepared() as cursor:
+        if len(queries) == 1:
+            cursor.execute(COVERING_ONE, _row(queries[0]))
+        else:
+            cursor.execute(COVERING, _columns(queries))
         for position, regime, purpose, channel, state, explicit, decided_at, decision_id in cursor.fetchall():
             regimes[position] = regime
             if state is not None:
@@ -104,14 +116,21 @@ def _ruling(rows: Iterable[Covering]) -> Covering | None:
     return opt_ins[0] if opt_ins else None
 
 
-def _columns(queries: Sequence[Query]) -> list[list[object]]:
+def _row(query: Query) -> list[UUID | str | bytes | None]:
+    subject = query.subject
+    if isinstance(subject, UUID):
+        return [subject, None, None, query.purpose, query.channel]
+    return [None, subject.kind, subject.digest, query.purpose, query.channel]
+
+
+def _columns(queries: Sequence[Query]) -> list[str]:
     subjects = [q.subject if isinstance(q.subject, UUID) else None for q in queries]
     identities = [q.subject if isinstance(q.subject, Identity) else None for q in queries]
     return [
-        list(range(len(queries))),
-        list(subjects),
-        [i.kind if i else None for i in identities],
-        [i.digest if i else None for i in identities],
-        [q.purpose for q in queries],
-        [q.channel for q in queries],
+        plain(range(len(queries))),
+        plain(subjects),
+        texts(i.kind if i else None for i in identities),
+        blobs(i.digest if i else None for i in identities),
+        texts(q.purpose for q in queries),
+        texts(q.channel for q in queries),
     ]

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from config.keys import derive
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 FACTS = ("id", "subject", "purpose", "channel", "choice", "decided_at", "received_at")
 
 
 def statement(facts: dict[str, Any]) -> bytes:
     """What is signed: the facts named in FACTS as JSON with sorted keys and no spaces, under a domain line."""
-    text = json.dumps({name: facts[name] for name in FACTS}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return b"holdfast receipt v1\n" + text.encode()
+    return b"holdfast receipt v1\n" + _encode({name: facts[name] for name in FACTS}).encode()
 
 
 def sign(facts: dict[str, Any]) -> str:

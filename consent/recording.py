@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
+from config.statements import blobs, plain, prepared, texts
 from consent.identifiers import Identity
 from consent.models import Cause, Choice
 
@@ -123,7 +123,7 @@ def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
     # By key: two calls that repeat the same keys in another order would each wait for the other.
     order = sorted(range(len(drafts)), key=lambda i: drafts[i][0].idempotency_key or "")
     rows = [_Row(draft, subject_id, *_commit_to(draft.evidence)) for draft, subject_id in (drafts[i] for i in order)]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(INSERT, _columns(rows))
         inserted = cursor.fetchall()
         old = _replayed(cursor, rows) if len(inserted) < len(rows) else {}
@@ -133,7 +133,8 @@ def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
             old[row.draft.idempotency_key] if i not in numbers else _facts(row, *numbers[i])
             for i, row in enumerate(rows)
         ]
-        cursor.execute(STATES, [list(column) for column in zip(*{f[1:4] for f in facts}, strict=True)])
+        people, purposes, channels = zip(*{f[1:4] for f in facts}, strict=True)
+        cursor.execute(STATES, [plain(people), texts(purposes), texts(channels)])
         states = {(s, p, c): Effective(state, since, decision) for s, p, c, state, since, decision in cursor.fetchall()}
     written = [Recorded(*f, effective=states[f[1:4]], replayed=i not in numbers) for i, f in enumerate(facts)]
     return [recorded for _, recorded in sorted(zip(order, written, strict=True), key=lambda pair: pair[0])]
@@ -191,26 +192,26 @@ def _keep_evidence(cursor: Any, kept: Sequence[tuple[int, _Row]]) -> None:
         cursor.execute(EVIDENCE, [[number for number, _ in kept], [row.salt for _, row in kept], contents])
 
 
-def _columns(rows: Sequence[_Row]) -> list[list[Any]]:
+def _columns(rows: Sequence[_Row]) -> list[str]:
     drafts = [row.draft for row in rows]
     return [
-        [row.subject_id for row in rows],
-        [d.purpose for d in drafts],
-        [d.channel for d in drafts],
-        [d.choice for d in drafts],
-        [d.explicit for d in drafts],
-        [d.cause for d in drafts],
-        [d.confidence for d in drafts],
-        [",".join(d.reasons) for d in drafts],
-        [d.exit_path for d in drafts],
-        [d.decided_at for d in drafts],
-        [d.actor for d in drafts],
-        [d.notice_version for d in drafts],
-        [d.locale for d in drafts],
-        [row.commitment for row in rows],
-        [d.idempotency_key for d in drafts],
-        [d.batch_id for d in drafts],
-        [d.reversal_id for d in drafts],
-        [d.message_id for d in drafts],
-        [d.restates_id for d in drafts],
+        plain(row.subject_id for row in rows),
+        texts(d.purpose for d in drafts),
+        texts(d.channel for d in drafts),
+        texts(d.choice for d in drafts),
+        plain(d.explicit for d in drafts),
+        texts(d.cause for d in drafts),
+        plain(d.confidence for d in drafts),
+        texts(",".join(d.reasons) for d in drafts),
+        texts(d.exit_path for d in drafts),
+        plain(d.decided_at.isoformat() for d in drafts),
+        texts(d.actor for d in drafts),
+        texts(d.notice_version for d in drafts),
+        texts(d.locale for d in drafts),
+        blobs(row.commitment for row in rows),
+        texts(d.idempotency_key for d in drafts),
+        plain(d.batch_id for d in drafts),
+        plain(d.reversal_id for d in drafts),
+        plain(d.message_id for d in drafts),
+        plain(d.restates_id for d in drafts),
     ]

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from django.db import connection
-
+from config.statements import blobs, plain, prepared, texts
 from consent.identifiers import Identity
 
 FIND = """
@@ -19,12 +18,14 @@ MAKE = """
       SELECT kind, digest, sealed, subject_id, now()
         FROM unnest(%s::text[], %s::bytea[], %s::bytea[], %s::uuid[]) AS new(kind, digest, sealed, subject_id)
        ORDER BY kind, digest
-      ON CONFLICT (kind, digest) DO NOTHING RETURNING subject_id
+      ON CONFLICT (kind, digest) DO NOTHING RETURNING kind, digest, subject_id
+    ), made AS (
+      INSERT INTO consent_subject (id, locale, created_at)
+      SELECT DISTINCT subject_id, '', now() FROM won WHERE subject_id = ANY (%s::uuid[])
     )
-    INSERT INTO consent_subject (id, locale, created_at)
-    SELECT DISTINCT subject_id, '', now() FROM won WHERE subject_id = ANY (%s)
+    SELECT kind, digest, subject_id FROM won
 """
-ROOTS = "SELECT id, coalesce(merged_into_id, id) FROM consent_subject WHERE id = ANY (%s)"
+ROOTS = "SELECT id, coalesce(merged_into_id, id) FROM consent_subject WHERE id = ANY (%s::uuid[])"
 
 Key = tuple[str, bytes]
 
@@ -50,13 +51,16 @@ def find(identities: Iterable[Identity]) -> dict[Key, UUID]:
     keys = sorted({(i.kind, i.digest) for i in identities})
     if not keys:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(FIND, [[kind for kind, _ in keys], [digest for _, digest in keys]])
+    with prepared() as cursor:
+        cursor.execute(FIND, [texts(kind for kind, _ in keys), blobs(digest for _, digest in keys)])
         return {(kind, bytes(digest)): subject_id for kind, digest, subject_id in cursor.fetchall()}
 
 
 def find_or_make(people: Sequence[Sequence[Identity]]) -> People:
-    """Every identifier gets a subject; each inner sequence is one person. At most three statements."""
+    """Every identifier gets a subject; each inner sequence is one person.
+
+    One statement where all are known, two where not, three in a race.
+    """
     known = People(_joined(people))
     known.subjects = find(identity for group in known.groups for identity in group)
     missing: list[tuple[Identity, UUID]] = []
@@ -66,27 +70,32 @@ def find_or_make(people: Sequence[Sequence[Identity]]) -> People:
         if subject_id is None:
             new.add(subject_id := uuid4())
         missing += [(i, subject_id) for i in group if (i.kind, i.digest) not in known.subjects]
-    if not missing:
-        return known
-    with connection.cursor() as cursor:
+    if missing:
+        known.subjects |= _make(missing, new)
+        known.subjects |= find(i for i, _ in missing if (i.kind, i.digest) not in known.subjects)
+    return known
+
+
+def _make(missing: Sequence[tuple[Identity, UUID]], new: set[UUID]) -> dict[Key, UUID]:
+    """Those that were still free; for the others somebody else was quicker."""
+    with prepared() as cursor:
         cursor.execute(
             MAKE,
             [
-                [i.kind for i, _ in missing],
-                [i.digest for i, _ in missing],
-                [i.seal() for i, _ in missing],
-                [subject_id for _, subject_id in missing],
-                list(new),
+                texts(i.kind for i, _ in missing),
+                blobs(i.digest for i, _ in missing),
+                blobs(i.seal() for i, _ in missing),
+                plain(subject_id for _, subject_id in missing),
+                plain(new),
             ],
         )
-    known.subjects |= find(i for i, _ in missing)
-    return known
+        return {(kind, bytes(digest)): subject_id for kind, digest, subject_id in cursor.fetchall()}
 
 
 def roots(subject_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """Each known subject with the one that speaks for it after merges."""
-    with connection.cursor() as cursor:
-        cursor.execute(ROOTS, [list(subject_ids)])
+    with prepared() as cursor:
+        cursor.execute(ROOTS, [plain(subject_ids)])
         return dict(cursor.fetchall())
 
 

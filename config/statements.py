@@ -1,0 +1,54 @@
+"""Statements of the busiest paths: planned once per connection, with whole columns as parameters.
+
+Django binds on the client, so PostgreSQL plans every statement anew; for a check that takes several times as long as
+answering it. And a list is written out element by element in Python; as one literal it is a join.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.backends.postgresql.base import ServerBindingCursor
+from django.db.backends.utils import CursorWrapper
+
+PREPARE_AFTER = 1  # runs of a statement on a connection
+
+
+@contextmanager
+def prepared() -> Iterator[CursorWrapper]:
+    """Django's cursor, counted and translated like any other, on PostgreSQL's own parameters and kept plans."""
+    if not settings.DATABASE_PREPARE:
+        with connection.cursor() as cursor:
+            yield cursor
+        return
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    if raw.prepare_threshold is None:
+        raw.prepare_threshold = PREPARE_AFTER
+    with connection._prepare_cursor(ServerBindingCursor(raw)) as cursor:  # type: ignore[attr-defined,call-arg]
+        yield cursor
+
+
+def texts(values: Iterable[str | None]) -> str:
+    """A text[] literal."""
+    return "{" + ",".join([_quoted(value) for value in values]) + "}"
+
+
+def plain(values: Iterable[Any]) -> str:
+    """An array literal of what needs no quotes: numbers, booleans, UUIDs, moments (ISO 8601)."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def blobs(values: Iterable[bytes | None]) -> str:
+    """A bytea[] literal."""
+    return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
+
+
+def _quoted(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    if value.isalnum():
+        return f'"{value}"'
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
