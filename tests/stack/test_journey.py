@@ -6,6 +6,8 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from email import policy
+from email.parser import BytesHeaderParser
 
 import psycopg
 import pytest
@@ -38,7 +40,7 @@ def post(stack, path, body, **headers):
 
 
 def opt_out(stack, number):
-    """Sent twice under one key, as a client does that was not sure the first time."""
+    """One in four is sent again under its key, as a client does that was not sure the first time."""
     body = {
         "subject": {"email": f"person{number}@example.org"},
         "purpose": "marketing",
@@ -47,8 +49,16 @@ def opt_out(stack, number):
         "cause": "subject_choice",
         "exit_path": "api",
     }
-    sent = [post(stack, "/api/v1/decisions/", body, **{"Idempotency-Key": f"night-{number}"}) for _ in range(2)]
+    sent = [post(stack, "/api/v1/decisions/", body, **{"Idempotency-Key": f"night-{number}"}) for _ in range(1 if number % 4 else 2)]
     return [status for status, _ in sent], {answer["id"] for _, answer in sent}
+
+
+def envelopes(stack):
+    return list(stack.inbox.glob("*.eml"))
+
+
+def headers_of(envelope):
+    return BytesHeaderParser(policy=policy.default).parsebytes(envelope.read_bytes())
 
 
 def rows(stack, query, *values):
@@ -69,11 +79,13 @@ def test_two_thousand_opt_outs_are_recorded_held_confirmed_and_tied_each_once(ni
 
     with ThreadPoolExecutor(CLIENTS) as clients:
         answers = list(clients.map(lambda number: opt_out(night, number), range(PEOPLE)))
-    until(lambda: len(night.mails()) >= PEOPLE, 240, lambda: f"{len(night.mails())} mails\n{night.said()[-3000:]}")
+    until(
+        lambda: len(envelopes(night)) >= PEOPLE, 240, lambda: f"{len(envelopes(night))} mails\n{night.said()[-3000:]}"
+    )
     count = "SELECT count(*) FROM incidents_decisionlink"
     until(lambda: rows(night, count)[0][0] >= PEOPLE, 60, lambda: str(rows(night, count)))
 
-    assert Counter(status for statuses, _ in answers for status in statuses) == {201: 2 * PEOPLE}
+    assert Counter(status for statuses, _ in answers for status in statuses) == {201: PEOPLE + PEOPLE // 4}
     decisions = {number for _, ids in answers for number in ids}
     assert len(decisions) == PEOPLE
     assert rows(night, "SELECT count(*), count(DISTINCT subject_id) FROM consent_decision") == [(PEOPLE, PEOPLE)]
@@ -81,10 +93,10 @@ def test_two_thousand_opt_outs_are_recorded_held_confirmed_and_tied_each_once(ni
     assert rows(night, out) == [(PEOPLE,)]
     assert rows(night, "SELECT count(*), count(DISTINCT id) FROM consent_historicalconsent") == [(PEOPLE, PEOPLE)]
 
-    mails = night.mails()
+    mails = [headers_of(envelope) for envelope in envelopes(night)]
     assert len(mails) == PEOPLE
-    assert len({mail["message_id"] for mail in mails}) == PEOPLE
-    assert {address for mail in mails for address in mail["to"]} == {f"person{n}@example.org" for n in range(PEOPLE)}
+    assert len({mail["Message-ID"] for mail in mails}) == PEOPLE
+    assert {mail["To"] for mail in mails} == {f"person{n}@example.org" for n in range(PEOPLE)}
     states = rows(night, "SELECT state, count(*), count(DISTINCT decision_id) FROM messaging_message GROUP BY state")
     assert states == [("accepted", PEOPLE, PEOPLE)]
 
