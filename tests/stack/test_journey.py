@@ -49,7 +49,10 @@ def opt_out(stack, number):
         "cause": "subject_choice",
         "exit_path": "api",
     }
-    sent = [post(stack, "/api/v1/decisions/", body, **{"Idempotency-Key": f"night-{number}"}) for _ in range(1 if number % 4 else 2)]
+    sent = [
+        post(stack, "/api/v1/decisions/", body, **{"Idempotency-Key": f"night-{number}"})
+        for _ in range(1 if number % 4 else 2)
+    ]
     return [status for status, _ in sent], {answer["id"] for _, answer in sent}
 
 
