@@ -1,5 +1,6 @@
 """What a transport's last attempts taught us: one that fails is left alone for a while, then asked again."""
 
+import time
 from datetime import timedelta
 
 from django.db.models import F, Q
@@ -11,6 +12,7 @@ from messaging.models import TransportHealth
 OPENS_AFTER = 5  # failures in a row
 LONGEST_PAUSE = 60  # seconds
 NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row
+_noted: dict[str, float] = {}  # when this process last wrote down that a transport works
 
 
 def is_usable(transport: str) -> bool:
@@ -18,15 +20,19 @@ def is_usable(transport: str) -> bool:
 
 
 def worked(transport: str) -> None:
+    if time.monotonic() - _noted.get(transport, 0) < NOTED_EVERY.total_seconds():
+        return
     now = timezone.now()
     rows = TransportHealth.objects.filter(transport=transport)
     stale = Q(failures_in_a_row__gt=0) | Q(last_success_at=None) | Q(last_success_at__lt=now - NOTED_EVERY)
     if not rows.filter(stale).update(failures_in_a_row=0, open_until=None, last_success_at=now):
         TransportHealth.objects.get_or_create(transport=transport, defaults={"last_success_at": now})
+    _noted[transport] = time.monotonic()
 
 
 def failed(transport: str, error: str) -> None:
     """The transport's own fault, not a recipient's."""
+    _noted.pop(transport, None)
     health, _ = TransportHealth.objects.get_or_create(transport=transport)
     rows = TransportHealth.objects.filter(pk=health.pk)
     rows.update(failures_in_a_row=F("failures_in_a_row") + 1, last_failure_at=timezone.now(), last_error=error[:500])

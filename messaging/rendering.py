@@ -1,6 +1,6 @@
 """From a template's text to a message's: strict, so that a missing name is an error here and not a hole in a mail."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -115,15 +115,20 @@ def values_of(schema: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str
     return values
 
 
+def published(key: str) -> list[TemplateVersion]:
+    """The versions that may be used, newest first, with their bodies."""
+    return list(TemplateVersion.objects.published(key).prefetch_related("bodies"))
+
+
 def render(
-    key: str, context: Mapping[str, Any], *, locale: str, preferences_url: str
+    versions: Sequence[TemplateVersion], key: str, context: Mapping[str, Any], *, locale: str, preferences_url: str
 ) -> tuple[Rendered, TemplateVersion, bool]:
-    """The newest published version that can be rendered, and whether it is an older one for want of the newest.
+    """The first of the versions that can be rendered, and whether it is an older one for want of the newest.
 
     A version that fails leaves a TemplateFault for staff. Raises RenderError where none can be rendered.
     """
     failed: RenderError | None = None
-    for version in TemplateVersion.objects.published(key).prefetch_related("bodies"):
+    for version in versions:
         try:
             rendered = render_version(version, context, locale=locale, preferences_url=preferences_url)
         except RenderError as error:

@@ -9,10 +9,9 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 
 from consent.models import Subject
-from messaging.delivery import MAX_ATTEMPTS, end_attempt, pause_after
+from messaging.delivery import MAX_ATTEMPTS, pause_after
 from messaging.models import DeliveryAttempt, Message
 from messaging.services import note
-from messaging.transports import Reply
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +41,7 @@ def recover() -> int:
         else:
             state, why = State.IN_DOUBT, "The worker went away while the message was handed over."
             log.error("message_in_doubt", message=str(message.pk), error=why)
-        end_attempt(attempt.pk, state, Reply(text=why))
+        DeliveryAttempt.objects.filter(pk=attempt.pk).update(outcome=state, reply_text=why, ended_at=Now())
         Message.objects.filter(pk=message.pk).update(
             state=state,
             lease=None,

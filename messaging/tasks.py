@@ -4,6 +4,7 @@ from uuid import UUID
 
 import structlog
 from celery import Task, shared_task
+from django.db.models.functions import Now
 
 from messaging import confirmations, delivery, sweeping
 from messaging.models import Message
@@ -46,7 +47,7 @@ def sweep() -> None:
 
 def nudge(at_most: int = NUDGES) -> None:
     """Ask as many workers as there is work for. Never waits long and never fails: the sweep asks again."""
-    due = Message.objects.due(delivery.Now()).order_by()[: CHUNK * at_most].count()
+    due = Message.objects.due(Now()).order_by()[: CHUNK * at_most].count()
     for _ in range(-(-due // CHUNK)):
         send_quietly(deliver_due)
 

@@ -2,8 +2,15 @@
 
 import pytest
 
+from messaging import health
 from tests.factories import PurposeFactory
 from tests.messaging.smtp import inbox
+
+
+@pytest.fixture(autouse=True)
+def fresh_process():
+    """What a process remembers of the relay belongs to one test's database."""
+    health._noted.clear()
 
 
 @pytest.fixture

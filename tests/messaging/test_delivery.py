@@ -16,8 +16,9 @@ from consent.identifiers import Identity
 from consent.models import Decision
 from consent.services import erase, record
 from messaging import delivery, health
+from messaging.claiming import claim
 from messaging.confirmations import confirmations_of
-from messaging.delivery import claim, deliver, deliver_due, finish, pass_point_of_no_return, send
+from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return, send
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
 from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold, release, resend
 from messaging.sweeping import DOUBT_WINDOW, sweep

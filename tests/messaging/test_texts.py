@@ -6,7 +6,7 @@ from django.db import DatabaseError, connection
 
 from messaging.models import Message, Template, TemplateBody, TemplateFault, TemplateVersion
 from messaging.publishing import draft_from, problems_of, publish, render_sample, retire
-from messaging.rendering import RenderError, render
+from messaging.rendering import RenderError, published, render
 from tests.factories import MessageFactory
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,11 @@ def write(version, locale="en", **texts):
 
 
 def rendered(**context):
-    return render("opt_out_confirmation", CONTEXT | context, locale="en", preferences_url="http://x.example/p/")
+    return render_newest("opt_out_confirmation", CONTEXT | context)
+
+
+def render_newest(key, context, locale="en"):
+    return render(published(key), key, context, locale=locale, preferences_url="http://x.example/p/")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -140,7 +144,7 @@ def test_a_missing_name_is_an_error_and_not_a_hole():
     context = {name: value for name, value in CONTEXT.items() if name != "reference"}
 
     with pytest.raises(RenderError, match="reference"):
-        render("opt_out_confirmation", context, locale="en", preferences_url="http://x.example/")
+        render_newest("opt_out_confirmation", context)
 
 
 def test_a_missing_name_is_an_error_also_where_the_schema_let_it_through(draft):
@@ -154,7 +158,7 @@ def test_a_missing_name_is_an_error_also_where_the_schema_let_it_through(draft):
 
 @pytest.mark.parametrize(("asked", "given"), [("de-AT", "de"), ("fr", "fr"), ("pl", "en"), ("", "en")])
 def test_a_language_that_is_missing_falls_back_to_its_parent_and_then_to_english(asked, given):
-    text, *_ = render("opt_out_confirmation", CONTEXT, locale=asked, preferences_url="http://x.example/")
+    text, *_ = render_newest("opt_out_confirmation", CONTEXT, asked)
 
     assert text.locale == given
 
