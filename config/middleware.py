@@ -5,8 +5,10 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.urls import resolve
 from django.utils import timezone
 
@@ -37,32 +39,44 @@ class ForMachines:
 
     PREFIXES = ("/api/v1/", "/hooks/")
     PAGES = ("/api/v1/docs/",)
+    PRESSES = "/u/"  # a mail provider's POST; the page that a person opens there goes the long way
     HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.headers = dict(self.HEADERS)
+        self.policies = [CSPMiddleware(get_response), XFrameOptionsMiddleware(get_response)]
+        self.headers = {**self.HEADERS, "Referrer-Policy": settings.SECURE_REFERRER_POLICY or "no-referrer"}
         if settings.SECURE_HSTS_SECONDS:
             self.headers["Strict-Transport-Security"] = (
                 f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
             )
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        path = request.path_info
-        if not path.startswith(self.PREFIXES) or path.startswith(self.PAGES):
+        if not self._is_for_machines(request):
             return self.get_response(request)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.headers.get("X-Request-ID", "")[:64] or str(uuid4()))
         request.get_host()  # raises DisallowedHost
-        match = resolve(path)
-        request.resolver_match = match
-        response = match.func(request, *match.args, **match.kwargs)
-        if hasattr(response, "render"):
-            response = response.render()
+        request.META.pop("HTTP_COOKIE", None)
+        response = self._view(request)
+        if response.get("Content-Type", "").startswith("text/html"):  # a person pressed the button of the page
+            for policy in self.policies:
+                policy.process_response(request, response)
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
+
+    def _is_for_machines(self, request: HttpRequest) -> bool:
+        path = request.path_info
+        if path.startswith(self.PRESSES):
+            return request.method == "POST"
+        return path.startswith(self.PREFIXES) and not path.startswith(self.PAGES)
+
+    def _view(self, request: HttpRequest) -> HttpResponse:
+        match = request.resolver_match = resolve(request.path_info)
+        response = match.func(request, *match.args, **match.kwargs)
+        return response.render() if hasattr(response, "render") else response
 
 
 class ViewersTimeZone:

@@ -151,7 +151,7 @@ def _write(jobs: Sequence[_Job]) -> None:
 def _write_one_by_one(jobs: Sequence[_Job]) -> None:
     for position, job in enumerate(jobs):
         try:
-            _write_together([job])
+            _write_together([job], savepoint=True)
         except Exception as error:
             job.error = error
             if isinstance(error, DatabaseError | InterfaceError) and is_away(error):
@@ -170,12 +170,15 @@ def _was_in_the_way(error: Exception) -> bool:
     return isinstance(error, Raced) or getattr(error.__cause__, "sqlstate", None) in CONFLICTS
 
 
-def _write_together(jobs: Sequence[_Job]) -> None:
-    """One transaction, and then what became of each job. A claim that is refused is its own job's error."""
+def _write_together(jobs: Sequence[_Job], *, savepoint: bool = False) -> None:
+    """One transaction, and then what became of each job. A claim that is refused is its own job's error.
+
+    With a savepoint `record` itself tries again where another writer came between.
+    """
     with transaction.atomic():
         known = kept([job.claim for job in jobs if job.claim])
         fresh = [job for job in jobs if job.claim not in known]
-        recorded = record([job.draft for job in fresh])
+        recorded = record([job.draft for job in fresh], savepoint=savepoint)
         results = [job.answer(row) if job.answer else row for job, row in zip(fresh, recorded, strict=True)]
         keep(
             {

@@ -82,7 +82,7 @@ def _record_many(request: HttpRequest, data: dict[str, Any]) -> JsonResponse:
 
 def _recorded(drafts: list[NewDecision]) -> list[Any]:
     try:
-        return record(drafts)
+        return record(drafts, savepoint=False)
     except DecisionsRefused as error:
         raise showing.refusal(error, "/decisions/{}") from error
 
