@@ -19,7 +19,9 @@ from django.conf import settings
 
 RELAY = "relay"  # the one transport of EMAIL_URL, as attempts and health name it
 ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\s")
-QUEUED_AS = re.compile(r"\b(?:queued as|queued mail for delivery|id=|ok:? id)[\s:=]*([\w.@<>-]+)", re.IGNORECASE)
+QUEUED_AS = re.compile(
+    r"\b(?:(?:queued|kept|accepted) as|queued mail for delivery|id=|ok:? id)[\s:=]*([\w.@<>-]+)", re.IGNORECASE
+)
 LINE_BREAK_ALONE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 REUSED_AT_MOST, IDLE_AT_MOST = 100, 30.0  # messages a connection, seconds between two of them
 

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from config.admin import ReasonDialog, RecordAdmin, action, ask, badge, display, mask, moment, person
 from consent import subjects
 from consent.identifiers import Identity
+from consent.models import ANY
 from messaging import services
 from messaging.admin.deeds import carry_out
 from messaging.evidence import contents_of, level_of, story_of
@@ -60,11 +61,11 @@ class MessageAdmin(RecordAdmin):
     list_display = (
         moment("created_at", "Owed since"),
         "recipient_shown",
-        "template_key",
+        "what",
+        "about",
         badge("state", COLOURS),
-        "purpose",
         "decision",
-        "attempts_made",
+        "tries",
         moment("settled_at", "Settled"),
     )
     list_filter = ("state", "message_class", AgeFilter, "is_degraded", "possible_duplicate")
@@ -74,11 +75,12 @@ class MessageAdmin(RecordAdmin):
     search_help_text = "An exact e-mail address, message id, Message-ID or subject id."
     readonly_fields = fields = (
         badge("state", COLOURS),
-        "last_error",
+        "why",
         "evidence",
         "recipient_shown",
         "subject",
         "decision",
+        "about",
         "message_class",
         "template",
         "locale",
@@ -86,7 +88,7 @@ class MessageAdmin(RecordAdmin):
         moment("owed_by", "Owed by"),
         moment("not_before", "Not before"),
         moment("settled_at", "Settled"),
-        "attempts_made",
+        "tries",
         "possible_duplicate",
         "fingerprint",
     )
@@ -130,6 +132,23 @@ class MessageAdmin(RecordAdmin):
 
     def _without_people(self, request: HttpRequest, columns: Any) -> list[Any]:
         return [column for column in columns if column != "recipient_shown" or may_see_people(request)]
+
+    @display(description="What")
+    def what(self, message: Message) -> str:
+        return message.template_key.replace("_", " ")
+
+    @display(description="About")
+    def about(self, message: Message) -> str:
+        """Confirmations are always by e-mail; which channel was left stands in the decision."""
+        return "all purposes" if message.purpose == ANY else message.purpose or "-"
+
+    @display(description="Tries")
+    def tries(self, message: Message) -> int:
+        return message.attempts_made
+
+    @display(description="Why")
+    def why(self, message: Message) -> str:
+        return message.last_error or "-"
 
     @display(description="Person")
     def subject(self, message: Message) -> SafeString:
