@@ -41,8 +41,7 @@ class StrictEngine(Engine):
     default_builtins = ["messaging.words"]
 
 
-PLAIN = StrictEngine(autoescape=False, string_if_invalid=_Raises("%s"))
-HTML = StrictEngine(autoescape=True, string_if_invalid=_Raises("%s"))
+ENGINE = StrictEngine(string_if_invalid=_Raises("%s"))  # what is escaped, a part's Context says
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,9 @@ def compile_body(body: TemplateBody) -> Compiled:
     try:
         return Compiled(
             body.locale,
-            Template(body.subject, engine=PLAIN),
-            Template(body.text, engine=PLAIN),
-            Template(body.html, engine=HTML) if body.html else None,
+            Template(body.subject, engine=ENGINE),
+            Template(body.text, engine=ENGINE),
+            Template(body.html, engine=ENGINE) if body.html else None,
         )
     except TemplateSyntaxError as error:
         raise RenderError(f"The text in {body.locale} is not a template: {error}") from error
