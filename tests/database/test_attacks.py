@@ -157,6 +157,16 @@ ATTACKS = {
         "VALUES ('00000000-0000-0000-0000-000000000002', 'subject')"),
         TWO_STEPS, REFUSED, TWO_STEPS,
     ),
+    "both steps at once, dated back": (
+        (
+            "INSERT INTO consent_reversal (id, subject_id, purpose, channel, kind, reason, evidence, requested_by, tx, "
+            "requested_at) VALUES ('00000000-0000-0000-0000-000000000003', %(anna)s, 'marketing', 'email', 'subject', "
+            "'', '', 'subject', 1, now()); "
+            "INSERT INTO consent_reversalconfirmation (reversal_id, confirmed_by, tx) "
+            "VALUES ('00000000-0000-0000-0000-000000000003', 'subject', 2)"
+        ),
+        TWO_STEPS, REFUSED, TWO_STEPS,
+    ),
     "agreeing with oneself": (
         "INSERT INTO consent_reversalconfirmation (reversal_id, confirmed_by) VALUES (%(reversal)s, 'user:eve')",
         TWO_STEPS, REFUSED, TWO_STEPS,
