@@ -1,99 +1,15 @@
 """Sessions that meet: each race is set up by locks that are seen to wait, in both orders, and never by a pause."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from uuid import uuid4
-
 import psycopg
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
-from consent import feed
 from consent.identifiers import Identity
-from consent.models import Consent, Decision, Purpose, Subject
+from consent.models import Consent, Subject
 from consent.recording import write
 from consent.services import may_contact, merge, record
-from tests.database.conftest import NEW_DECISION
-from tests.database.test_history import drift, gaps
+from tests.database.conftest import CHOICE, NEW_DECISION, VOID
 from tests.factories import SubjectFactory, email, opt_in, opt_out
-
-CHOICE = f"{NEW_DECISION} VALUES (%s, %s, %s, %s, %s, 'support', clock_timestamp(), 'x') RETURNING id"
-VOID = "INSERT INTO consent_decisionvoid (decision_id, reason, voided_by) VALUES (%s, 'Wrong list', 'x')"
-
-
-class Crowd:
-    """Sessions of the site, and threads that act beside the test until they are seen to wait."""
-
-    def __init__(self, cluster, observer: psycopg.Connection, pool: ThreadPoolExecutor) -> None:
-        self.cluster, self.observer, self.pool = cluster, observer, pool
-
-    @contextmanager
-    def session(self):
-        """A transaction under way; it commits where its block ends."""
-        with self.cluster.connect("holdfast_app", autocommit=False) as session:
-            yield session
-
-    def beside(self, act: Callable, *args) -> Future:
-        """In a thread with a Django connection of its own, from here on blocked by somebody, or done."""
-
-        def run():
-            try:
-                return act(*args)
-            finally:
-                connections.close_all()
-
-        waiting_before = self.waiting()
-        future = self.pool.submit(run)
-        while not future.done() and self.waiting() == waiting_before:
-            pass  # each turn asks the database
-        return future
-
-    def waiting(self) -> int:
-        return self.observer.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND cardinality(pg_blocking_pids(pid)) > 0"
-        ).fetchone()[0]
-
-    def choose(self, *choice) -> str | None:
-        """One decision by a session of its own; its refusal, if any."""
-        try:
-            with self.session() as session:
-                session.execute(CHOICE, choice)
-        except psycopg.Error as error:
-            return error.sqlstate
-        return None
-
-    def void(self, number: int) -> None:
-        with self.session() as session:
-            session.execute(VOID, [number])
-
-
-@pytest.fixture(scope="module")
-def meeting(django_db_setup, django_db_blocker, cluster):
-    """One database for the module: every test has people of its own."""
-    with django_db_blocker.unblock():
-        Purpose.objects.update(regime="opt_out")  # silence is a yes: only an opt-out keeps anybody off
-        with cluster.connect("superuser") as observer, ThreadPoolExecutor() as pool:
-            yield Crowd(cluster, observer, pool)
-        connections.close_all()
-        cluster.fresh_copy()
-
-
-@pytest.fixture
-def crowd(meeting):
-    yield meeting
-    assert gaps(meeting.observer) == []
-    assert drift(meeting.observer) == []
-
-
-@pytest.fixture
-def reader(crowd):
-    """The name of a reader that has dealt with everything so far."""
-    name = f"reader-{uuid4()}"
-    read(name)
-    return name
-
 
 SCOPES = [("marketing", "email"), ("marketing", "*"), ("*", "email"), ("*", "*")]
 
@@ -252,70 +168,3 @@ def test_batches_in_opposite_order_wait_for_each_other_and_do_not_deadlock(crowd
 
     assert [recorded.subject_id for recorded in there.result()] == people
     assert [recorded.subject_id for recorded in back.result()] == people[::-1]
-
-
-def read(reader: str) -> list[int]:
-    with feed.reading(reader) as decisions:
-        return [decision.pk for decision in decisions]
-
-
-def test_a_reader_never_misses_a_choice_that_commits_late(crowd, reader):
-    """Numbers and transactions begin in different orders: a mark by number would pass the late one by."""
-    subject = SubjectFactory().pk
-
-    with crowd.session() as late, crowd.session() as later:
-        later.execute("SELECT pg_current_xact_id()")  # an old transaction that will write last
-        [first] = late.execute(CHOICE, [subject, "marketing", "email", "opt_out", True]).fetchone()
-        quick = [r.id for r in record([opt_out(subject, channel="sms"), opt_out(subject, channel="post")])]
-        assert read(reader) == []
-        late.commit()
-        assert read(reader) == []
-        [last] = later.execute(CHOICE, [subject, "marketing", "push", "opt_out", True]).fetchone()
-    numbers = read(reader)
-
-    assert sorted(numbers) == sorted([first, *quick, last])
-    assert numbers[0] == last, "in the order of transactions"
-    assert read(reader) == []
-
-
-def test_a_reader_skips_what_was_rolled_back_and_waits_for_nobody_s_locks(crowd, reader):
-    subject = SubjectFactory().pk
-    with crowd.session() as gone:
-        gone.execute(CHOICE, [subject, "marketing", "email", "opt_out", True])
-        gone.rollback()
-    [kept] = record([opt_out(subject, channel="sms")])
-
-    with feed.reading(reader) as mine:
-        beside = crowd.beside(read, reader)
-        assert beside.result() == []  # another process is at it
-    assert [decision.pk for decision in mine] == [kept.id]
-
-
-def test_a_reader_that_fails_reads_the_same_again(crowd, reader):
-    [kept] = record([opt_out(SubjectFactory())])
-
-    with pytest.raises(ZeroDivisionError), feed.reading(reader):
-        raise ZeroDivisionError
-
-    assert read(reader) == [kept.id]
-
-
-def test_a_lower_number_in_a_later_transaction_is_read_once(crowd, reader):
-    """The mark is a pair: (transaction, number). Six sessions commit in a shuffled order while a reader reads."""
-    subject = SubjectFactory().pk
-    seen: list[int] = []
-    sessions = [crowd.cluster.connect("holdfast_app", autocommit=False) for _ in range(6)]
-    try:
-        for session in sessions[::-1]:
-            session.execute("SELECT pg_current_xact_id()")
-        for session, channel in zip(sessions, ["email", "sms", "phone", "post", "push", "web"], strict=True):
-            session.execute(CHOICE, [subject, "marketing", channel, "opt_out", True])
-        for session in (sessions[2], sessions[5], sessions[0], sessions[4], sessions[1], sessions[3]):
-            session.commit()
-            seen += read(reader)
-    finally:
-        for session in sessions:
-            session.close()
-
-    assert sorted(seen) == sorted(Decision.objects.filter(subject=subject).values_list("pk", flat=True))
-    assert len(seen) == 6

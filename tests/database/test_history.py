@@ -5,13 +5,12 @@ import struct
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import psycopg
 import pytest
 from django.db import connection
 
 from consent.models import Consent
 from consent.services import open_batch, record, void
-from tests.database.conftest import NEW_DECISION
+from tests.database.conftest import NEW_DECISION, drift, gaps
 from tests.factories import PurposeFactory, SubjectFactory, opt_in, opt_out
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -220,22 +219,3 @@ def test_history_is_whole_and_state_is_what_the_log_says_whatever_the_path(commi
     with committed.connect("superuser") as look:
         assert gaps(look) == []
         assert drift(look) == []
-
-
-def gaps(look: psycopg.Connection) -> list:
-    """Consents whose versions are not 1 to n, or whose newest version is not the row itself."""
-    return look.execute(
-        "SELECT c.id FROM consent_consent c LEFT JOIN consent_historicalconsent h USING (id) GROUP BY c.id "
-        "HAVING array_agg(h.version ORDER BY h.version) <> ARRAY(SELECT generate_series(1, c.version)) "
-        "OR (array_agg(h.decision_id ORDER BY h.version DESC))[1] IS DISTINCT FROM c.decision_id "
-        "OR (array_agg(h.state ORDER BY h.version DESC))[1] IS DISTINCT FROM c.state"
-    ).fetchall()
-
-
-def drift(look: psycopg.Connection) -> list:
-    """Consents that are not what the log says."""
-    return look.execute(
-        "SELECT c.id, c.decision_id, e.id FROM consent_consent c "
-        "LEFT JOIN LATERAL consent_effective(c.subject_id, c.purpose, c.channel) e ON true "
-        "WHERE (c.decision_id, c.state, c.explicit) IS DISTINCT FROM (e.id, e.choice, coalesce(e.explicit, false))"
-    ).fetchall()

@@ -1,0 +1,86 @@
+"""Reading the log while others write it: in the order of transactions, nothing missed, nothing twice."""
+
+from uuid import uuid4
+
+import pytest
+
+from consent import feed
+from consent.models import Decision
+from consent.services import record
+from tests.database.conftest import CHOICE
+from tests.factories import SubjectFactory, opt_out
+
+
+def read(reader: str) -> list[int]:
+    with feed.reading(reader) as decisions:
+        return [decision.pk for decision in decisions]
+
+
+@pytest.fixture
+def reader(crowd):
+    """The name of a reader that has dealt with everything so far."""
+    name = f"reader-{uuid4()}"
+    read(name)
+    return name
+
+
+def test_a_reader_never_misses_a_choice_that_commits_late(crowd, reader):
+    """Numbers and transactions begin in different orders: a mark by number would pass the late one by."""
+    subject = SubjectFactory().pk
+
+    with crowd.session() as late, crowd.session() as later:
+        later.execute("SELECT pg_current_xact_id()")  # an old transaction that will write last
+        [first] = late.execute(CHOICE, [subject, "marketing", "email", "opt_out", True]).fetchone()
+        quick = [r.id for r in record([opt_out(subject, channel="sms"), opt_out(subject, channel="post")])]
+        assert read(reader) == []
+        late.commit()
+        assert read(reader) == []
+        [last] = later.execute(CHOICE, [subject, "marketing", "push", "opt_out", True]).fetchone()
+    numbers = read(reader)
+
+    assert sorted(numbers) == sorted([first, *quick, last])
+    assert numbers[0] == last, "in the order of transactions"
+    assert read(reader) == []
+
+
+def test_a_reader_skips_what_was_rolled_back_and_waits_for_nobody_s_locks(crowd, reader):
+    subject = SubjectFactory().pk
+    with crowd.session() as gone:
+        gone.execute(CHOICE, [subject, "marketing", "email", "opt_out", True])
+        gone.rollback()
+    [kept] = record([opt_out(subject, channel="sms")])
+
+    with feed.reading(reader) as mine:
+        beside = crowd.beside(read, reader)
+        assert beside.result() == []  # another process is at it
+    assert [decision.pk for decision in mine] == [kept.id]
+
+
+def test_a_reader_that_fails_reads_the_same_again(crowd, reader):
+    [kept] = record([opt_out(SubjectFactory())])
+
+    with pytest.raises(ZeroDivisionError), feed.reading(reader):
+        raise ZeroDivisionError
+
+    assert read(reader) == [kept.id]
+
+
+def test_a_lower_number_in_a_later_transaction_is_read_once(crowd, reader):
+    """The mark is a pair: (transaction, number). Six sessions commit in a shuffled order while a reader reads."""
+    subject = SubjectFactory().pk
+    seen: list[int] = []
+    sessions = [crowd.cluster.connect("holdfast_app", autocommit=False) for _ in range(6)]
+    try:
+        for session in sessions[::-1]:
+            session.execute("SELECT pg_current_xact_id()")
+        for session, channel in zip(sessions, ["email", "sms", "phone", "post", "push", "web"], strict=True):
+            session.execute(CHOICE, [subject, "marketing", channel, "opt_out", True])
+        for session in (sessions[2], sessions[5], sessions[0], sessions[4], sessions[1], sessions[3]):
+            session.commit()
+            seen += read(reader)
+    finally:
+        for session in sessions:
+            session.close()
+
+    assert sorted(seen) == sorted(Decision.objects.filter(subject=subject).values_list("pk", flat=True))
+    assert len(seen) == 6
