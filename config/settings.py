@@ -159,9 +159,8 @@ WHITENOISE_AUTOREFRESH = False
 EMAIL_URL = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
 MAIL_FROM = env.str("MAIL_FROM", default="Holdfast <privacy@holdfast.example>")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-IDs and mailto: unsubscribes
-MAIL_UNSUBSCRIBE = env.str(
-    "MAIL_UNSUBSCRIBE", default=f"unsubscribe@{MAIL_DOMAIN}"
-)  # a mailbox that is read; empty: no mailto
+# A mailbox that somebody reads, for mailto: in List-Unsubscribe. Empty: none is offered, since a no must not get lost.
+MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages
 PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without a country code; empty refuses them
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
 from consent.recording import NewDecision
@@ -18,11 +19,11 @@ class Problem:
     message: str
 
 
-class DecisionsRefused(Exception):
+class DecisionsRefused(ValidationError):
     """Nothing of the call was stored."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(problem.message for problem in problems))
+        super().__init__([problem.message for problem in problems])
         self.problems = list(problems)
 
 

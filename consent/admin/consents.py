@@ -11,8 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.admin import RecordAdmin, action, ask, moment, person
+from config.deeds import carry_out
 from consent.admin import columns
-from consent.admin.deeds import carry_out
 from consent.admin.filters import CauseFilter, ChannelFilter, ExplicitFilter, PurposeFilter, StateFilter
 from consent.admin.forms import OptOutDialog, OptOutOfSomebodyDialog, scopes_of
 from consent.admin.people import ExactSearch, PersonColumn, link, name

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from config.admin import ReasonDialog, RecordAdmin, action, ask, badge, display, moment, person
+from config.deeds import carry_out
 from consent.admin import columns
-from consent.admin.deeds import carry_out
 from consent.admin.filters import (
     CauseFilter,
     ChannelFilter,

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from config.admin import ReasonDialog, RecordAdmin, action, ask, badge, moment, person, widgets
-from consent.admin.deeds import carry_out
+from config.deeds import carry_out
 from consent.models import GuardChange
 from consent.services import guard_level, set_guard
 

@@ -4,15 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from config.admin import HistoryAdmin, badge, display, moment, person
+from config.deeds import add_errors, form_page
 from consent import requests
 from consent.access import people
-from consent.admin.deeds import REFUSALS, add_errors, form_page
 from consent.admin.forms import scopes_of
 from consent.admin.matrix import matrix
 from consent.admin.people import SEARCH_HELP, ExactSearch, PersonColumn, masked, short
@@ -162,7 +162,7 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
             form.fieldsets(),
             template="admin/consent/log_request.html",
             title="Log a privacy request",
-            verb="Log the request",
+            submit="Log the request",
             who=who,
         )
 
@@ -186,7 +186,7 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
                 )
             if is_opt_out:
                 self._opt_out_anyway(request, form)
-        except REFUSALS as error:
+        except ValidationError as error:
             add_errors(form, error)
             if is_opt_out and not isinstance(error, DecisionsRefused):
                 self._say_that_it_stands(request)
@@ -214,7 +214,7 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
         """The person whose page the desk came from."""
         try:
             return Subject.objects.filter(pk=request.GET["subject"]).first() if "subject" in request.GET else None
-        except REFUSALS:
+        except ValidationError:
             return None
 
     def _name(self, request: HttpRequest, subject: Subject) -> str:

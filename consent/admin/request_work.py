@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin import RecordAdmin, action, ask, mask, person
+from config.deeds import add_errors, carry_out, form_page, words
 from consent import replies, requests
 from consent.access import people
-from consent.admin.deeds import REFUSALS, add_errors, carry_out, form_page, words
 from consent.admin.forms import PlainDialog
 from consent.admin.request_forms import AnswerForm, AssignDialog, CloseDialog, CorrectForm, NoteDialog
 from consent.fulfilment import correct, forget, hand_out
@@ -82,7 +83,7 @@ class Work(RecordAdmin):
         if request.method == "POST":
             try:
                 data = hand_out(asked, by=person(request))
-            except REFUSALS as error:
+            except ValidationError as error:
                 self.message_user(request, words(error), messages.ERROR)
                 return HttpResponseRedirect(page_of(object_id))
             return HttpResponse(
@@ -99,7 +100,7 @@ class Work(RecordAdmin):
             PlainDialog(request),
             [],
             title=f"Hand out the data of {asked.ref}",
-            verb="Download as JSON",
+            submit="Download as JSON",
             template="admin/consent/hand_out.html",
             asked=asked,
         )
@@ -129,7 +130,7 @@ class Work(RecordAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 correct(asked, form.cleaned_data["old"], form.identity, by=person(request))
-            except REFUSALS as error:
+            except ValidationError as error:
                 add_errors(form, error)
             else:
                 self.message_user(request, "Corrected. The old one is retired.", messages.SUCCESS)
@@ -140,7 +141,7 @@ class Work(RecordAdmin):
             form,
             [(None, {"fields": ["old", "value"]})],
             title=f"Correct an identifier for {asked.ref}",
-            verb="Correct",
+            submit="Correct",
         )
 
     @action(description="Answer", permissions=["work"], icon="reply")
@@ -156,7 +157,7 @@ class Work(RecordAdmin):
             else:
                 try:
                     replies.answer(asked, text, template=template, by=person(request))
-                except REFUSALS as error:
+                except ValidationError as error:
                     add_errors(form, error)
                 else:
                     self.message_user(request, "The answer is on its way.", messages.SUCCESS)
@@ -168,7 +169,7 @@ class Work(RecordAdmin):
             form,
             [(None, {"fields": ["template", "text"]})],
             title=f"Answer {asked.ref}",
-            verb="Send the answer",
+            submit="Send the answer",
             more_buttons={"_preview": "Preview"},
             template="admin/consent/answer.html",
             asked=asked,

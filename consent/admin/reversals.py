@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin import RecordAdmin, action, ask, display, moment, person
+from config.deeds import carry_out
 from consent.admin import columns
-from consent.admin.deeds import carry_out
 from consent.admin.forms import PlainDialog
 from consent.admin.people import ExactSearch, PersonColumn
 from consent.facts import scope_in_words

@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from config.admin import RecordAdmin, action, ask, display, moment, person
+from config.deeds import carry_out, form_page
 from consent import subjects
 from consent.access import people
 from consent.admin.consents import opt_out_by_support
-from consent.admin.deeds import carry_out, form_page
 from consent.admin.forms import OptOutOfPersonDialog, PersonFields, scopes_of
 from consent.admin.matrix import matrix
 from consent.admin.people import ExactSearch, found, hidden, link, masked, short
@@ -102,7 +102,7 @@ class SubjectAdmin(ExactSearch, RecordAdmin):
             form,
             [(None, {"fields": ["email", "phone", "user_id"]})],
             title="Find or add a person",
-            verb="Find or add",
+            submit="Find or add",
         )
 
     # The page
@@ -184,7 +184,7 @@ class SubjectAdmin(ExactSearch, RecordAdmin):
             form,
             [(None, {"fields": ["identifier", "reason"]})],
             title="Reveal an identifier",
-            verb="Reveal",
+            submit="Reveal",
             template="admin/consent/reveal.html",
             subject=subject,
             revealed=revealed,

@@ -14,8 +14,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin import HistoryAdmin, ReasonDialog, RecordAdmin, action, ask, badge, display, moment, person, widgets
+from config.deeds import add_errors, carry_out, form_page
 from incidents import alerts
-from incidents.admin.deeds import add_errors, carry_out, form_page
 from incidents.models import AlertDelivery, AlertSource
 
 

@@ -9,9 +9,9 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from config.admin import HistoryAdmin, RecordAdmin, action, ask, badge, display, moment, person
+from config.deeds import add_errors, carry_out, form_page
 from incidents import services
 from incidents.admin import tabs
-from incidents.admin.deeds import add_errors, carry_out, form_page
 from incidents.admin.forms import (
     CommanderDialog,
     ContainDialog,

@@ -15,11 +15,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin import ReasonDialog, RecordAdmin, action, ask, badge, display, mask, moment, person
+from config.deeds import carry_out
 from consent import subjects
 from consent.identifiers import Identity
 from consent.models import ANY
 from messaging import services
-from messaging.admin.deeds import carry_out
 from messaging.evidence import contents_of, level_of, story_of
 from messaging.models import Message
 

@@ -23,7 +23,7 @@ from config.admin import (
     person,
     widgets,
 )
-from messaging.admin.deeds import carry_out
+from config.deeds import carry_out
 from messaging.models import Template, TemplateBody, TemplateVersion
 from messaging.publishing import draft_from, problems_of, publish, render_sample, retire
 from messaging.rendering import RenderError

@@ -40,7 +40,8 @@ def test_an_opt_out_is_confirmed_by_a_mail_that_was_really_sent(relay_inbox):
     assert "O&#x27;Brien &amp; Söhne" in mail.get_body(["html"]).get_content()
 
 
-def test_the_way_out_in_the_headers_is_one_line_and_names_the_person_and_the_message(relay_inbox):
+def test_the_way_out_in_the_headers_is_one_line_and_names_the_person_and_the_message(relay_inbox, settings):
+    settings.MAIL_UNSUBSCRIBE = "unsubscribe@holdfast.example"
     [recorded] = record([opt_out("anna@example.org", "newsletter")])
 
     owe_all()

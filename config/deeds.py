@@ -1,4 +1,4 @@
-"""What the buttons here share: done and said in plain words, or refused in plain words; and a page around a form."""
+"""What the buttons of the admin share: said in plain words when it worked, and when it was refused."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +12,17 @@ from django.template.response import TemplateResponse
 from config.admin import go_to, theme_forms
 
 
+def words(error: ValidationError) -> str:
+    """What a refusal says to the person at the desk."""
+    return " ".join(dict.fromkeys(error.messages))
+
+
 def carry_out(page: admin.ModelAdmin, request: HttpRequest, deed: Callable[[], str], back: str) -> HttpResponse:
     """Do what a dialog asked for and go back to a page that says what happened. `deed` returns the sentence."""
     try:
         page.message_user(request, deed(), messages.SUCCESS)
     except ValidationError as error:
-        page.message_user(request, " ".join(error.messages), messages.ERROR)
+        page.message_user(request, words(error), messages.ERROR)
     return go_to(back)
 
 
@@ -27,7 +32,7 @@ def add_errors(form: forms.Form, error: ValidationError) -> None:
         for field, texts in error.message_dict.items():
             form.add_error(field if field in form.fields else None, texts)
     else:
-        form.add_error(None, error)
+        form.add_error(None, words(error))
 
 
 def form_page(
@@ -38,11 +43,14 @@ def form_page(
     *,
     title: str,
     submit: str,
+    template: str = "admin/form_page.html",
+    **context: Any,
 ) -> TemplateResponse:
+    """A page of the admin around a plain form, for what is more than a dialog holds."""
     adminform = theme_forms.AdminForm(form, list(fieldsets), {}, (), model_admin=page)
     return TemplateResponse(
         request,
-        "admin/consent/form_page.html",
+        template,
         {
             **page.admin_site.each_context(request),
             "opts": page.opts,
@@ -55,5 +63,6 @@ def form_page(
             "has_add_permission": False,
             "add": True,
             "change": False,
+            **context,
         },
     )
