@@ -5,8 +5,9 @@ They are APIViews, so that the schema lists them; what a call costs beside its w
 
 import json
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.views import APIView
 
@@ -14,6 +15,7 @@ from config.authentication import caller_of, no_key, scope_for
 from config.problems import Refused, as_http, refusal_of
 
 JSON = "application/json"
+MOST_FIELDS = 50
 
 
 class LeanView(APIView):
@@ -58,5 +60,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> JsonResponse:
-    return JsonResponse(body, status=status, headers=headers)
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
+    """What is answered here is made of texts, numbers and truth values only: the plain encoder will do."""
+    return HttpResponse(json.dumps(body), status=status, headers=headers, content_type=JSON)
+
+
+def query_of(request: HttpRequest) -> dict[str, str]:
+    """The query's parameters, the last of each name; `request.GET` keeps every one and takes three times as long."""
+    try:
+        return dict(parse_qsl(request.META.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError as error:
+        raise Refused(400, "invalid", f"At most {MOST_FIELDS} parameters.") from error

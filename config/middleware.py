@@ -1,6 +1,7 @@
 """What each request is told about: the time zone of whoever sits at a desk, and no cookie of whoever does not."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -9,7 +10,7 @@ from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
-from django.urls import resolve
+from django.urls import ResolverMatch, resolve
 from django.utils import timezone
 
 
@@ -41,11 +42,14 @@ class ForMachines:
     PAGES = ("/api/v1/docs/",)
     PRESSES = "/u/"  # a mail provider's POST; the page that a person opens there goes the long way
     HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    MOST_HOSTS = 100
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.policies = [CSPMiddleware(get_response), XFrameOptionsMiddleware(get_response)]
-        self.headers = {**self.HEADERS, "Referrer-Policy": settings.SECURE_REFERRER_POLICY or "no-referrer"}
+        self.policies: list[Any] = [CSPMiddleware(get_response), XFrameOptionsMiddleware(get_response)]
+        self.routes: dict[str, ResolverMatch] = {}
+        self.hosts: set[str] = set()
+        self.headers = dict(self.HEADERS)
         if settings.SECURE_HSTS_SECONDS:
             self.headers["Strict-Transport-Security"] = (
                 f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
@@ -55,17 +59,15 @@ class ForMachines:
         if not self._is_for_machines(request):
             return self.get_response(request)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request.headers.get("X-Request-ID", "")[:64] or str(uuid4()))
-        request.get_host()  # raises DisallowedHost
+        given = request.META.get("HTTP_X_REQUEST_ID", "")[:64]
+        structlog.contextvars.bind_contextvars(request_id=given or str(uuid4()))
+        self._know_host(request)
         request.META.pop("HTTP_COOKIE", None)
-        response = self._view(request)
-        if response.get("Content-Type", "").startswith("text/html"):  # a person pressed the button of the page
-            for policy in self.policies:
-                policy.process_response(request, response)
-        for name, value in self.headers.items():
-            response.headers.setdefault(name, value)
-        response.headers.setdefault("Content-Length", str(len(response.content)))
-        return response
+        match = request.resolver_match = self._route(request.path_info)
+        response = match.func(request, *match.args, **match.kwargs)
+        if hasattr(response, "render"):
+            response = response.render()
+        return self._finished(request, response)
 
     def _is_for_machines(self, request: HttpRequest) -> bool:
         path = request.path_info
@@ -73,10 +75,34 @@ class ForMachines:
             return request.method == "POST"
         return path.startswith(self.PREFIXES) and not path.startswith(self.PAGES)
 
-    def _view(self, request: HttpRequest) -> HttpResponse:
-        match = request.resolver_match = resolve(request.path_info)
-        response = match.func(request, *match.args, **match.kwargs)
-        return response.render() if hasattr(response, "render") else response
+    def _know_host(self, request: HttpRequest) -> None:
+        """Raises DisallowedHost. A host that was one of ours remains one."""
+        named = request.META.get("HTTP_HOST", "")
+        if named not in self.hosts:
+            request.get_host()
+            if len(self.hosts) < self.MOST_HOSTS:
+                self.hosts.add(named)
+
+    def _route(self, path: str) -> ResolverMatch:
+        """Addresses without a variable part are looked up once."""
+        if match := self.routes.get(path):
+            return match
+        match = resolve(path)
+        if not match.args and not match.kwargs:
+            self.routes[path] = match
+        return match
+
+    def _finished(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        headers = response.headers
+        if headers.get("Content-Type", "").startswith("text/html"):  # a person pressed the button of the page
+            for policy in self.policies:
+                policy.process_response(request, response)
+            headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY or "no-referrer")
+        for name, value in self.headers.items():
+            if name not in headers:
+                headers[name] = value
+        headers["Content-Length"] = str(len(response.content))
+        return response
 
 
 class ViewersTimeZone:

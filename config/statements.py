@@ -9,26 +9,35 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.utils import CursorWrapper
 
 PREPARE_AFTER = 1  # runs of a statement on a connection
 
 
-@contextmanager
-def prepared() -> Iterator[CursorWrapper]:
+def prepared() -> CursorWrapper:
     """Django's cursor, counted and translated like any other, on PostgreSQL's own parameters and kept plans."""
     if not settings.DATABASE_PREPARE:
-        with connection.cursor() as cursor:
-            yield cursor
-        return
-    connection.ensure_connection()
-    raw: Any = connection.connection
+        return connection.cursor()
+    database: Any = connections[DEFAULT_DB_ALIAS]  # the proxy looks the thread's one up at each attribute
+    database.ensure_connection()
+    raw = database.connection
     if raw.prepare_threshold is None:
         raw.prepare_threshold = PREPARE_AFTER
-    with connection._prepare_cursor(ServerBindingCursor(raw)) as cursor:  # type: ignore[attr-defined,call-arg]
-        yield cursor
+    cursor: CursorWrapper = database._prepare_cursor(ServerBindingCursor(raw))  # type: ignore[call-arg]
+    return cursor
+
+
+@contextmanager
+def pipeline() -> Iterator[None]:
+    """Statements inside are sent without waiting for each other's results; a fetch waits for its own."""
+    if not settings.DATABASE_PREPARE:
+        yield
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
 
 
 def texts(values: Iterable[str | None]) -> str:

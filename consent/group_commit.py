@@ -29,7 +29,7 @@ class _Job:
     answer: Callable[[Recorded], Answer] | None = None
     result: Recorded | Answer | None = None
     error: BaseException | None = None
-    batch: list["_Job"] = field(default_factory=list)  # what this job's thread is to write
+    leads: bool = False  # its thread is to write, for itself and whoever waits by then
     turn: threading.Lock = field(default_factory=threading.Lock)  # held until the job is done, or is to write
 
     def __post_init__(self) -> None:
@@ -60,11 +60,12 @@ class _Queue:
             if self.is_led:
                 self.waiting.append(job)
             else:
-                self.is_led, job.batch = True, [job]
+                self.is_led = job.leads = True
         try:
-            if not job.batch:
+            if not job.leads:
+                _give_connection_back()
                 job.turn.acquire()
-            if job.batch:
+            if job.leads:
                 self._lead(job)
             return job.outcome()
         finally:
@@ -73,23 +74,30 @@ class _Queue:
                     self.running.discard(key)
 
     def _lead(self, job: _Job) -> None:
+        with self.lock:
+            others, self.waiting = self.waiting[: MOST - 1], self.waiting[MOST - 1 :]
         try:
-            _write(job.batch)
+            _write([job, *others])
         except BaseException as error:
-            for one in job.batch:
+            for one in (job, *others):
                 if one.result is None and one.error is None:
                     one.error = error
             raise
         finally:
             with self.lock:
-                following, self.waiting = self.waiting[:MOST], self.waiting[MOST:]
-                self.is_led = bool(following)
+                following = self.waiting.pop(0) if self.waiting else None
+                self.is_led = following is not None
             if following:
-                following[0].batch = following
-                following[0].turn.release()
-            for one in job.batch:
-                if one is not job:
-                    one.turn.release()
+                following.leads = True
+                following.turn.release()
+            for one in others:
+                one.turn.release()
+
+
+def _give_connection_back() -> None:
+    """Who waits needs none; were they all held by those who wait, nobody could write."""
+    if connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close()
 
 
 _queue = _Queue()

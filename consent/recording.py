@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from config.statements import blobs, plain, prepared, texts
+from config.statements import blobs, pipeline, plain, prepared, texts
 from consent.identifiers import Identity
 from consent.models import Cause, Choice
 
@@ -123,9 +123,13 @@ def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
     # By key: two calls that repeat the same keys in another order would each wait for the other.
     order = sorted(range(len(drafts)), key=lambda i: drafts[i][0].idempotency_key or "")
     rows = [_Row(draft, subject_id, *_commit_to(draft.evidence)) for draft, subject_id in (drafts[i] for i in order)]
-    with prepared() as cursor:
+    keys = {(row.subject_id, row.draft.purpose, row.draft.channel) for row in rows}
+    with prepared() as cursor, prepared() as after, pipeline():
         cursor.execute(INSERT, _columns(rows))
+        after.execute(STATES, _key_columns(keys))  # sent along: one round trip for both
         inserted = cursor.fetchall()
+        states = _states(after)
+    with prepared() as cursor:
         old = _replayed(cursor, rows) if len(inserted) < len(rows) else {}
         numbers = _numbered(rows, inserted)
         _keep_evidence(cursor, [(numbers[i][0], row) for i, row in enumerate(rows) if row.salt and i in numbers])
@@ -133,11 +137,23 @@ def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
             old[row.draft.idempotency_key] if i not in numbers else _facts(row, *numbers[i])
             for i, row in enumerate(rows)
         ]
-        people, purposes, channels = zip(*{f[1:4] for f in facts}, strict=True)
-        cursor.execute(STATES, [plain(people), texts(purposes), texts(channels)])
-        states = {(s, p, c): Effective(state, since, decision) for s, p, c, state, since, decision in cursor.fetchall()}
+        if elsewhere := {f[1:4] for f in facts} - keys:  # a replay under a subject that was merged since
+            cursor.execute(STATES, _key_columns(elsewhere))
+            states |= _states(cursor)
     written = [Recorded(*f, effective=states[f[1:4]], replayed=i not in numbers) for i, f in enumerate(facts)]
     return [recorded for _, recorded in sorted(zip(order, written, strict=True), key=lambda pair: pair[0])]
+
+
+Key = tuple[UUID, str, str]
+
+
+def _key_columns(keys: Collection[Key]) -> list[str]:
+    people, purposes, channels = zip(*keys, strict=True)
+    return [plain(people), texts(purposes), texts(channels)]
+
+
+def _states(cursor: Any) -> dict[Key, Effective]:
+    return {(s, p, c): Effective(state, since, decision) for s, p, c, state, since, decision in cursor.fetchall()}
 
 
 Facts = tuple[int, UUID, str, str, str, datetime, datetime]
@@ -188,8 +204,8 @@ def canonical(evidence: Mapping[str, Any]) -> bytes:
 
 def _keep_evidence(cursor: Any, kept: Sequence[tuple[int, _Row]]) -> None:
     if kept:
-        contents = [json.dumps(row.draft.evidence) for _, row in kept]
-        cursor.execute(EVIDENCE, [[number for number, _ in kept], [row.salt for _, row in kept], contents])
+        contents = texts(json.dumps(row.draft.evidence) for _, row in kept)
+        cursor.execute(EVIDENCE, [plain(number for number, _ in kept), blobs(row.salt for _, row in kept), contents])
 
 
 def _columns(rows: Sequence[_Row]) -> list[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from config.lean import LeanView, answer, read_json
+from config.lean import LeanView, answer, query_of, read_json
 from config.models import Scope
 from config.problems import Fault, invalid
 from consent.answers import UNKNOWN_PURPOSE, Answer, Query, check
@@ -24,9 +24,9 @@ class CheckView(LeanView):
     scopes = {"GET": Scope.CHECK, "POST": Scope.CHECK}
 
     @extend_schema(**described.CHECK)
-    def get(self, request: HttpRequest) -> JsonResponse:
+    def get(self, request: HttpRequest) -> HttpResponse:
         """One question. `allowed` is the answer; `reason` is the rule that decided."""
-        query = request.GET
+        query = query_of(request)
         subject, faults = subject_of({kind: query[kind] for kind in SUBJECT if kind in query}, "")
         faults = [Fault(fault.pointer.strip("/") or "email", fault.code, fault.detail) for fault in faults]
         faults += _scope_faults(query, "")
@@ -36,7 +36,7 @@ class CheckView(LeanView):
         return answer(showing.answer(found))
 
     @extend_schema(**described.CHECK_MANY)
-    def post(self, request: HttpRequest) -> JsonResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
         """Up to 1000 questions, answered in order."""
         data = read_json(request)
         entries = data.get("queries") if isinstance(data, dict) else None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
 from config import idempotency
@@ -27,7 +27,7 @@ class DecisionsView(LeanView):
     scopes = {"GET": Scope.DECISIONS_READ, "POST": Scope.DECISIONS_WRITE}
 
     @extend_schema(**described.RECORD)
-    def post(self, request: HttpRequest) -> JsonResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
         """Record one choice, or up to 1000 in `decisions`: all or none. 201 means durable."""
         data = read_json(request)
         try:
@@ -40,12 +40,12 @@ class DecisionsView(LeanView):
             raise
 
     @extend_schema(**described.FOLLOW)
-    def get(self, request: HttpRequest) -> JsonResponse:
+    def get(self, request: HttpRequest) -> HttpResponse:
         """The log, in its one order. Keep `next`: it is where you go on when there is news."""
         return answer(log.page(request))
 
 
-def _record_single(request: HttpRequest, data: Any) -> JsonResponse:
+def _record_single(request: HttpRequest, data: Any) -> HttpResponse:
     caller = request.caller  # type: ignore[attr-defined]
     draft = draft_of(data, actor=caller.actor)
     if isinstance(draft, list):
@@ -64,7 +64,7 @@ def _record_single(request: HttpRequest, data: Any) -> JsonResponse:
     return answer(outcome.body, outcome.status, REPLAYED if outcome.is_replayed else None)
 
 
-def _record_many(request: HttpRequest, data: dict[str, Any]) -> JsonResponse:
+def _record_many(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
     caller = request.caller  # type: ignore[attr-defined]
     claim = idempotency.claim_of(request, caller.account.pk)
     drafts = drafts_of(data, caller.actor)
@@ -126,7 +126,7 @@ class DecisionView(LeanView):
     scopes = {"GET": Scope.DECISIONS_READ}
 
     @extend_schema(**described.DECISION)
-    def get(self, request: HttpRequest, decision: int) -> JsonResponse:
+    def get(self, request: HttpRequest, decision: int) -> HttpResponse:
         """One decision of the log."""
         return answer(showing.decision(_decision(decision)))
 
@@ -135,7 +135,7 @@ class ReceiptView(LeanView):
     scopes = {"GET": Scope.DECISIONS_READ}
 
     @extend_schema(**described.RECEIPT)
-    def get(self, request: HttpRequest, decision: int) -> JsonResponse:
+    def get(self, request: HttpRequest, decision: int) -> HttpResponse:
         """What was taken, signed: its holder can show it to anybody who has the public key."""
         facts = showing.facts(_decision(decision))
         key = receipts.public_key()

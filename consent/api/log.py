@@ -10,6 +10,7 @@ from django.db import connection
 from django.http import HttpRequest
 
 from config.api import as_cursor, from_cursor, is_in_range
+from config.lean import query_of
 from config.problems import Fault, invalid
 from consent.api import showing
 from consent.api.reading import CODE, is_question, moment_of, uuid_of
@@ -43,7 +44,7 @@ class Asked:
 
 def page(request: HttpRequest) -> dict[str, Any]:
     """`next` is always there: after the last page it is where news will be."""
-    query = request.GET.dict()
+    query = query_of(request)
     asked = _asked(query)
     rows, end = _read(asked)
     link = request.build_absolute_uri("?" + urlencode({**query, "cursor": as_cursor(*end)}))

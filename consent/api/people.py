@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.db.models import Q
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
 from config.api import as_cursor, from_cursor
@@ -22,7 +22,7 @@ class SubjectView(LeanView):
     scopes = {"GET": Scope.SUBJECTS_READ}
 
     @extend_schema(**described.SUBJECT)
-    def get(self, request: HttpRequest, subject: UUID) -> JsonResponse:
+    def get(self, request: HttpRequest, subject: UUID) -> HttpResponse:
         """How a person is known (masked) and what holds for them. After a merge, `merged_into` speaks for both."""
         person = _person(subject)
         root = person.merged_into_id or person.pk
@@ -45,7 +45,7 @@ class HistoryView(LeanView):
     scopes = {"GET": Scope.SUBJECTS_READ}
 
     @extend_schema(**described.HISTORY)
-    def get(self, request: HttpRequest, subject: UUID) -> JsonResponse:
+    def get(self, request: HttpRequest, subject: UUID) -> HttpResponse:
         """Each version of each consent of the person, newest first, as the database wrote it."""
         versions = Consent.history.filter(subject_id__in=_ids(subject)).order_by("-history_id")
         if "cursor" in request.GET:
@@ -61,7 +61,7 @@ class WhyView(LeanView):
     scopes = {"GET": Scope.SUBJECTS_READ}
 
     @extend_schema(**described.WHY)
-    def get(self, request: HttpRequest, subject: UUID) -> JsonResponse:
+    def get(self, request: HttpRequest, subject: UUID) -> HttpResponse:
         """Why was this person contacted? Choices, messages and incidents in one line of time, newest first."""
         entries = story.tell(_ids(subject))
         return answer(

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError
-from django.http import JsonResponse
+from django.http import HttpResponse
 from django.utils import timezone
 
 from config.idempotency import Answer, Claim
@@ -21,7 +21,7 @@ from consent.spooled import Spooled
 
 def take_instead(
     error: DatabaseError | InterfaceError, drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False
-) -> JsonResponse:
+) -> HttpResponse:
     """202 where the error means that the database is away and only opt-outs are asked for; else the error stands."""
     if not is_away(error):
         raise error
@@ -31,7 +31,7 @@ def take_instead(
     return take(drafts, claim, is_list=is_list)
 
 
-def take(drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False) -> JsonResponse:
+def take(drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False) -> HttpResponse:
     """On disk before the answer. The receipt says so: its ids begin with `spool:`, and nothing is in effect yet."""
     key, now = _key(claim), timezone.now()
     bodies = [_facts(f"{key}:{index}", draft, now) for index, draft in enumerate(drafts)]

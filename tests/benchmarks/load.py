@@ -36,7 +36,20 @@ def run(url: str, script: str, seconds: int) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(COUNTING + script)
         file.flush()
-        command = ["wrk", "-t", str(THREADS), "-c", str(CONNECTIONS), "-d", f"{seconds}s", "--latency", "-s", file.name]
+        command = [
+            "wrk",
+            "-t",
+            str(THREADS),
+            "-c",
+            str(CONNECTIONS),
+            "-d",
+            f"{seconds}s",
+            "--timeout",
+            "10s",
+            "--latency",
+            "-s",
+            file.name,
+        ]
         done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
     failed = re.search(r"errors=(\d+)", done.stdout)
     if failed is None or int(failed[1]):

@@ -20,7 +20,7 @@ from config.stack.valkey import Valkey
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATABASE = "holdfast"
 PROCESSES = 2
-THREADS = int(os.environ.get("BENCH_THREADS", "16"))
+THREADS = int(os.environ.get("BENCH_THREADS", "32"))
 
 
 class Stand:
@@ -61,7 +61,7 @@ class Stand:
         port = free_port(18800, set())
         options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--http", "1", "--no-ws"]
         size = ["--workers", str(PROCESSES), "--blocking-threads", str(THREADS), "--log-level", "warning"]
-        environment = {**self.environment, "DJANGO_SETTINGS_MODULE": settings, "DATABASE_POOL": str(THREADS)}
+        environment = {**self.environment, "DJANGO_SETTINGS_MODULE": settings, "DATABASE_POOL": "16"}
         command = [sys.executable, "-m", "granian", *options, *size, "config.wsgi:application"]
         with subprocess.Popen(command, env=environment, cwd=ROOT) as process:
             try:
