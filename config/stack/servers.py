@@ -162,8 +162,8 @@ def start_postgres(data: Path, **settings: str) -> Postgres:
     """Start, or join, the cluster in `data`; it stops with this process."""
     server = Postgres(data)
     server.start(settings)
-    with psycopg.connect(server.get_uri(), autocommit=True):
-        atexit.register(server.stop)
+    starter = os.getpid()
+    atexit.register(lambda: server.stop() if os.getpid() == starter else None)  # not with a fork of it
     return server
 
 
