@@ -10,7 +10,7 @@ run: .venv/.run
 	@$(PYTHON) manage.py up
 
 test: .venv/.test
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.test
 	.venv/bin/ruff format --check .

@@ -37,8 +37,10 @@ class Stack:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         self.var = var
         self.inbox = var / "inbox"
-        # The launcher takes the next free ones from here on; far from where a stack for people runs.
-        ports = {"PORT": "18200", "SMTP_PORT": "18400", "INBOX_PORT": "18600", "DEMO": "0"}
+        # The launcher takes the next free ones from here on; far from where a stack for people runs, and from where
+        # the suite's other half may start one at the same moment.
+        half = 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        ports = {"PORT": str(18200 + half), "SMTP_PORT": str(18400 + half), "INBOX_PORT": str(18600 + half), "DEMO": "0"}
         self.settings = kept | ports | {"HOLDFAST_VAR": str(var)} | settings
         self.log = var.parent / f"{var.name}.log"
 
