@@ -29,14 +29,14 @@ KEPT = timedelta(days=1)
 
 LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
 FIND = """
-    SELECT r.account_id, r.key, r.fingerprint, r.status, r.body::text FROM config_idempotencyrecord r
+    SELECT r.account_id, r.key, r.fingerprint, r.status, r.body FROM config_idempotencyrecord r
       JOIN unnest(%s::bigint[], %s::text[]) AS wanted(account_id, key) USING (account_id, key)
      WHERE r.created_at > now() - interval '1 day'
 """
 # A record past its day is as good as none.
 KEEP = """
     INSERT INTO config_idempotencyrecord AS r (account_id, key, fingerprint, status, body, created_at)
-    SELECT *, now() FROM unnest(%s::bigint[], %s::text[], %s::bytea[], %s::int[], %s::jsonb[])
+    SELECT *, now() FROM unnest(%s::bigint[], %s::text[], %s::bytea[], %s::int[], %s::bytea[])
     ON CONFLICT (account_id, key) DO UPDATE
       SET fingerprint = EXCLUDED.fingerprint, status = EXCLUDED.status, body = EXCLUDED.body,
           created_at = EXCLUDED.created_at
@@ -56,8 +56,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`body`: JSON, as it was sent."""
+
     status: int
-    body: Any
+    body: bytes
     is_replayed: bool = False
 
 
@@ -99,7 +101,7 @@ def kept(claims: Sequence[Claim]) -> dict[Claim, Answer | Refused]:
         if facts := rows.get((claim.account_id, claim.key)):
             fingerprint, status, body = facts
             is_same = bytes(fingerprint) == claim.fingerprint
-            found[claim] = Answer(status, json.loads(body), is_replayed=True) if is_same else reused()
+            found[claim] = Answer(status, bytes(body), is_replayed=True) if is_same else reused()
     return found
 
 
@@ -116,7 +118,7 @@ def keep(answers: Mapping[Claim, Answer]) -> None:
                 texts(c.key for c, _ in ordered),
                 blobs(c.fingerprint for c, _ in ordered),
                 plain(a.status for _, a in ordered),
-                texts(json.dumps(a.body) for _, a in ordered),
+                blobs(a.body for _, a in ordered),
             ],
         )
         if len(cursor.fetchall()) < len(ordered):
@@ -136,11 +138,10 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
             return handler(view, request, *args, **kwargs)
         with transaction.atomic():
             if kept_answer := begin(claim):
-                return Response(kept_answer.body, kept_answer.status, headers=REPLAYED)
+                return Response(json.loads(kept_answer.body), kept_answer.status, headers=REPLAYED)
             response = handler(view, request, *args, **kwargs)
             if response.status_code < 400:
-                body = json.loads(JSONRenderer().render(response.data))
-                keep({claim: Answer(response.status_code, body)})
+                keep({claim: Answer(response.status_code, JSONRenderer().render(response.data))})
             return response
 
     return once

@@ -61,8 +61,13 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
-    """What is answered here is made of texts, numbers and truth values only: the plain encoder will do."""
-    return HttpResponse(json.dumps(body), status=status, headers=headers, content_type=JSON)
+    """`body`: JSON already, or texts, numbers and truth values only, for which the plain encoder will do."""
+    text = body if isinstance(body, bytes) else as_json(body)
+    return HttpResponse(text, status=status, headers=headers, content_type=JSON)
+
+
+def as_json(body: Any) -> bytes:
+    return json.dumps(body).encode()
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:

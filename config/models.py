@@ -138,7 +138,7 @@ class IdempotencyRecord(models.Model):
     key = models.CharField(max_length=200)
     fingerprint = models.BinaryField(max_length=32, help_text="SHA-256 of method, path and body.")
     status = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request runs.")
-    body = models.JSONField(null=True)
+    body = models.BinaryField(null=True, help_text="The answer's bytes, to be sent again as they were.")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:

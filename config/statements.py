@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.utils import CursorWrapper
+from psycopg import pq
 
 PREPARE_AFTER = 1  # runs of a statement on a connection
 
@@ -25,7 +26,9 @@ def prepared() -> CursorWrapper:
     raw = database.connection
     if raw.prepare_threshold is None:
         raw.prepare_threshold = PREPARE_AFTER
-    cursor: CursorWrapper = database._prepare_cursor(ServerBindingCursor(raw))  # type: ignore[call-arg]
+    plain_cursor: Any = ServerBindingCursor(raw)  # type: ignore[call-arg]
+    plain_cursor.format = pq.Format.BINARY  # moments and UUIDs are read by C instead of Python
+    cursor: CursorWrapper = database._prepare_cursor(plain_cursor)
     return cursor
 
 

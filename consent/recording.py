@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -84,8 +84,7 @@ class NewDecision:
         return self.explicit and self.is_opt_out and self.cause != Cause.REPAIR
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
+class Effective(NamedTuple):
     """The state of the decision's own key after it was recorded."""
 
     state: str
@@ -93,8 +92,7 @@ class Effective:
     decision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A decision as the database holds it. `replayed`: its idempotency key had been used before."""
 
     id: int

@@ -37,7 +37,7 @@ def to_line(call: Spooled) -> bytes:
     content = {
         "drafts": [_plain(draft) for draft in call.drafts],
         "claim": call.claim and [call.claim.account_id, call.claim.key, call.claim.fingerprint.hex()],
-        "answer": [call.answer.status, call.answer.body],
+        "answer": [call.answer.status, call.answer.body.decode()],
     }
     nonce = secrets.token_bytes(NONCE_BYTES)
     sealed = nonce + _cipher().encrypt(nonce, json.dumps(content).encode(), call.key.encode())
@@ -61,7 +61,7 @@ def from_line(line: bytes) -> Spooled | None:
             for index, facts in enumerate(content["drafts"])
         ],
         claim=Claim(claim[0], claim[1], bytes.fromhex(claim[2])) if claim else None,
-        answer=Answer(*content["answer"]),
+        answer=Answer(content["answer"][0], content["answer"][1].encode()),
     )
 
 

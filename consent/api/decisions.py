@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema
 
 from config import idempotency
 from config.idempotency import REPLAYED, Answer
-from config.lean import LeanView, answer, read_json
+from config.lean import LeanView, answer, as_json, read_json
 from config.models import Scope
 from config.problems import Fault, Refused, invalid
 from consent import receipts, spool
@@ -56,7 +56,7 @@ def _record_single(request: HttpRequest, data: Any) -> HttpResponse:
     try:
         if claim is None:
             return answer(showing.recorded(record_one(draft)), 201)
-        outcome = record_once(draft, claim, lambda row: Answer(201, showing.recorded(row)))
+        outcome = record_once(draft, claim, lambda row: Answer(201, as_json(showing.recorded(row))))
     except DecisionsRefused as error:
         raise showing.refusal(error) from error
     except (OperationalError, InterfaceError) as error:
@@ -72,7 +72,7 @@ def _record_many(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         with transaction.atomic():
             if claim and (kept := idempotency.begin(claim)):
                 return answer(kept.body, kept.status, REPLAYED)
-            body = showing.recorded_list(_recorded(drafts))
+            body = as_json(showing.recorded_list(_recorded(drafts)))
             if claim:
                 idempotency.keep({claim: Answer(201, body)})
     except (OperationalError, InterfaceError) as error:

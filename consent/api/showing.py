@@ -16,7 +16,7 @@ CONFLICTS = {"reversal_needed", "guard", "used", "not_confirmable"}  # right in 
 
 
 def moment(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.astimezone(UTC).isoformat()[:-6] + "Z"
 
 
 def _moment_or_none(value: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from config.idempotency import Answer, Claim
-from config.lean import answer
+from config.lean import answer, as_json
 from config.problems import is_away, unavailable
 from consent import receipts, spool
 from consent.api.showing import moment
@@ -41,7 +41,7 @@ def take(drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = 
     else:
         body = {**bodies[0], "receipt": receipts.sign(bodies[0])}
     try:
-        spool.put(Spooled(key, drafts, claim, Answer(202, body)))
+        spool.put(Spooled(key, drafts, claim, Answer(202, as_json(body))))
     except OSError as error:
         raise unavailable() from error
     return answer(body, 202)

@@ -37,7 +37,7 @@ def take(token: str, drafts: Sequence[NewDecision]) -> None:
     scopes = [(draft.purpose, draft.channel) for draft in drafts]
     wish = hashlib.sha256(f"{token} {scopes}".encode()).hexdigest()[:40]
     moment = int(drafts[0].decided_at.timestamp())
-    spool.put(Spooled(f"spool:{wish}:{moment}", drafts, None, Answer(202, {})))
+    spool.put(Spooled(f"spool:{wish}:{moment}", drafts, None, Answer(202, b"{}")))
 
 
 def noes(posted: QueryDict) -> tuple[list[Scope], bool]:

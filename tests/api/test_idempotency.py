@@ -86,7 +86,7 @@ def test_a_key_is_forgotten_after_a_day(api, marketing):
 
 def test_records_past_their_day_are_dropped(db):
     account = User.objects.create(username="shop", is_service=True)
-    idempotency.keep({Claim(account.pk, key, b"f"): Answer(201, {}) for key in ("old", "new")})
+    idempotency.keep({Claim(account.pk, key, b"f"): Answer(201, b"{}") for key in ("old", "new")})
     IdempotencyRecord.objects.filter(key="old").update(created_at=timezone.now() - timedelta(days=1, minutes=1))
 
     assert idempotency.forget_old() == 1
@@ -155,7 +155,7 @@ class TestAtTheSameTime:
         api, account = Api(key=key), User.objects.get(is_service=True)
         fingerprint = _fingerprint(api, entry())
         with committed.connect("holdfast_app", autocommit=False) as other, ThreadPoolExecutor(1) as background:
-            record = [[account.pk], ["k-1"], [fingerprint], [201], ['{"by": "the other"}']]
+            record = [[account.pk], ["k-1"], [fingerprint], [201], [b'{"by": "the other"}']]
             other.execute(idempotency.KEEP, record)
             ours = background.submit(_send_and_close, api, entry())
             _wait_for_a_blocked_session(committed)
