@@ -1,9 +1,12 @@
 """A cluster of its own: tables owned by holdfast_owner, tests run as holdfast_app, committed tests on a copy each."""
 
+import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -22,7 +25,7 @@ class Cluster:
 
     def __init__(self, data: Path) -> None:
         self.server = start_postgres(
-            data, autovacuum="off", fsync="off", synchronous_commit="off", full_page_writes="off"
+            data, autovacuum="off", fsync="off", synchronous_commit="off", full_page_writes="off", max_wal_size="256MB"
         )
         self.admin_url: str = self.server.get_uri()
         self.passwords = {login: secrets.token_hex(8) for login in LOGINS}
@@ -66,8 +69,16 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    return Cluster(tmp_path_factory.mktemp("postgres"))
+def cluster():
+    """In memory where the machine has room: each committed test copies the database, five times faster there."""
+    memory = Path("/dev/shm")
+    has_room = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 1024**3
+    with TemporaryDirectory(
+        prefix="holdfast-tests-", dir=memory if has_room else None, ignore_cleanup_errors=True
+    ) as folder:
+        running = Cluster(Path(folder) / "postgres")
+        yield running
+        running.server.stop()
 
 
 @pytest.fixture(scope="session")
