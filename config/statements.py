@@ -45,12 +45,18 @@ def pipeline() -> Iterator[None]:
 
 def texts(values: Iterable[str | None]) -> str:
     """A text[] literal."""
-    return "{" + ",".join([_quoted(value) for value in values]) + "}"
+    column = list(values)
+    if column and column.count(column[0]) == len(column):  # most columns of a batch say one thing
+        return "{" + ",".join([_quoted(column[0])] * len(column)) + "}"
+    return "{" + ",".join([_quoted(value) for value in column]) + "}"
 
 
 def plain(values: Iterable[Any]) -> str:
     """An array literal of what needs no quotes: numbers, booleans, UUIDs, moments (ISO 8601)."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    column = list(values)
+    if column and column.count(column[0]) == len(column):
+        return "{" + ",".join(["NULL" if column[0] is None else str(column[0])] * len(column)) + "}"
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in column]) + "}"
 
 
 def blobs(values: Iterable[bytes | None]) -> str:

@@ -122,9 +122,10 @@ def write(drafts: Sequence[tuple[NewDecision, UUID]]) -> list[Recorded]:
     order = sorted(range(len(drafts)), key=lambda i: drafts[i][0].idempotency_key or "")
     rows = [_Row(draft, subject_id, *_commit_to(draft.evidence)) for draft, subject_id in (drafts[i] for i in order)]
     keys = {(row.subject_id, row.draft.purpose, row.draft.channel) for row in rows}
+    columns = _columns(rows)
     with prepared() as cursor, prepared() as after, pipeline():
-        cursor.execute(INSERT, _columns(rows))
-        after.execute(STATES, _key_columns(keys))  # sent along: one round trip for both
+        cursor.execute(INSERT, columns)
+        after.execute(STATES, columns[:3] if len(keys) == len(rows) else _key_columns(keys))  # one round trip for both
         inserted = cursor.fetchall()
         states = _states(after)
     with prepared() as cursor:

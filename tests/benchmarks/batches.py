@@ -138,9 +138,17 @@ class Client:
 
 def decisions(run_number: int, call: int) -> bytes:
     """A thousand people who were never seen before."""
-    fixed = {"purpose": "marketing", "channel": "email", "choice": "opt_out", "cause": "subject_choice"}
-    people = [{"subject": {"email": f"b{run_number}c{call}n{n}@bench.example"}, **fixed} for n in range(1000)]
-    return json.dumps({"decisions": people}).encode()
+    return _decisions([f"b{run_number}c{call}n{n}@bench.example" for n in range(1000)], "marketing")
+
+
+def decisions_of(people: list[str], purpose: str) -> bytes:
+    """A thousand people who are known, about something they have not decided yet."""
+    return _decisions(people, purpose)
+
+
+def _decisions(people: list[str], purpose: str) -> bytes:
+    fixed = {"purpose": purpose, "channel": "email", "choice": "opt_out", "cause": "subject_choice"}
+    return json.dumps({"decisions": [{"subject": {"email": person}, **fixed} for person in people]}).encode()
 
 
 def questions(people: list[str]) -> bytes:

