@@ -4,6 +4,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Self
@@ -61,7 +62,7 @@ def canonical_user_id(value: str) -> str:
     return user_id
 
 
-CANONICAL = {
+CANONICAL: dict[str, Callable[[str], str]] = {
     Identifier.Kind.EMAIL: canonical_email,
     Identifier.Kind.PHONE: canonical_phone,
     Identifier.Kind.USER_ID: canonical_user_id,
@@ -80,7 +81,7 @@ class Identity:
         """Raises ValidationError, in words for whoever typed it, when the value is none of its kind."""
         if CONTROL.search(value):
             raise ValidationError("Remove the control characters.", code="control_characters")
-        return cls(kind, CANONICAL[Identifier.Kind(kind)](value))
+        return cls(kind, CANONICAL[kind](value))
 
     @cached_property
     def digest(self) -> bytes:

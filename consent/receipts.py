@@ -25,12 +25,12 @@ def sign(facts: dict[str, Any]) -> str:
 
 
 def sign_all(facts: list[dict[str, Any]]) -> str:
-    """One signature over many choices of one call: their statements, in order, each followed by a line end."""
+    """One signature over many choices of one call: the list of what `sign` signs, in order, under the same line."""
     return base64.urlsafe_b64encode(_key().sign(_statements(facts))).decode()
 
 
 def _statements(facts: list[dict[str, Any]]) -> bytes:
-    return b"".join(statement(one) + b"\n" for one in facts)
+    return b"holdfast receipt v1\n" + _encode([{name: one[name] for name in FACTS} for one in facts]).encode()
 
 
 def verify(facts: dict[str, Any], signature: str) -> bool:
