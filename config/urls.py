@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from config import docs, health
-from consent.api import catalogue, checks, decisions, people, reversals
+from consent.api import catalogue, checks, decisions, people, requests, reversals
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
 from consent.public.preferences import preferences
@@ -39,6 +39,8 @@ urlpatterns = [
     path("api/v1/subjects/<uuid:subject>/history/", people.HistoryView.as_view()),
     path("api/v1/subjects/<uuid:subject>/why/", people.WhyView.as_view()),
     path("api/v1/purposes/", catalogue.PurposesView.as_view()),
+    path("api/v1/requests/", requests.RequestsView.as_view()),
+    path("api/v1/requests/<str:ref>/", requests.RequestView.as_view()),
     path("api/v1/exit-paths/", catalogue.ExitPathsView.as_view()),
     # Services: incidents
     path("api/v1/incidents/", incidents.IncidentsView.as_view()),
