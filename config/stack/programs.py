@@ -8,7 +8,8 @@ from config.stack.folder import Folder
 from config.stack.processes import Program
 
 BASE = Path(__file__).resolve().parent.parent.parent
-WEB_PROCESSES, THREADS = 2, 16
+WEB_PROCESSES, THREADS = 2, 32  # more threads than connections: whoever waits for a shared commit holds none
+CONNECTIONS = 16
 
 
 def programs(folder: Folder) -> list[Program]:
@@ -19,7 +20,7 @@ def programs(folder: Folder) -> list[Program]:
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
         Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
         Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
-        Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(THREADS)}, first_to_end=True),
+        Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(CONNECTIONS)}, first_to_end=True),
     ]
 
 

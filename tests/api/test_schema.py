@@ -21,7 +21,7 @@ from consent.services import record
 from tests.factories import PurposeFactory, opt_out, service_key
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
-EXAMPLES = 25
+EXAMPLES = 15
 
 
 def _operations():
