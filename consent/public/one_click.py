@@ -53,7 +53,7 @@ def one_click(request: HttpRequest, token: str) -> HttpResponse:
         exit_paths.count_use(ONE_CLICK, Outcome.REFUSED, "bad_body")
         return _ask(request, token)
     try:
-        _stop(token, form, request.headers.get("User-Agent", ""))
+        _stop(token, form, request.META.get("HTTP_USER_AGENT", ""))
     except (Error, OSError, DoesNotHold) as error:
         log.error("one_click_not_stored", error=str(error))
         exit_paths.count_use(ONE_CLICK, Outcome.BROKEN_OFF, "error")
@@ -65,11 +65,11 @@ def one_click(request: HttpRequest, token: str) -> HttpResponse:
 
 def form_of(request: HttpRequest) -> str | None:
     """Which of the accepted forms a POST has: header, header_multipart or page; None for anything else."""
-    length = request.headers.get("Content-Length", "")
+    length = request.META.get("CONTENT_LENGTH") or ""
     if length.isdecimal() and int(length) > LONGEST_BODY:
         return None
     body = _body(request)
-    if request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
+    if request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/form-data"):
         return "header_multipart" if PART.search(body) else None
     try:
         pairs = parse_qsl(body.decode("latin-1"), max_num_fields=20)
