@@ -81,7 +81,7 @@ def form_of(request: HttpRequest) -> str | None:
 
 def _body(request: HttpRequest) -> bytes:
     """Django reads no body without a Content-Length: a press that is sent in chunks would be lost."""
-    is_chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    is_chunked = request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked"
     if is_chunked and request.META.get("wsgi.input_terminated"):
         return bytes(request.META["wsgi.input"].read(LONGEST_BODY))
     return request.body
