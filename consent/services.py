@@ -217,8 +217,9 @@ def _settled(decisions: Sequence[NewDecision], savepoint: bool) -> list[Recorded
     for attempts_left in (2, 1, 0) if savepoint else (0,):
         try:
             with transaction.atomic(savepoint=savepoint):
-                recorded = write(_with_subjects(decisions))
-                if reused := _reused_keys(decisions, recorded):
+                drafts = _with_subjects(decisions)
+                recorded = write(drafts)
+                if reused := _reused_keys(drafts, recorded):
                     raise DecisionsRefused(reused)
                 feed.nudge()
                 return recorded
@@ -246,12 +247,16 @@ def _with_subjects(decisions: Sequence[NewDecision]) -> list[tuple[NewDecision, 
     return [(d, roots[d.subject] if isinstance(d.subject, UUID) else people.of(d.subject[0])) for d in decisions]
 
 
-def _reused_keys(decisions: Sequence[NewDecision], recorded: Sequence[Recorded]) -> list[Problem]:
-    """An idempotency key stands for one choice; for another one it is a mistake that must not pass as done."""
+def _reused_keys(drafts: Sequence[tuple[NewDecision, UUID]], recorded: Sequence[Recorded]) -> list[Problem]:
+    """An idempotency key stands for one choice of one person; for another it is a mistake to be told."""
+    replayed = [row.subject_id for row in recorded if row.replayed]
+    person = subjects.roots(replayed) if replayed else {}  # merged since, perhaps
     return [
         Problem(i, "idempotency_key", "reused", "This idempotency key was used for another choice.")
-        for i, (draft, row) in enumerate(zip(decisions, recorded, strict=True))
-        if row.replayed and (draft.purpose, draft.channel, draft.choice) != (row.purpose, row.channel, row.choice)
+        for i, ((draft, subject_id), row) in enumerate(zip(drafts, recorded, strict=True))
+        if row.replayed
+        and (subject_id, draft.purpose, draft.channel, draft.choice)
+        != (person[row.subject_id], row.purpose, row.channel, row.choice)
     ]
 
 

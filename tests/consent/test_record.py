@@ -130,6 +130,24 @@ def test_an_idempotency_key_of_another_choice_is_refused(subject, marketing):
         record([opt_in(subject, channel="sms", idempotency_key="k1")])
 
 
+def test_an_idempotency_key_of_another_person_is_refused(subject, marketing):
+    record([opt_out(subject, idempotency_key="k1")])
+    stranger = SubjectFactory()
+
+    with pytest.raises(DecisionsRefused, match="used for another choice"):
+        record([opt_out(stranger, idempotency_key="k1")])
+
+
+def test_a_key_used_before_a_merge_is_still_the_persons(subject, marketing):
+    first = record([opt_out(subject, idempotency_key="k1")])[0]
+    other = SubjectFactory()
+    merge(subject.pk, other.pk, reason="Same person", by="user:anna")
+
+    again = record([opt_out(subject, idempotency_key="k1")])[0]
+
+    assert (again.id, again.replayed) == (first.id, True)
+
+
 def test_identifiers_named_together_are_linked_and_their_opt_outs_are_united(marketing):
     phone = Identity.of("phone", "+49 30 901820")
     record([opt_out("anna@example.org")])
