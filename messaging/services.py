@@ -36,6 +36,7 @@ class NewMessage:
     decision_id: int | None = None
     request_id: int | None = None
     incident_id: int | None = None
+    lane: str = Message.Lane.CRITICAL
     on_doubt: str = Message.OnDoubt.RESEND
     not_before: datetime = field(default_factory=timezone.now)
     owed_by: datetime | None = None
@@ -161,6 +162,7 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
         template_key=message.template_key,
         context=dict(message.context),
         locale=message.locale,
+        lane=message.lane,
         on_doubt=message.on_doubt,
         not_before=message.not_before,
         owed_by=message.owed_by,

@@ -60,6 +60,12 @@ class Message(models.Model):
         NEVER = "never", "never send again"
         ASK = "ask", "ask a person"
 
+    class Lane(models.TextChoices):
+        """Which workers send it. A bulk never stands before what a person or the law waits for."""
+
+        CRITICAL = "critical", "a person or the law waits for it"
+        BULK = "bulk", "one of many"
+
     UNSETTLED: ClassVar[list[str]] = [
         State.PENDING, State.READY, State.HELD, State.SENDING, State.RETRY_WAIT, State.IN_DOUBT, State.RENDER_FAILED,
     ]  # fmt: skip
@@ -80,6 +86,7 @@ class Message(models.Model):
     template_key = models.CharField(max_length=50)
     context = models.JSONField(default=dict)
     locale = models.CharField(max_length=35, default="en")
+    lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.CRITICAL)
     on_doubt = models.CharField(max_length=10, choices=OnDoubt.choices, default=OnDoubt.RESEND)
 
     not_before = models.DateTimeField(default=timezone.now)
@@ -104,7 +111,7 @@ class Message(models.Model):
     class Meta:
         indexes = [
             models.Index(
-                fields=["not_before", "created_at"],
+                fields=["lane", "not_before", "created_at"],
                 name="message_due",
                 condition=Q(state__in=["pending", "ready", "retry_wait"]),
             ),
