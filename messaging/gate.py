@@ -12,8 +12,9 @@ FACTS = """
            (SELECT reason FROM messaging_suppression
              WHERE digest = %(digest)s AND (expires_at IS NULL OR expires_at > clock_timestamp()))
 """
-# What a person's opt-out does not stop: the confirmation of it, and what the law or their own request asks for.
-ALLOWED_ANYWAY = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE})
+# What a person's opt-out does not stop: the confirmation of it, and what the law or their own request asks for. None of
+# these may carry marketing, which publishing their texts sees to.
+ALLOWED_ANYWAY = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
 
 def refusal_of(message: Message) -> str:

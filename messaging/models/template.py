@@ -15,6 +15,7 @@ class MessageClass(models.TextChoices):
     CONFIRMATION = "confirmation", "confirmation"
     CONSENT_UPDATE = "consent_update", "consent update"
     PRIVACY_NOTICE = "privacy_notice", "privacy notice"
+    INCIDENT_NOTICE = "incident_notice", "incident notice"
     OPERATIONAL = "operational", "operational"
 
 
