@@ -87,10 +87,7 @@ def configuration() -> dict[str, Any]:
         # Queues: what a person waits for is never behind a bulk.
         "task_queues": [Queue("mail.critical"), Queue("mail.bulk"), Queue("events"), Queue("sweep")],
         "task_default_queue": "events",
-        "task_routes": {
-            "messaging.tasks.sweep": {"queue": "sweep"},
-            "messaging.tasks.deliver*": {"queue": "mail.critical"},
-        },
+        "task_routes": {"messaging.tasks.sweep": {"queue": "sweep"}},  # sending names its lane's queue itself
         "task_create_missing_queues": False,  # a misspelt queue is an error here, not a mail that nobody sends
         "beat_schedule": every("messaging.tasks.sweep", 10, "sweep")
         | every("consent.tasks.read_log", 5, "events")

@@ -155,10 +155,15 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = env.bool("STATIC_FROM_SOURCE", default=DEBUG)  # else what collectstatic gathered
 WHITENOISE_AUTOREFRESH = False
 
-# Mail: one SMTP relay. The worker speaks to it; a web request never does.
-EMAIL_URL = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
+# Mail: transports in the order in which they are tried, `name=address` each; see messaging/transports/configured.py.
+# The worker speaks to them; a web request never does.
+MAIL_TRANSPORTS = env.str(
+    "MAIL_TRANSPORTS", default="relay=" + env.str("EMAIL_URL", default="smtp://127.0.0.1:1025")
+).split()
+TEXT_TRANSPORTS = env.str("TEXT_TRANSPORTS", default="").split()  # for text messages; empty: none can be sent
 MAIL_FROM = env.str("MAIL_FROM", default="Holdfast <privacy@holdfast.example>")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-IDs and mailto: unsubscribes
+MAIL_BOUNCES = env.str("MAIL_BOUNCES", default="")  # the domain of return paths that we read; empty: nobody reads them
 # A mailbox that somebody reads, for mailto: in List-Unsubscribe. Empty: none is offered, since a no must not get lost.
 MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages

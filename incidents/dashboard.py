@@ -19,7 +19,6 @@ from messaging.models import Message
 
 ROWS = 5
 MOST = 10_000  # what is counted stops here: a heap is a heap
-TROUBLE = [Message.State.FAILED, Message.State.REJECTED, Message.State.RENDER_FAILED, Message.State.IN_DOUBT]
 
 # Each reader's news, counted to MOST along the index of log order; the guard; two hours of opt-outs.
 VITALS = """
@@ -67,7 +66,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         cards.append(card)
     if user.has_perm("messaging.view_message"):
         cards.append(_messages(now))
-        trouble = Message.objects.filter(state__in=TROUBLE).order_by("-created_at")
+        trouble = Message.objects.filter(state__in=Message.TROUBLE).order_by("-created_at")
         fields = ("pk", "state", "template_key", "last_error", "created_at")
         context["failed_messages"] = [
             (_page("messaging_message_change", m.pk), m) for m in trouble.only(*fields)[:ROWS]

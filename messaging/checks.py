@@ -1,45 +1,64 @@
-"""What would keep every message from being sent, said at start-up with its cure."""
+"""What would keep messages from being sent, said at start-up with its cure."""
 
 from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from messaging.transports import configured
+
+SETTINGS = {configured.EMAIL: "MAIL_TRANSPORTS", configured.SMS: "TEXT_TRANSPORTS"}
 
 
 @register
-def mail_settings(**_: Any) -> list[CheckMessage]:
-    url = settings.EMAIL_URL
+def transports(**_: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
-    if not str(url.get("EMAIL_BACKEND", "")).endswith("smtp.EmailBackend") or not url.get("EMAIL_HOST"):
-        problems.append(
-            Error(
-                "EMAIL_URL does not name an SMTP relay, so no message can be sent.",
-                hint="Set EMAIL_URL=smtp+tls://user:password@relay.example:587 (STARTTLS) or smtp+ssl://…:465.",
-                id="messaging.E001",
-            )
-        )
-    if "@" not in parseaddr(settings.MAIL_FROM)[1]:
-        problems.append(
-            Error(
-                "MAIL_FROM holds no e-mail address.",
-                hint='Set MAIL_FROM="Your Company <privacy@your-domain.example>".',
-                id="messaging.E002",
-            )
-        )
+    for channel, setting in SETTINGS.items():
+        entries = getattr(settings, setting)
+        for entry in entries:
+            try:
+                configured.transport_of(entry, channel)
+            except ImproperlyConfigured as error:
+                problems.append(Error(f"{setting}: {error}", hint=CURE, id="messaging.E001"))
+        if len(set(configured.names(entries))) != len(entries):
+            hint = "Give each its own name: attempts and health are kept by it."
+            problems.append(Error(f"{setting}: two transports have the same name.", hint=hint, id="messaging.E003"))
+    if not any(entry.partition("=")[2].partition(":")[0] != "file" for entry in settings.MAIL_TRANSPORTS):
+        hint = "Name a relay or a provider before the folder, which is a last resort."
+        problems.append(Error("MAIL_TRANSPORTS names nothing that sends.", hint=hint, id="messaging.E004"))
     return problems
 
 
-@register(deploy=True)
-def relay_is_encrypted(**_: Any) -> list[CheckMessage]:
-    url = settings.EMAIL_URL
-    is_local = url.get("EMAIL_HOST") in ("localhost", "127.0.0.1", "::1")
-    if is_local or url.get("EMAIL_USE_TLS") or url.get("EMAIL_USE_SSL"):
+@register
+def sender(**_: Any) -> list[CheckMessage]:
+    if "@" in parseaddr(settings.MAIL_FROM)[1]:
         return []
     return [
-        Warning(
-            "Messages travel to the relay unencrypted.",
-            hint="Use smtp+tls:// or smtp+ssl:// in EMAIL_URL, or a relay on this machine.",
-            id="messaging.W001",
+        Error(
+            "MAIL_FROM holds no e-mail address.",
+            hint='Set MAIL_FROM="Your Company <privacy@your-domain.example>".',
+            id="messaging.E002",
         )
     ]
+
+
+@register(deploy=True)
+def transports_are_encrypted(**_: Any) -> list[CheckMessage]:
+    return [
+        Warning(
+            f"{entry.partition('=')[0]}: messages travel to it unencrypted.",
+            hint="Use smtp+tls:// or smtp+ssl://, or a relay on this machine.",
+            id="messaging.W001",
+        )
+        for entry in [*settings.MAIL_TRANSPORTS, *settings.TEXT_TRANSPORTS]
+        if configured.is_unencrypted(entry)
+    ]
+
+
+CURE = (
+    "Entries are name=address, with blanks between them, in the order in which they are tried: "
+    "relay=smtp+tls://user:password@relay.example:587 backup=anymail://postmark?server_token=… "
+    "disk=file:///var/lib/holdfast/unsent?after=86400"
+)

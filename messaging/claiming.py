@@ -10,34 +10,40 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from messaging import gate
+from messaging import gate, health
 from messaging.composing import compose, preferences_url
 from messaging.models import DeliveryAttempt, Message, TemplateVersion
 from messaging.rendering import RenderError, published, render
+from messaging.routing import Routes
+from messaging.transports.replies import Transport
 
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=150)  # for connecting and everything up to the final dot
-State = Message.State
+NO_WAY = timedelta(seconds=15)  # before a message that nothing would take is looked at again
+State, Lane = Message.State, Message.Lane
 Texts = Callable[[str], list[TemplateVersion]]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that is ours until the lease ends."""
+    """A message that is ours until the lease ends, and the way it takes."""
 
     message: Message
     attempt: DeliveryAttempt
+    transport: Transport
 
 
 @transaction.atomic(durable=True)
-def claim(message_id: UUID | None = None, *, transport: str, texts: Texts = published) -> Claim | Message | None:
+def claim(
+    message_id: UUID | None = None, *, routes: Routes, lane: str = "", texts: Texts = published
+) -> Claim | Message | None:
     """Take one due message under a lease, rendered and asked about. One that must not or cannot be sent is settled
-    instead and given back as such; nothing due, or taken by another worker, is None.
+    instead and given back as such; nothing due, held, or taken by another worker, is None.
     """
-    due = Message.objects.due(Now()).order_by("not_before", "created_at").select_for_update(skip_locked=True)
-    message = (due.filter(pk=message_id) if message_id else due).first()
+    message = _next(message_id, routes, lane)
     if message is None:
         return None
     if message.expires_at and Message.objects.filter(pk=message.pk, expires_at__lte=Now()).exists():
@@ -50,19 +56,53 @@ def claim(message_id: UUID | None = None, *, transport: str, texts: Texts = publ
         why = str(error) or "The address cannot be opened: was PRIVACY_KEY changed since it was stored?"
         log.error("message_not_rendered", message=str(message.pk), template=message.template_key, error=why)
         return _settled(message, State.RENDER_FAILED, why)
+    transport = routes.choose(message, timezone.now())
+    if transport is None or not health.may_try(transport.name):
+        return _waits(message)
+    return _taken(message, transport, frozen)
+
+
+def _next(message_id: UUID | None, routes: Routes, lane: str) -> Message | None:
+    """The oldest that is due, by a channel that works, held by nothing; one a person waits for before one of many."""
+    channels = routes.look()
+    due = Message.objects.due(Now()).filter(channel__in=channels)
+    for hold in routes.holds:
+        due = due.exclude(hold.about)
+    due = due.order_by("not_before", "created_at").select_for_update(skip_locked=True, of=("self",))
+    if message_id:
+        return due.filter(pk=message_id).first()
+    for wanted in [lane] if lane else [Lane.CRITICAL, Lane.BULK]:
+        if message := due.filter(lane=wanted).first():
+            return message
+    return None
+
+
+def _taken(message: Message, transport: Transport, frozen: dict[str, object]) -> Claim:
     message.state, message.lease, message.attempts_made = State.SENDING, uuid4(), message.attempts_made + 1
+    message.transport = transport.name
     Message.objects.filter(pk=message.pk).update(
         state=State.SENDING,
         lease=message.lease,
         lease_until=Now() + LEASE,
         attempts_made=message.attempts_made,
+        transport=message.transport,
         **frozen,
     )
     attempt = DeliveryAttempt(
-        message=message, number=message.attempts_made, transport=transport, lease=message.lease or UUID(int=0)
+        message=message,
+        number=message.attempts_made,
+        transport=transport.name,
+        lease=message.lease or UUID(int=0),
+        started_at=Now(),  # by the clock that will say when it ended: a worker's own may run ahead
     )
     attempt.save(force_insert=True)
-    return Claim(message, attempt)
+    return Claim(message, attempt, transport)
+
+
+def _waits(message: Message) -> Message:
+    """Nothing takes it now; it is looked at again in a while, so that it does not stand before the others."""
+    Message.objects.filter(pk=message.pk).update(not_before=Now() + NO_WAY)
+    return message
 
 
 def _render(message: Message, texts: Texts) -> dict[str, object]:

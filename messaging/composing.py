@@ -8,6 +8,7 @@ from email.utils import format_datetime, parseaddr
 from django.conf import settings
 from django.utils import timezone
 
+from consent.models import Channel
 from consent.tokens import Token, issue
 from messaging.models import Message, MessageClass, TemplateVersion
 from messaging.rendering import Rendered
@@ -17,7 +18,9 @@ ENDABLE = frozenset({MessageClass.CONFIRMATION, MessageClass.CONSENT_UPDATE, Mes
 
 
 def compose(message: Message, rendered: Rendered, version: TemplateVersion) -> bytes:
-    """MIME with CRLF line ends: plain text, and HTML where the version has it."""
+    """MIME with CRLF line ends: plain text, and HTML where the version has it. A text message is its text alone."""
+    if message.channel != Channel.EMAIL:
+        return rendered.text.strip().encode()
     mail = EmailMessage(policy=SMTP)
     name, address = parseaddr(settings.MAIL_FROM)
     mail["From"] = Address(name, addr_spec=address)

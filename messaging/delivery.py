@@ -6,24 +6,22 @@ whoever dies after it leaves *in doubt*.
 """
 
 import random
-from collections.abc import Callable
 from datetime import timedelta
 from email.utils import parseaddr
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models.functions import Now
 
-from messaging import health
+from messaging import health, outcomes
 from messaging.claiming import Claim, Texts, claim
 from messaging.models import DeliveryAttempt, Message
 from messaging.rendering import published
-from messaging.services import note
-from messaging.transports import Address, InDoubt, LeaseLost, NotSent, Permanent, Relay, Reply
+from messaging.routing import Routes
+from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -43,73 +41,58 @@ POINT_OF_NO_RETURN = """
     UPDATE messaging_deliveryattempt a SET phase = 'ponr' FROM mine
      WHERE a.id = %(attempt)s AND a.message_id = mine.id AND a.phase = 'intent'
 """
-OUTCOME = """
-    WITH mine AS (
-      UPDATE messaging_message
-         SET state = %(state)s, lease = NULL, lease_until = NULL,
-             last_error = CASE WHEN %(state)s = 'accepted' THEN last_error ELSE %(error)s END,
-             settled_at = CASE WHEN %(state)s IN ('accepted', 'rejected', 'failed') THEN clock_timestamp() END,
-             not_before = CASE WHEN %(state)s = 'retry_wait' THEN clock_timestamp() + %(pause)s ELSE not_before END
-       WHERE id = %(message)s AND state = 'sending' AND lease = %(lease)s
-      RETURNING id
-    )
-    UPDATE messaging_deliveryattempt a
-       SET outcome = %(state)s, reply_code = %(code)s, enhanced_status = %(status)s, reply_text = %(text)s,
-           queue_id = %(queue_id)s, ended_at = clock_timestamp(),
-           phase = CASE WHEN %(code)s::int IS NULL THEN phase ELSE 'replied' END
-      FROM mine WHERE a.id = %(attempt)s AND a.message_id = mine.id AND a.ended_at IS NULL
-"""
-
-
-class Transport(Protocol):
-    name: str
-
-    def send(self, sender: str, recipient: str, raw: bytes, before_dot: Callable[[], None]) -> Reply: ...
 
 
 @cache
-def relay() -> Relay:
-    """The relay of EMAIL_URL, with a connection per thread."""
-    return Relay(Address.from_settings())
+def routes_of_settings() -> Routes:
+    """One per process: transports keep a connection per thread."""
+    return Routes.of_settings()
 
 
-def deliver_due(limit: int = 100, transport: Transport | None = None) -> int:
+def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: str = "") -> int:
     """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once."""
-    transport = transport or relay()
+    routes = Routes.only(transport) if transport else routes_of_settings()
     texts = cache(published)  # read once for the whole run
+    routes.look_again()
     done = 0
-    is_usable = health.is_usable(transport.name)
-    while is_usable and done < limit and (state := deliver(transport=transport, texts=texts)):
+    while done < limit and _deliver(None, routes, lane, texts):
         done += 1
-        if state != State.ACCEPTED:
-            is_usable = health.is_usable(transport.name)
     return done
 
 
 def deliver(message_id: UUID | None = None, *, transport: Transport | None = None, texts: Texts = published) -> str:
     """Send this message, or the next one that is due; returns its new state, or nothing where there was none."""
-    transport = transport or relay()
-    claimed = claim(message_id, transport=transport.name, texts=texts)
+    routes = Routes.only(transport) if transport else routes_of_settings()
+    routes.look_again()
+    return _deliver(message_id, routes, "", texts)
+
+
+def _deliver(message_id: UUID | None, routes: Routes, lane: str, texts: Texts) -> str:
+    claimed = claim(message_id, routes=routes, lane=lane, texts=texts)
     if isinstance(claimed, Claim):
-        return send(claimed, transport)
+        return send(claimed, routes)
     return claimed.state if claimed else ""
 
 
-def send(claimed: Claim, transport: Transport) -> str:
-    """Talk to the relay with no transaction open, and write down how it ended; returns the message's new state."""
-    message = claimed.message
-    recipient, sender = message.recipient, parseaddr(settings.MAIL_FROM)[1]
+def send(claimed: Claim, routes: Routes) -> str:
+    """Talk to the transport with no transaction open, and write down how it ended; returns the message's new state."""
+    message, transport = claimed.message, claimed.transport
+    envelope = Envelope(parseaddr(settings.MAIL_FROM)[1], message.recipient, bytes(message.raw or b""), message.pk)
     try:
-        reply = transport.send(sender, recipient, bytes(message.raw or b""), lambda: pass_point_of_no_return(claimed))
+        reply = transport.send(envelope, lambda: pass_point_of_no_return(claimed))
     except LeaseLost:
         log.warning("lease_lost", message=str(message.pk))
         return State.SENDING
     except NotSent as error:
-        error.reply = error.reply.without(recipient)
+        error.reply = error.reply.without(envelope.recipient)
         if error.blames_transport:
             health.failed(transport.name, str(error.reply))
-        return _not_sent(claimed, error)
-    state = finish(claimed, State.ACCEPTED, reply.without(recipient))
+            routes.look_again()
+        return _not_sent(claimed, error, routes)
+    except (OperationalError, InterfaceError) as error:  # at the point of no return: the end was not sent
+        finish(claimed, State.RETRY_WAIT, Reply(text=f"The database went away before anything was sent: {error}"))
+        raise
+    state = finish(claimed, State.FILED if transport.after else State.ACCEPTED, reply.without(envelope.recipient))
     health.worked(transport.name)
     return state
 
@@ -122,54 +105,37 @@ def pass_point_of_no_return(claimed: Claim) -> None:
             raise LeaseLost
 
 
-def finish(claimed: Claim, state: str, reply: Reply) -> str:
-    """Write the outcome down, under the lease. A database that went away meanwhile is asked once more."""
+def finish(claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None = None) -> str:
+    """Write the outcome down, under the lease. While the database is away it goes to disk, and from there into the
+    database as soon as that is back. `sent_on_to` names the transport that is to try at once.
+    """
+    outcome = outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause_after(claimed.message.attempts_made))
     try:
-        is_mine = _finish(claimed, state, reply)
-    except (OperationalError, InterfaceError):
-        connection.close()
-        is_mine = _finish(claimed, state, reply)
-    if not is_mine:
-        _too_late(claimed, state, reply)
+        try:
+            outcomes.write(outcome)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            outcomes.write(outcome)
+    except (OperationalError, InterfaceError) as error:
+        log.error("outcome_to_disk", message=str(claimed.message.pk), state=state, error=str(error))
+        outcomes.keep(outcome)
     return state
-
-
-def _finish(claimed: Claim, state: str, reply: Reply) -> bool:
-    facts: dict[str, Any] = {
-        "state": state,
-        "error": str(reply)[:500],
-        "pause": pause_after(claimed.message.attempts_made),
-        "code": reply.code,
-        "status": reply.enhanced_status[:20],
-        "text": reply.text[:500],
-        "queue_id": reply.queue_id,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(OUTCOME, _names(claimed) | facts)
-        return cursor.rowcount == 1
 
 
 def _names(claimed: Claim) -> dict[str, Any]:
     return {"message": claimed.message.pk, "lease": claimed.message.lease, "attempt": claimed.attempt.pk}
 
 
-def _too_late(claimed: Claim, state: str, reply: Reply) -> None:
-    """The lease ended before the answer came. The answer is evidence all the same, and settles a doubt."""
-    facts = {"attempt": claimed.attempt.number, "outcome": state, "reply": str(reply)}
-    note(claimed.message, "relay", "late_reply", facts)
-    if state in (State.ACCEPTED, State.REJECTED):
-        doubtful = Message.objects.filter(pk=claimed.message.pk, state=State.IN_DOUBT)
-        doubtful.filter(attempts_made=claimed.attempt.number).update(state=state, settled_at=Now())
-
-
-def _not_sent(claimed: Claim, error: NotSent) -> str:
+def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:
     if isinstance(error, InDoubt):
         log.error("message_in_doubt", message=str(claimed.message.pk), error=str(error.reply))
         return finish(claimed, State.IN_DOUBT, error.reply)
     if isinstance(error, Permanent):
         return finish(claimed, State.REJECTED, error.reply)
-    is_last = claimed.message.attempts_made >= MAX_ATTEMPTS
-    return finish(claimed, State.FAILED if is_last else State.RETRY_WAIT, error.reply)
+    if claimed.message.attempts_made >= MAX_ATTEMPTS:
+        return finish(claimed, State.FAILED, error.reply)
+    sent_on_to = routes.after(claimed.transport.name, claimed.message.channel) if error.blames_transport else None
+    return finish(claimed, State.RETRY_WAIT, error.reply, sent_on_to=sent_on_to)
 
 
 def pause_after(attempts: int) -> timedelta:

@@ -26,6 +26,9 @@ DEEDS = {
     "resent": "To be sent again",
     "closed_unknown": "Closed as unknown",
     "late_reply": "The relay's answer came after the lease",
+    "asked_again": "The transport was asked again",
+    "proposed": "Proposed",
+    "withdrawn": "The proposal was withdrawn",
 }
 State, Phase = Message.State, DeliveryAttempt.Phase
 
@@ -52,6 +55,8 @@ def level_of(message: Message) -> str:
     """How much is proved. Nobody can prove that a mail was read, and none of these says so."""
     if message.delivery == Message.Delivery.DELIVERED:
         return "E4: the recipient's server confirmed delivery."
+    if message.state == State.FILED:
+        return "E1: it lies in a file for somebody to send. No relay has it."
     if message.state == State.ACCEPTED:
         return "E3: a relay took it, and gave the answer below. Whether it was delivered is not known."
     if message.state == State.IN_DOUBT:

@@ -3,7 +3,6 @@
 from django.db import connection
 
 from consent.identifiers import Identity
-from consent.models import Identifier
 from consent.services import Query, check
 from messaging.models import Message, MessageClass
 
@@ -22,7 +21,7 @@ def refusal_of(message: Message) -> str:
     if not message.sealed_recipient:
         return "No address is known."
     with connection.cursor() as cursor:
-        digest = Identity(Identifier.Kind.EMAIL, message.recipient).digest
+        digest = Identity(message.recipient_kind, message.recipient).digest
         cursor.execute(FACTS, {"subject": message.subject_id, "digest": digest})
         is_erased, suppressed = cursor.fetchone()
     if is_erased and message.message_class != MessageClass.PRIVACY_NOTICE:  # a deletion is answered after it was done

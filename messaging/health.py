@@ -11,12 +11,26 @@ from messaging.models import TransportHealth
 
 OPENS_AFTER = 5  # failures in a row
 LONGEST_PAUSE = 60  # seconds
+TRIAL = timedelta(seconds=30)  # for the one who tries whether it works again
 NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row
 _noted: dict[str, float] = {}  # when this process last wrote down that a transport works
 
 
 def is_usable(transport: str) -> bool:
-    return not TransportHealth.objects.filter(transport=transport, open_until__gt=Now()).exists()
+    return transport not in out_of_order()
+
+
+def out_of_order() -> set[str]:
+    """Those that are left alone now. One statement."""
+    return set(TransportHealth.objects.filter(open_until__gt=Now()).values_list("transport", flat=True))
+
+
+def may_try(transport: str) -> bool:
+    """Whether to send by it now. After a pause one worker tries, and the others see how that ends."""
+    failing = TransportHealth.objects.filter(transport=transport, failures_in_a_row__gte=OPENS_AFTER)
+    if not failing.exists():
+        return True
+    return bool(failing.filter(open_until__lte=Now()).update(open_until=Now() + TRIAL))
 
 
 def worked(transport: str) -> None:

@@ -1,4 +1,4 @@
-"""What is owed is written down here, once each; and what staff may do with a message that waits or is in doubt."""
+"""What is owed is written down here, once each; and what staff may do with a message that waits or was not sent."""
 
 import hashlib
 import json
@@ -14,13 +14,15 @@ from django.utils import timezone
 
 from config.models import User
 from consent import subjects
-from consent.models import Identifier
+from consent.models import Channel, Identifier
 from consent.services import actor_of
-from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Template
+from messaging import policy
+from messaging.models import RECIPIENTS, DeliveryAttempt, DeliveryEvent, Message, Template
 
-NO_ADDRESS = "No e-mail address is known for this person, or it was erased: nothing was sent."
 State = Message.State
-SENT_AGAIN = [State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN]
+SENT_AGAIN = [
+    State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN, State.FILED,
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +35,12 @@ class NewMessage:
     context: Mapping[str, Any]
     locale: str = "en"
     purpose: str = ""
+    channel: str = Channel.EMAIL
     decision_id: int | None = None
     request_id: int | None = None
     incident_id: int | None = None
     lane: str = Message.Lane.CRITICAL
-    on_doubt: str = Message.OnDoubt.RESEND
+    on_doubt: str = ""  # empty: as the policy of its class says
     not_before: datetime = field(default_factory=timezone.now)
     owed_by: datetime | None = None
     expires_at: datetime | None = None
@@ -45,7 +48,7 @@ class NewMessage:
     @property
     def intent(self) -> bytes:
         """What makes two messages the same one: why, to whom, by which way, with which text."""
-        facts = [self.cause, str(self.subject_id), "email", self.template_key]
+        facts = [self.cause, str(self.subject_id), str(self.channel), self.template_key]
         return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).digest()
 
 
@@ -61,33 +64,40 @@ def enqueue(messages: Sequence[NewMessage]) -> None:
     classes = dict(Template.objects.values_list("key", "message_class"))
     if unknown := {message.template_key for message in messages} - set(classes):
         raise ValidationError(f"No such template: {', '.join(sorted(unknown))}.")
-    addresses = addresses_of({message.subject_id for message in messages})
+    addresses = {
+        kind: addresses_of({m.subject_id for m in messages if RECIPIENTS[m.channel] == kind}, kind)
+        for kind in {RECIPIENTS[message.channel] for message in messages}
+    }
     Message.objects.bulk_create(
-        [_row(message, classes[message.template_key], addresses.get(message.subject_id)) for message in messages],
+        [_row(m, classes[m.template_key], addresses[RECIPIENTS[m.channel]].get(m.subject_id)) for m in messages],
         ignore_conflicts=True,
     )
 
 
-def addresses_of(subject_ids: Iterable[UUID]) -> dict[UUID, bytes]:
-    """The sealed e-mail address of each person that has one: the one told last. Two statements."""
+def addresses_of(subject_ids: Iterable[UUID], kind: str = Identifier.Kind.EMAIL) -> dict[UUID, bytes]:
+    """The sealed address of each person that has one of this kind: the one told last. Two statements."""
     roots = subjects.roots(subject_ids)
-    known = Identifier.objects.filter(
-        subject__in=set(roots.values()), kind=Identifier.Kind.EMAIL, sealed__isnull=False
-    ).order_by("created_at", "pk")
+    known = Identifier.objects.filter(subject__in=set(roots.values()), kind=kind, sealed__isnull=False).order_by(
+        "created_at", "pk"
+    )
     by_root = {identifier.subject_id: bytes(identifier.sealed or b"") for identifier in known}
     return {subject_id: by_root[root] for subject_id, root in roots.items() if root in by_root}
 
 
+def no_address(message: Message) -> str:
+    kind = Identifier.Kind(message.recipient_kind).label
+    return f"No {kind} is known for this person, or it was erased: nothing was sent."
+
+
 def hold(message: Message, *, reason: str, by: User | str) -> None:
     """Keep a waiting message back. Raises ValidationError once it is on its way."""
-    _change(
-        message, [*Message.WAITING], State.HELD, "held", "It is on its way or settled: it cannot be held.", reason, by
-    )
+    refusal = "It is on its way or settled: it cannot be held."
+    change(message, [*Message.WAITING], State.HELD, "held", refusal, reason, by)
 
 
 def release(message: Message, *, reason: str, by: User | str) -> None:
     """Let a held message go."""
-    _change(message, [State.HELD], State.RETRY_WAIT, "released", "It is not held.", reason, by)
+    change(message, [State.HELD], State.RETRY_WAIT, "released", "It is not held.", reason, by)
 
 
 def cancel(message: Message, *, reason: str, by: User | str) -> None:
@@ -95,38 +105,42 @@ def cancel(message: Message, *, reason: str, by: User | str) -> None:
     refusal = "It is on its way or settled: it cannot be cancelled."
     if DeliveryAttempt.objects.filter(message=message).exclude(phase=DeliveryAttempt.Phase.INTENT).exists():
         raise ValidationError("An attempt came so far that it may have been sent: it cannot be cancelled any more.")
-    _change(message, [*Message.WAITING, State.HELD], State.CANCELLED, "cancelled", refusal, reason, by)
+    change(message, [*Message.WAITING, State.HELD], State.CANCELLED, "cancelled", refusal, reason, by)
 
 
 def resend(message: Message, *, reason: str, by: User | str) -> None:
-    """Try once more what was refused, given up or is in doubt: the same bytes under the same Message-ID."""
-    _change(
-        message,
-        SENT_AGAIN,
-        State.RETRY_WAIT,
-        "resent",
-        "Only what was refused, given up or is in doubt is sent again.",
-        reason,
-        by,
-    )
+    """Try once more what was refused, given up or is in doubt: the same bytes under the same Message-ID.
+
+    A doubt about what the law asks for is two people's to decide, see `doubts`.
+    """
+    _not_alone(message)
+    refusal = "Only what was refused, given up or is in doubt is sent again."
+    change(message, SENT_AGAIN, State.RETRY_WAIT, "resent", refusal, reason, by)
 
 
 def close_unknown(message: Message, *, reason: str, by: User | str) -> None:
     """Give up on finding out; it is reported as unknown for good, never as sent and never as failed."""
-    _change(message, [State.IN_DOUBT], State.CLOSED_UNKNOWN, "closed_unknown", "It is not in doubt.", reason, by)
+    _not_alone(message)
+    change(message, [State.IN_DOUBT], State.CLOSED_UNKNOWN, "closed_unknown", "It is not in doubt.", reason, by)
+
+
+def _not_alone(message: Message) -> None:
+    if message.needs_two and Message.objects.filter(pk=message.pk, state=State.IN_DOUBT).exists():
+        raise ValidationError("The law asks for this message: one person proposes what becomes of it, another agrees.")
 
 
 @transaction.atomic
-def _change(
+def change(
     message: Message, come_from: Sequence[str], to: str, kind: str, refusal: str, reason: str, by: User | str
 ) -> None:
+    """Move a message by hand, with its reason in its story. Raises ValidationError with `refusal`."""
     if not reason.strip():
         raise ValidationError("Say why.")
     locked = Message.objects.select_for_update().get(pk=message.pk)
     if locked.state not in come_from:
         raise ValidationError(f"{refusal} It is {locked.get_state_display()}.")
     if locked.sealed_recipient is None and to == State.RETRY_WAIT:
-        raise ValidationError(NO_ADDRESS)
+        raise ValidationError(no_address(locked))
     if to == State.RETRY_WAIT and locked.state in (State.IN_DOUBT, State.CLOSED_UNKNOWN):
         locked.possible_duplicate = True
     locked.state, locked.not_before = to, timezone.now()
@@ -135,17 +149,22 @@ def _change(
     note(locked, "staff", kind, {"by": actor_of(by), "reason": reason})
 
 
-def note(message: Message, source: str, kind: str, payload: dict[str, Any]) -> None:
-    """Put something that happened into the message's story."""
-    now = timezone.now()
-    facts = [str(message.pk), source, kind, payload, now.isoformat()]
-    DeliveryEvent.objects.create(
-        message=message,
-        source=source,
-        event_key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest(),
-        kind=kind,
-        occurred_at=now,
-        payload=payload,
+def note(message: Message, source: str, kind: str, payload: dict[str, Any], *, at: datetime | None = None) -> None:
+    """Put something that happened into the message's story; what is told twice with its moment is there once."""
+    moment = at or timezone.now()
+    facts = [str(message.pk), source, kind, payload, moment.isoformat()]
+    DeliveryEvent.objects.bulk_create(
+        [
+            DeliveryEvent(
+                message=message,
+                source=source,
+                event_key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest(),
+                kind=kind,
+                occurred_at=moment,
+                payload=payload,
+            )
+        ],
+        ignore_conflicts=True,
     )
 
 
@@ -153,6 +172,7 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
     row = Message(
         intent=message.intent,
         message_class=message_class,
+        channel=message.channel,
         purpose=message.purpose,
         subject_id=message.subject_id,
         decision_id=message.decision_id,
@@ -163,11 +183,11 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
         context=dict(message.context),
         locale=message.locale,
         lane=message.lane,
-        on_doubt=message.on_doubt,
+        on_doubt=message.on_doubt or policy.on_doubt(message_class, message.lane),
         not_before=message.not_before,
         owed_by=message.owed_by,
         expires_at=message.expires_at,
     )
     if address is None:
-        row.state, row.last_error, row.settled_at = State.SUPPRESSED, NO_ADDRESS, timezone.now()
+        row.state, row.last_error, row.settled_at = State.SUPPRESSED, no_address(row), timezone.now()
     return row

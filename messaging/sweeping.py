@@ -9,12 +9,15 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 
 from consent.models import Subject
+from messaging import outcomes
 from messaging.delivery import MAX_ATTEMPTS, pause_after
 from messaging.models import DeliveryAttempt, Message
 from messaging.services import note
+from messaging.transports import configured
 
 log = structlog.get_logger(__name__)
 
+REMEMBERED = timedelta(hours=20)  # those that make one of two promise it for a day
 DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
 AT_ONCE = 200
 ERASED_SINCE = timedelta(days=30)  # longer than any message waits; older ones were forgotten long ago
@@ -22,10 +25,10 @@ State, Phase = Message.State, DeliveryAttempt.Phase
 
 
 def sweep() -> int:
-    """Set free what was abandoned, expire what is too late, resend what stayed in doubt, forget the erased; returns
-    how many messages changed.
+    """Write down what lies on disk, set free what was abandoned, expire what is too late, ask again where that is
+    harmless, resend what stayed in doubt, forget the erased; returns how many messages changed.
     """
-    return recover() + expire() + resend_doubtful() + forget()
+    return outcomes.replay() + recover() + expire() + ask_again() + resend_doubtful() + forget()
 
 
 @transaction.atomic
@@ -60,6 +63,26 @@ def expire() -> int:
     return late.update(state=State.EXPIRED, settled_at=Now(), last_error="Its time had passed before it could be sent.")
 
 
+def ask_again() -> int:
+    """A transport that makes one message of two is simply asked again: its answer clears the doubt. Once; and what it
+    could not be asked in time is in doubt again.
+    """
+    too_old = Message.objects.filter(is_pinned=True, state=State.RETRY_WAIT, pk__in=_in_doubt_since(REMEMBERED))
+    count = too_old.update(state=State.IN_DOUBT)
+    idempotent = [
+        t.name for channel in configured.channels() for t in configured.transports(channel) if t.is_idempotent
+    ]
+    fresh = Message.objects.filter(state=State.IN_DOUBT, transport__in=idempotent, is_pinned=False)
+    for message in fresh.exclude(pk__in=_in_doubt_since(REMEMBERED))[:AT_ONCE]:
+        with transaction.atomic():
+            mine = Message.objects.filter(pk=message.pk, state=State.IN_DOUBT, is_pinned=False)
+            if mine.update(state=State.RETRY_WAIT, is_pinned=True, not_before=Now()):
+                reason = f"{message.transport} makes one message of two: asking again clears the doubt."
+                note(message, "sweep", "asked_again", {"by": "system:sweep", "reason": reason})
+                count += 1
+    return count
+
+
 @transaction.atomic
 def resend_doubtful() -> int:
     """Where a gap is worse than a copy, a doubt that nothing resolved is sent again: once, marked, the same bytes."""
@@ -84,7 +107,6 @@ def forget() -> int:
 
 
 def _in_doubt_since(window: timedelta) -> Any:
-    ended = (
-        DeliveryAttempt.objects.filter(message__state=State.IN_DOUBT).values("message").annotate(last=Max("ended_at"))
-    )
-    return ended.filter(last__lte=Now() - window).values("message")
+    """Messages whose doubt is older than that."""
+    doubts = DeliveryAttempt.objects.filter(outcome=State.IN_DOUBT, message__settled_at=None).values("message")
+    return doubts.annotate(last=Max("ended_at")).filter(last__lte=Now() - window).values("message")

@@ -1,6 +1,6 @@
 """Nudges. Each may come twice, late or never: the rows are the work, and the sweep finds what was missed."""
 
-from uuid import UUID
+from collections.abc import Sequence
 
 import structlog
 from celery import Task, shared_task
@@ -25,17 +25,12 @@ def read_log() -> None:
 
 
 @shared_task(name="messaging.tasks.deliver_due", **SMTP)
-def deliver_due() -> None:
+def deliver_due(lane: str) -> None:
     """One nudge sends a chunk. It is as sure as a task per message: whatever a lost nudge leaves lies in the table,
     and any other nudge, the sweep or `manage.py pump` takes it from there; claims keep them apart.
     """
-    if delivery.deliver_due(CHUNK) == CHUNK:
-        nudge(at_most=1)
-
-
-@shared_task(name="messaging.tasks.deliver", **SMTP)
-def deliver(message_id: str) -> None:
-    delivery.deliver(UUID(message_id))
+    if delivery.deliver_due(CHUNK, lane=lane) == CHUNK:
+        nudge(at_most=1, lanes=[lane])
 
 
 @shared_task(name="messaging.tasks.sweep")
@@ -45,15 +40,16 @@ def sweep() -> None:
     nudge()
 
 
-def nudge(at_most: int = NUDGES) -> None:
-    """Ask as many workers as there is work for. Never waits long and never fails: the sweep asks again."""
-    due = Message.objects.due(Now()).order_by()[: CHUNK * at_most].count()
-    for _ in range(-(-due // CHUNK)):
-        send_quietly(deliver_due)
+def nudge(at_most: int = NUDGES, lanes: Sequence[str] = Message.Lane.values) -> None:
+    """Ask as many workers of each lane as it has work for. Never waits long, never fails: the sweep asks again."""
+    for lane in lanes:
+        due = Message.objects.due(Now()).filter(lane=lane).order_by()[: CHUNK * at_most].count()
+        for _ in range(-(-due // CHUNK)):
+            send_quietly(deliver_due, lane, queue=f"mail.{lane}")
 
 
-def send_quietly(task: Task, *arguments: str) -> None:
+def send_quietly(task: Task, *arguments: str, queue: str) -> None:
     try:
-        task.apply_async(arguments, ignore_result=True)
+        task.apply_async(arguments, queue=queue, ignore_result=True)
     except Exception as error:  # the broker is away
         log.warning("nudge_failed", task=task.name, error=str(error))

@@ -15,6 +15,8 @@ from django.db import connections
 
 from config.roles import LOGINS, close, provision
 from config.stack.servers import start_postgres
+from messaging import delivery
+from messaging.transports import configured
 from tests.stack.launcher import Stack
 
 TEMPLATE, DATABASE = "holdfast_template", "holdfast_test"
@@ -111,3 +113,22 @@ def stack(tmp_path_factory):
     yield running
     assert running.terminate() == 0, running.said()
     assert running.processes() == [], "SIGTERM to the launcher left processes behind"
+
+
+@pytest.fixture
+def sending_by(settings):
+    """Name the transports of this test, as the environment would."""
+
+    def name(*mail, texts=()):
+        settings.MAIL_TRANSPORTS, settings.TEXT_TRANSPORTS = list(mail), list(texts)
+        forget()
+
+    def forget():
+        delivery.routes_of_settings.cache_clear()
+        configured.transports.cache_clear()
+
+    yield name
+    for transports in delivery.routes_of_settings().by_channel.values():
+        for transport in transports:
+            getattr(transport, "close", lambda: None)()
+    forget()

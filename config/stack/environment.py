@@ -35,6 +35,7 @@ def prepare(folder: Folder) -> dict[str, str]:
         "PRIVACY_KEY": secrets["PRIVACY_KEY"],
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp}",
+        "TEXT_TRANSPORTS": f"texts=http://:local@127.0.0.1:{inbox}/texts",
         "STATIC_ROOT": str(folder.path / "static"),
         "HOLDFAST_VAR": str(folder.path),
         "PYTHONUNBUFFERED": "1",

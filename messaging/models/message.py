@@ -1,6 +1,7 @@
 """A message is owed before it is sent: the row is the work. Submission is ours and strict; delivery is heard about."""
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar, Self
 
@@ -10,7 +11,8 @@ from django.utils import timezone
 
 from config.history import AppendOnly
 from consent.identifiers import unseal
-from consent.models import Identifier
+from consent.models import Channel, Identifier
+from messaging.models.hold import SendHold
 from messaging.models.template import MessageClass, TemplateVersion
 
 
@@ -19,6 +21,13 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """May be claimed now."""
         return self.filter(not_before__lte=now, state__in=Message.WAITING)
 
+    def kept_back(self, holds: Iterable[SendHold]) -> Self:
+        """Those that one of the holds is about."""
+        about = Q(pk=None)
+        for hold in holds:
+            about |= hold.about
+        return self.filter(about)
+
     def abandoned(self, now: datetime | Expression) -> Self:
         """Claimed by a worker that never came back."""
         return self.filter(state=Message.State.SENDING, lease_until__lt=now)
@@ -26,6 +35,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def overdue(self, now: datetime | Expression) -> Self:
         """Owed by now, and neither sent nor visibly given up."""
         return self.filter(owed_by__lt=now, state__in=Message.UNSETTLED)
+
+
+# By which identifier a channel reaches a person.
+RECIPIENTS = {Channel.EMAIL.value: Identifier.Kind.EMAIL.value, Channel.SMS.value: Identifier.Kind.PHONE.value}
+FOUR_EYES = frozenset({MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
 
 class Message(models.Model):
@@ -45,6 +59,7 @@ class Message(models.Model):
         CANCELLED = "cancelled", "cancelled"
         EXPIRED = "expired", "expired"
         RENDER_FAILED = "render_failed", "could not be rendered"
+        FILED = "filed", "written to a file"
         CLOSED_UNKNOWN = "closed_unknown", "closed as unknown"
 
     class Delivery(models.TextChoices):
@@ -61,7 +76,7 @@ class Message(models.Model):
         ASK = "ask", "ask a person"
 
     class Lane(models.TextChoices):
-        """Which workers send it. A bulk never stands before what a person or the law waits for."""
+        """Which workers send it: a bulk never stands before what a person or the law waits for."""
 
         CRITICAL = "critical", "a person or the law waits for it"
         BULK = "bulk", "one of many"
@@ -70,6 +85,10 @@ class Message(models.Model):
         State.PENDING, State.READY, State.HELD, State.SENDING, State.RETRY_WAIT, State.IN_DOUBT, State.RENDER_FAILED,
     ]  # fmt: skip
     WAITING: ClassVar[list[str]] = [State.PENDING, State.READY, State.RETRY_WAIT]
+    # Not sent, and nothing happens to it until a person looks.
+    TROUBLE: ClassVar[list[str]] = [
+        State.FAILED, State.REJECTED, State.RENDER_FAILED, State.IN_DOUBT, State.FILED,
+    ]  # fmt: skip
     personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "raw")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -97,6 +116,12 @@ class Message(models.Model):
     delivery = models.CharField(max_length=20, choices=Delivery.choices, default=Delivery.NONE)
     is_degraded = models.BooleanField(default=False, help_text="Rendered from an older version, the newest one failed.")
     possible_duplicate = models.BooleanField(default=False)
+    transport = models.CharField(
+        max_length=50, blank=True, help_text="Had it last, or has it next; empty: the first one that works."
+    )
+    is_pinned = models.BooleanField(
+        default=False, help_text="In doubt at a transport that makes one message of two: only that one is asked again."
+    )
     raw = models.BinaryField(null=True, help_text="The bytes on the wire, frozen at rendering.")
     render_hash = models.BinaryField(max_length=32, null=True)
     lease = models.UUIDField(null=True, blank=True)
@@ -123,7 +148,7 @@ class Message(models.Model):
             models.Index(
                 fields=["-created_at"],
                 name="message_in_trouble",
-                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt"]),
+                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt", "filed"]),
             ),
         ]
         constraints = [
@@ -150,9 +175,19 @@ class Message(models.Model):
         return f"{self.get_message_class_display()} {self.pk}"
 
     @property
+    def recipient_kind(self) -> str:
+        """Which of a person's identifiers its channel writes to."""
+        return RECIPIENTS[self.channel]
+
+    @property
     def recipient(self) -> str:
         """The address in clear; empty where none is known, or where it was erased."""
-        return unseal(Identifier.Kind.EMAIL, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
+        return unseal(self.recipient_kind, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
+
+    @property
+    def needs_two(self) -> bool:
+        """A doubt about what the law asks for is not decided by one person alone."""
+        return self.message_class in FOUR_EYES
 
 
 class DeliveryAttempt(models.Model):
@@ -209,6 +244,53 @@ class DeliveryEvent(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.kind} from {self.source}"
+
+
+class DoubtRuling(models.Model):
+    """What two people decided about a message in doubt that the law asks for: one proposes, another agrees."""
+
+    class Verdict(models.TextChoices):
+        RESEND = "resend", "send it again, marked as a possible duplicate"
+        CLOSE = "close", "close it as unknown"
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    message = models.ForeignKey(Message, models.PROTECT, related_name="rulings")
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    reason = models.CharField(max_length=200)
+    is_open = models.BooleanField(null=True, default=True, help_text="True or empty: one proposal at a time.")
+    proposed_at = models.DateTimeField(default=timezone.now)
+    proposed_by = models.CharField(max_length=200)
+    agreed_at = models.DateTimeField(null=True)
+    agreed_by = models.CharField(max_length=200, blank=True)
+    agreed_reason = models.CharField(max_length=200, blank=True)
+    withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["message"], condition=Q(is_open=True), name="doubtruling_one_open_proposal"
+            ),
+            models.CheckConstraint(
+                condition=~Q(agreed_by=F("proposed_by")),
+                name="doubtruling_agreed_by_another",
+                violation_error_message="You proposed this: somebody else decides with you.",
+            ),
+            models.CheckConstraint(
+                condition=Q(agreed_at=None, agreed_by="") | (Q(agreed_at__isnull=False) & ~Q(agreed_by="")),
+                name="doubtruling_agreed_at_with_agreed_by",
+                violation_error_message="An agreement says when and by whom.",
+            ),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at=None, withdrawn_by="") | (Q(withdrawn_at__isnull=False) & ~Q(withdrawn_by="")),
+                name="doubtruling_withdrawn_at_with_withdrawn_by",
+                violation_error_message="A withdrawal says when and by whom.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_verdict_display()}, proposed by {self.proposed_by}"
 
 
 class Suppression(models.Model):

@@ -9,7 +9,6 @@ from django.core.management import call_command
 from consent.models import ExitPathMinute
 from consent.services import record
 from incidents.models import AlertDelivery
-from messaging import delivery
 from messaging.models import Message
 from tests.factories import AlertSourceFactory, ExitPathFactory, PurposeFactory, incident, opt_out
 from tests.incidents.test_alerts import SAMPLE
@@ -18,7 +17,7 @@ from tests.messaging.smtp import inbox
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-def test_one_round_does_all_that_a_choice_and_an_alert_lead_to(settings):
+def test_one_round_does_all_that_a_choice_and_an_alert_lead_to(sending_by):
     PurposeFactory(code="marketing")
     path = ExitPathFactory(code="footer-link")
     declared = incident()
@@ -26,12 +25,9 @@ def test_one_round_does_all_that_a_choice_and_an_alert_lead_to(settings):
     record([opt_out(f"person{n}@example.org", exit_path="footer-link") for n in range(3)])
     told = StringIO()
 
-    delivery.relay.cache_clear()
     with inbox() as box:
-        settings.EMAIL_URL = {**settings.EMAIL_URL, "EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": box.port}
+        sending_by(f"relay=smtp://127.0.0.1:{box.port}")
         call_command("pump", once=True, stdout=told)
-        delivery.relay().close()
-    delivery.relay.cache_clear()
 
     assert sorted(mail.recipients for mail in box.mails) == [[f"person{n}@example.org"] for n in range(3)]
     assert set(Message.objects.values_list("state", flat=True)) == {"accepted"}

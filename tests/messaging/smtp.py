@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiosmtpd.controller import Controller
 
-from messaging.transports import Address, Relay, Timeouts
+from messaging.transports.smtp import Address, Relay, Timeouts
 
 QUICK = Timeouts(connect=0.3, command=0.2, dot=0.2)
 DROP, HANG = "drop", "hang"

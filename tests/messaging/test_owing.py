@@ -1,14 +1,12 @@
 """What leads to a message besides a decision, what keeps it from being owed twice, and what nudges do."""
 
 import pytest
-from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 
 from consent.services import record
 from consent.signals import request_answered
 from messaging import tasks
-from messaging.checks import mail_settings, relay_is_encrypted
-from messaging.delivery import deliver_due, relay
+from messaging.delivery import deliver_due
 from messaging.models import Message
 from messaging.services import NewMessage, enqueue
 from tests.factories import PrivacyRequestFactory, opt_in, opt_out
@@ -56,28 +54,11 @@ def test_a_message_of_an_unknown_text_is_refused(request_of_anna):
         enqueue([NewMessage(template_key="nonsense", subject_id=request_of_anna.subject_id, cause="x", context={})])
 
 
-def test_news_that_nobody_was_nudged_about_are_found_by_the_sweep(committed, relay_inbox, settings):
-    settings.EMAIL_URL = {**settings.EMAIL_URL, "EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": relay_inbox.port}
-    relay.cache_clear()
+def test_news_that_nobody_was_nudged_about_are_found_by_the_sweep(committed, relay_inbox, sending_by):
+    sending_by(f"relay=smtp://127.0.0.1:{relay_inbox.port}")
     record([opt_out("anna@example.org", "newsletter")])
 
     tasks.sweep.run()  # its own nudge is lost: there is no broker here
-    tasks.deliver_due.run()
+    tasks.deliver_due.run("critical")
 
     assert len(relay_inbox.mails) == 1
-    relay().close()
-    relay.cache_clear()
-
-
-def test_a_relay_that_is_none_is_found_at_start_up(settings):
-    settings.EMAIL_URL = {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend", "EMAIL_HOST": None}
-    settings.MAIL_FROM = "Nobody"
-
-    assert {problem.id for problem in run_checks()} >= {"messaging.E001", "messaging.E002"}
-    assert "smtp+tls://" in mail_settings()[0].hint
-
-
-def test_a_relay_elsewhere_without_encryption_is_warned_of(settings):
-    settings.EMAIL_URL = {**settings.EMAIL_URL, "EMAIL_HOST": "relay.example"}
-
-    assert relay_is_encrypted()[0].id == "messaging.W001"

@@ -1,15 +1,18 @@
 """What a relay can do to a message, and what we know afterwards: sent, not sent, or in doubt; never a guess."""
 
+from uuid import uuid4
+
 import pytest
 
-from messaging.transports import Address, InDoubt, LeaseLost, Permanent, Relay, Reply, Temporary
+from messaging.transports.replies import Envelope, InDoubt, LeaseLost, Permanent, Reply, Temporary
+from messaging.transports.smtp import Address, Relay
 from tests.messaging.smtp import DROP, HANG, QUICK, fault_server, free_port, inbox
 
 MAIL = b"Subject: Hello\r\n\r\n.a line that begins with a dot\r\nend\r\n"
 
 
-def send(relay, raw=MAIL, before_dot=lambda: None):
-    return relay.send("privacy@holdfast.example", "anna@example.org", raw, before_dot)
+def send(transport, raw=MAIL, before_end=lambda: None):
+    return transport.send(Envelope("privacy@holdfast.example", "anna@example.org", raw, uuid4()), before_end)
 
 
 def test_an_accepted_mail_brings_back_the_reply_with_its_queue_id():
@@ -101,7 +104,7 @@ def test_whoever_lost_the_lease_sends_no_dot():
 
     with fault_server() as server:
         with pytest.raises(LeaseLost):
-            send(server.relay(), before_dot=lost)
+            send(server.relay(), before_end=lost)
 
         assert server.taken == []
 

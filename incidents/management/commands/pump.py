@@ -12,15 +12,18 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from consent import upkeep
 from incidents import alerts, linking
 from messaging import confirmations, delivery, sweeping
+from messaging.models import Message
 
 log = structlog.get_logger(__name__)
+Lane = Message.Lane
 
 # In the order of the line: what a choice leads to, then what is found out about it. Each says how much it did.
 STEPS: dict[str, Callable[[], int]] = {
     "choices kept up with": upkeep.keep_up,
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
-    "messages sent": lambda: delivery.deliver_due(100),
+    "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
+    "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,

@@ -13,71 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
 
 from django.conf import settings
 
-RELAY = "relay"  # the one transport of EMAIL_URL, as attempts and health name it
-ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\s")
-QUEUED_AS = re.compile(
-    r"\b(?:(?:queued|kept|accepted) as|queued mail for delivery|id=|ok:? id)[\s:=]*([\w.@<>-]+)", re.IGNORECASE
-)
+from messaging.transports.replies import Envelope, InDoubt, NotSent, Permanent, Reply, Temporary
+
 LINE_BREAK_ALONE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 REUSED_AT_MOST, IDLE_AT_MOST = 100, 30.0  # messages a connection, seconds between two of them
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server said, in its own words."""
-
-    code: int | None = None
-    text: str = ""
-
-    @classmethod
-    def of(cls, code: int, raw: bytes) -> Self:
-        return cls(code if code > 0 else None, raw.decode("utf-8", "replace").replace("\n", " ").replace("\0", ""))
-
-    def without(self, recipient: str) -> "Reply":
-        """Servers like to repeat the address; attempts are kept for good, and it must not be."""
-        return Reply(self.code, re.sub(re.escape(recipient), "(the recipient)", self.text, flags=re.IGNORECASE))
-
-    @property
-    def enhanced_status(self) -> str:
-        found = ENHANCED.match(self.text)
-        return found[1] if found else ""
-
-    @property
-    def queue_id(self) -> str:
-        found = QUEUED_AS.search(self.text)
-        return found[1].strip("<>.")[:200] if found else ""
-
-    def __str__(self) -> str:
-        return f"{self.code or ''} {self.text}".strip()
-
-
-class NotSent(Exception):
-    """An attempt that did not end with an acceptance; the subclass says whether trying again helps."""
-
-    def __init__(self, reply: Reply, *, blames_transport: bool = False) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
-        self.blames_transport = blames_transport
-
-
-class Temporary(NotSent):
-    """Certainly not sent; another try may succeed."""
-
-
-class Permanent(NotSent):
-    """Certainly not sent; this recipient or this message is refused for good."""
-
-
-class InDoubt(NotSent):
-    """Handed over, and no answer that can be relied on: it may have been sent."""
-
-
-class LeaseLost(Exception):
-    """Raised by the point-of-no-return hook: another worker has the message now. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +42,6 @@ class Address:
     starttls: bool = False
     tls: bool = False
 
-    @classmethod
-    def from_settings(cls) -> Self:
-        url: dict[str, Any] = settings.EMAIL_URL
-        tls = bool(url.get("EMAIL_USE_SSL"))
-        return cls(
-            host=url["EMAIL_HOST"],
-            port=url["EMAIL_PORT"] or (465 if tls else 25),
-            user=url["EMAIL_HOST_USER"] or "",
-            password=url["EMAIL_HOST_PASSWORD"] or "",
-            starttls=bool(url.get("EMAIL_USE_TLS")),
-            tls=tls,
-        )
-
 
 class Connection:
     """One session with the relay, for one message after the other."""
@@ -131,23 +60,31 @@ class Connection:
             self.close()
             raise
 
-    def send(self, sender: str, recipient: str, raw: bytes, before_dot: Callable[[], None]) -> Reply:
-        """Hand the bytes over and return the acceptance. `before_dot` is called when everything but the end was said:
-        what raises there was not sent. Raises Temporary, Permanent or InDoubt.
-        """
+    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+        """`Transport.send`, in this session."""
+        raw = envelope.raw
         if LINE_BREAK_ALONE.search(raw):
             raise Permanent(
                 Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent.")
             )
+        of_mail, of_rcpt = self._notify(envelope)
         with self._blaming_transport():
-            self._expect(250, *self.smtp.mail(sender))
+            self._expect(250, *self.smtp.mail(envelope.sender, of_mail))
         with self._before_the_end():
-            self._expect(250, *self.smtp.rcpt(recipient))
+            self._expect(250, *self.smtp.rcpt(envelope.recipient, of_rcpt))
             self.smtp.putcmd("data")
             self._expect(354, *self.smtp.getreply())
             self.smtp.send(re.sub(rb"(?m)^\.", b"..", raw) + (b"" if raw.endswith(b"\r\n") else b"\r\n"))
-        before_dot()
+        before_end()
         return self._end()
+
+    def _notify(self, envelope: Envelope) -> tuple[list[str], list[str]]:
+        """Ask for a report under the message's own id where the relay offers that and a mailbox of ours reads reports
+        (RFC 3461 sections 4.1, 4.3, 4.4).
+        """
+        if not settings.MAIL_BOUNCES or not self.smtp.has_extn("dsn"):
+            return [], []
+        return ["RET=HDRS", f"ENVID={envelope.message_id}"], ["NOTIFY=SUCCESS,FAILURE,DELAY"]
 
     def _open(self, address: Address) -> None:
         self.smtp._host = address.host  # type: ignore[attr-defined]  # what starttls() and SMTP_SSL verify
@@ -231,19 +168,21 @@ class Connection:
 
 
 class Relay:
-    """The relay of EMAIL_URL. A thread keeps its connection from one message to the next."""
+    """An SMTP relay. A thread keeps its connection from one message to the next."""
 
-    name = RELAY
+    is_idempotent = False
+    after = 0.0
 
-    def __init__(self, address: Address, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, address: Address, timeouts: Timeouts | None = None, *, name: str = "relay") -> None:
+        self.name = name
         self.address = address
         self.timeouts = timeouts or Timeouts()
         self.kept = threading.local()
 
-    def send(self, sender: str, recipient: str, raw: bytes, before_dot: Callable[[], None]) -> Reply:
+    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
         connection = self._connection()
         try:
-            reply = connection.send(sender, recipient, raw, before_dot)
+            reply = connection.send(envelope, before_end)
         except Permanent:
             self.kept.connection = connection  # a refusal ends the message, not the session
             raise

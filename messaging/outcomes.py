@@ -1,0 +1,142 @@
+"""How an attempt ended: under its lease; on disk first where the database is away; as evidence where it is late."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from consent import journal
+from messaging.models import DeliveryAttempt, Message
+from messaging.services import note
+from messaging.transports.replies import Reply
+
+log = structlog.get_logger(__name__)
+State = Message.State
+
+WRITE = """
+    WITH mine AS (
+      UPDATE messaging_message
+         SET state = %(state)s, lease = NULL, lease_until = NULL,
+             last_error = CASE WHEN %(state)s = 'accepted' THEN last_error ELSE %(error)s END,
+             settled_at = CASE WHEN %(state)s IN ('accepted', 'rejected', 'failed', 'filed') THEN clock_timestamp() END,
+             transport = CASE WHEN is_pinned THEN transport ELSE coalesce(%(sent_on_to)s, transport) END,
+             not_before = CASE WHEN %(state)s = 'retry_wait' THEN clock_timestamp() + %(pause)s ELSE not_before END
+       WHERE id = %(message)s AND state = 'sending' AND lease = %(lease)s
+      RETURNING id
+    )
+    UPDATE messaging_deliveryattempt a
+       SET outcome = %(state)s, reply_code = %(code)s, enhanced_status = %(status)s, reply_text = %(text)s,
+           queue_id = %(queue_id)s, ended_at = clock_timestamp(),
+           phase = CASE WHEN %(code)s::int IS NULL THEN phase ELSE 'replied' END
+      FROM mine WHERE a.message_id = mine.id AND a.number = %(attempt)s AND a.ended_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt led to. Everything is text or a number, so that it can lie on disk as a line of JSON."""
+
+    message: str
+    lease: str
+    attempt: int
+    state: str
+    error: str
+    code: int | None
+    status: str
+    text: str
+    queue_id: str
+    sent_on_to: str | None
+    pause_seconds: float
+    known_at: str
+
+    @classmethod
+    def of(cls, claimed: Any, state: str, reply: Reply, sent_on_to: str | None, pause: timedelta) -> Self:
+        return cls(
+            message=str(claimed.message.pk),
+            lease=str(claimed.message.lease),
+            attempt=claimed.attempt.number,
+            state=state,
+            error=str(reply)[:500],
+            code=reply.code,
+            status=reply.enhanced_status[:20],
+            text=reply.text[:500],
+            queue_id=reply.queue_id,
+            sent_on_to=sent_on_to,
+            pause_seconds=0 if sent_on_to else pause.total_seconds(),
+            known_at=timezone.now().isoformat(),
+        )
+
+
+def write(outcome: Outcome) -> None:
+    """Into the rows, if the lease is still this attempt's; else as evidence into the message's story."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE, asdict(outcome) | {"pause": timedelta(seconds=outcome.pause_seconds)})
+        is_written = cursor.rowcount == 1
+    if not is_written:
+        _too_late(outcome)
+
+
+def keep(outcome: Outcome) -> None:
+    """On disk when it returns: an acceptance that nobody wrote down would be sent again."""
+    journal.append(_folder() / journal.JOURNAL, json.dumps(asdict(outcome)).encode() + b"\n")
+
+
+def replay() -> int:
+    """Write what waits on disk, oldest first; returns how many. Raises the database's error while it is away."""
+    folder = _folder()
+    if not journal.waiting(folder):
+        return 0
+    with journal.alone(folder) as is_mine:
+        return sum(_replay_file(path) for path in journal.taken_over(folder)) if is_mine else 0
+
+
+def _replay_file(path: Path) -> int:
+    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    count = 0
+    for line in lines:
+        try:
+            outcome = Outcome(**json.loads(line))
+        except (ValueError, TypeError):
+            log.error("outcome_unreadable", file=path.name)  # a crash cut it off: the lease's end says the rest
+            continue
+        write(replace(outcome, pause_seconds=0))
+        count += 1
+    journal.done_with(path)
+    return count
+
+
+@transaction.atomic
+def _too_late(outcome: Outcome) -> None:
+    """The lease ended before the answer came. The answer is evidence all the same, and settles a doubt. Told once."""
+    message = Message.objects.select_for_update().filter(pk=UUID(outcome.message)).first()
+    if message is None or _is_written(message, outcome):
+        return
+    facts = {"attempt": outcome.attempt, "outcome": outcome.state, "reply": outcome.error, "at": outcome.known_at}
+    note(message, "relay", "late_reply", facts, at=datetime.fromisoformat(outcome.known_at))
+    if message.state != State.IN_DOUBT or message.attempts_made != outcome.attempt:
+        return
+    doubtful = Message.objects.filter(pk=message.pk)
+    if outcome.state in (State.ACCEPTED, State.REJECTED):
+        doubtful.update(state=outcome.state, settled_at=Now())
+    elif outcome.state == State.RETRY_WAIT:
+        doubtful.update(state=State.RETRY_WAIT, not_before=Now())
+
+
+def _is_written(message: Message, outcome: Outcome) -> bool:
+    """A replay that was cut short comes by again, and so does a commit whose answer was lost."""
+    attempts = DeliveryAttempt.objects.filter(message=message, number=outcome.attempt, lease=UUID(outcome.lease))
+    return attempts.filter(outcome=outcome.state, ended_at__isnull=False, queue_id=outcome.queue_id).exists()
+
+
+def _folder() -> Path:
+    folder = Path(settings.SPOOL_DIR) / "outcomes"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

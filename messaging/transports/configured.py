@@ -1,0 +1,111 @@
+"""The transports of this installation, in the order in which they are tried, from MAIL_TRANSPORTS and TEXT_TRANSPORTS.
+
+An entry is `name=address`. Mail: `smtp://`, `smtp+tls://` (STARTTLS), `smtp+ssl://`, with timeouts by phase
+(`?connect=10&command=60&dot=600`), `anymail://postmark?server_token=…` (any of django-anymail's backends that speak
+HTTP, with its options), `file:///folder?after=86400`. Texts: `https://:token@gateway.example/path`, `file://`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from messaging.transports.folder import DAY, Folder
+from messaging.transports.gateway import Gateway
+from messaging.transports.provider import Provider
+from messaging.transports.replies import Transport
+from messaging.transports.smtp import Address, Relay, Timeouts
+
+EMAIL, SMS = "email", "sms"
+PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@cache
+def transports(channel: str) -> tuple[Transport, ...]:
+    """Those of a channel, in order; made once a process. Raises ImproperlyConfigured, saying which entry is wrong."""
+    entries = {EMAIL: settings.MAIL_TRANSPORTS, SMS: settings.TEXT_TRANSPORTS}.get(channel, ())
+    made = tuple(transport_of(entry, channel) for entry in entries)
+    if len({transport.name for transport in made}) != len(made):
+        raise ImproperlyConfigured("Two transports have the same name; attempts and health are told apart by it.")
+    return made
+
+
+def channels() -> list[str]:
+    """Those that have a transport."""
+    return [channel for channel in (EMAIL, SMS) if transports(channel)]
+
+
+def transport_of(entry: str, channel: str = EMAIL) -> Transport:
+    """Raises ImproperlyConfigured with what to write instead; never repeats the address, which may hold a password."""
+    name, _, address = entry.partition("=")
+    if not address or not name.isidentifier():
+        raise ImproperlyConfigured("An entry is name=address, like relay=smtp+tls://user:password@relay.example:587.")
+    parts = urlsplit(address)
+    try:
+        make = MAKERS[channel][parts.scheme]
+    except KeyError as error:
+        known = ", ".join(f"{scheme}://" for scheme in MAKERS[channel])
+        raise ImproperlyConfigured(f"{name}: its address begins with none of {known}.") from error
+    try:
+        return make(name, parts, dict(parse_qsl(parts.query)))
+    except (ImportError, TypeError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from error
+
+
+def is_unencrypted(entry: str) -> bool:
+    """It would send people's addresses over the network in clear."""
+    parts = urlsplit(entry.partition("=")[2])
+    return parts.scheme in ("smtp", "http") and parts.hostname not in LOCAL
+
+
+def _relay(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
+    if not parts.hostname:
+        raise ValueError("the address names no host.")
+    seconds = {phase: float(value) for phase, value in options.items()}
+    if unknown := set(seconds) - {"connect", "command", "dot"}:
+        raise ValueError(f"there is no option {', '.join(sorted(unknown))}; known: connect, command, dot.")
+    address = Address(
+        host=parts.hostname,
+        port=parts.port or PORTS[parts.scheme],
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        starttls=parts.scheme == "smtp+tls",
+        tls=parts.scheme == "smtp+ssl",
+    )
+    return Relay(address, Timeouts(**seconds), name=name)
+
+
+def _provider(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
+    return Provider(name, (parts.hostname or "").replace("-", "_"), options)
+
+
+def _folder(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
+    if not parts.path.startswith("/") or parts.netloc:
+        raise ValueError("write file:///an/absolute/folder.")
+    return Folder(name, Path(unquote(parts.path)), after=float(options.get("after", DAY)))
+
+
+def _gateway(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
+    if not parts.hostname or not parts.password:
+        raise ValueError("write https://:token@gateway.example/path.")
+    if parts.scheme == "http" and parts.hostname not in LOCAL:
+        raise ValueError("a gateway elsewhere is spoken to by https.")
+    host = parts.netloc.rpartition("@")[2]
+    url = parts._replace(netloc=host, query="").geturl()
+    return Gateway(name, url, unquote(parts.password), is_idempotent=options.get("idempotent") == "1")
+
+
+Maker = Callable[[str, SplitResult, dict[str, Any]], Transport]
+MAKERS: dict[str, dict[str, Maker]] = {
+    EMAIL: {"smtp": _relay, "smtp+tls": _relay, "smtp+ssl": _relay, "anymail": _provider, "file": _folder},
+    SMS: {"https": _gateway, "http": _gateway, "file": _folder},
+}
+
+
+def names(entries: Sequence[str]) -> list[str]:
+    return [entry.partition("=")[0] for entry in entries]
