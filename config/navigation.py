@@ -25,6 +25,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Messages",
         (
             ("Outbox", "outgoing_mail", "messaging.Message"),
+            ("Transports", "local_shipping", "messaging.TransportHealth"),
+            ("Held back", "pause_circle", "messaging.SendHold"),
             ("Templates", "article", "messaging.Template"),
             ("Template versions", "history_edu", "messaging.TemplateVersion"),
         ),

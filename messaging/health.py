@@ -1,6 +1,7 @@
 """What a transport's last attempts taught us: one that fails is left alone for a while, then asked again."""
 
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db.models import F, Q
@@ -31,6 +32,16 @@ def may_try(transport: str) -> bool:
     if not failing.exists():
         return True
     return bool(failing.filter(open_until__lte=Now()).update(open_until=Now() + TRIAL))
+
+
+def know(transports: Iterable[str]) -> None:
+    """Those of the settings have a row, also before they were tried."""
+    TransportHealth.objects.bulk_create([TransportHealth(transport=name) for name in transports], ignore_conflicts=True)
+
+
+def try_now(transport: str) -> None:
+    """End its pause: the next message tries it."""
+    TransportHealth.objects.filter(transport=transport).update(open_until=Now())
 
 
 def worked(transport: str) -> None:

@@ -9,7 +9,7 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 
 from consent.models import Subject
-from messaging import outcomes
+from messaging import health, outcomes
 from messaging.delivery import MAX_ATTEMPTS, pause_after
 from messaging.models import DeliveryAttempt, Message
 from messaging.services import note
@@ -28,6 +28,7 @@ def sweep() -> int:
     """Write down what lies on disk, set free what was abandoned, expire what is too late, ask again where that is
     harmless, resend what stayed in doubt, forget the erased; returns how many messages changed.
     """
+    health.know(t.name for channel in configured.channels() for t in configured.transports(channel))
     return outcomes.replay() + recover() + expire() + ask_again() + resend_doubtful() + forget()
 
 

@@ -27,7 +27,7 @@ from consent.models import (
 from consent.services import NewDecision, record, set_guard
 from incidents.models import AlertDelivery, AlertSource, Incident
 from incidents.services import declare
-from messaging.models import Message, Template, TemplateVersion
+from messaging.models import Message, SendHold, Template, TemplateVersion, TransportHealth
 from messaging.models.template import MessageClass
 
 PASSWORD = "correct horse battery staple"
@@ -227,6 +227,23 @@ class MessageFactory(factory.django.DjangoModelFactory):
     subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
     sealed_recipient = factory.Sequence(lambda n: Identity.of("email", f"reader{n}@example.org").seal())
     template_key = "confirmation"
+
+
+class SendHoldFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = SendHold
+
+    scope = "template"
+    value = factory.Sequence(lambda n: f"text_{n}")
+    reason = "An exercise"
+    held_by = "user:someone"
+
+
+class TransportHealthFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = TransportHealth
+
+    transport = factory.Sequence(lambda n: f"relay{n}")
 
 
 class IncidentFactory(factory.django.DjangoModelFactory):

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-ROLES = ("Officer", "Support", "Responder", "Auditor")
+from config.grants import granted
 
 MATRIX = """
     consent.subject                  va   va   v    v
@@ -58,42 +58,12 @@ MATRIX = """
     config.user                      -    -    -    v
     auth.group                       -    -    -    v
 """
-ACTIONS = {"v": "view", "a": "add", "c": "change"}
-
 # What a model names beyond view, add and change: (model, codename, name, roles).
 NAMED = (
     ("consent.decision", "record_opt_out", "Can record an opt-out that a person asked for", ("Officer", "Support")),
     ("incidents.incident", "close_incident", "Can close incident", ("Officer",)),
     ("consent.guardchange", "set_guard", "Can set the guard", ("Officer", "Responder")),
 )
-
-
-def make_roles(apps, schema_editor):
-    groups = {name: apps.get_model("auth", "Group").objects.get_or_create(name=name)[0] for name in ROLES}
-    for row in MATRIX.split("\n"):
-        label, *cells = row.split() or [""]
-        for role, letters in zip(ROLES, cells, strict=False):
-            for letter in letters.strip("-"):
-                groups[role].permissions.add(permission(apps, label, ACTIONS[letter]))
-    for label, codename, name, roles in NAMED:
-        for role in roles:
-            groups[role].permissions.add(permission(apps, label, codename, name))
-
-
-def permission(apps, label, verb, name=None):
-    """Django makes permissions after all migrations; whoever needs one earlier makes it, and Django finds it there."""
-    app, model = label.split(".")
-    kind, _ = apps.get_model("contenttypes", "ContentType").objects.get_or_create(app_label=app, model=model)
-    words = apps.get_model(app, model)._meta.verbose_name_raw
-    return apps.get_model("auth", "Permission").objects.get_or_create(
-        content_type=kind,
-        codename=verb if name else f"{verb}_{model}",
-        defaults={"name": name or f"Can {verb} {words}"},
-    )[0]
-
-
-def remove_roles(apps, schema_editor):
-    apps.get_model("auth", "Group").objects.filter(name__in=ROLES).delete()
 
 
 class Migration(migrations.Migration):
@@ -106,4 +76,4 @@ class Migration(migrations.Migration):
         ("incidents", "0001_initial"),
     ]
 
-    operations = [migrations.RunPython(make_roles, remove_roles)]
+    operations = [granted(MATRIX, NAMED)]

@@ -1,7 +1,6 @@
 """The outbox: every message that is owed or was, why it is where it is, and what may be done about it."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -20,6 +18,8 @@ from consent import subjects
 from consent.identifiers import Identity
 from consent.models import ANY
 from messaging import services
+from messaging.admin.doubts import Doubts
+from messaging.admin.filters import QUEUES, AgeFilter, IncidentFilter, QueueFilter, TransportFilter
 from messaging.evidence import contents_of, level_of, story_of
 from messaging.models import Message
 
@@ -34,30 +34,13 @@ COLOURS: dict[str, str] = {
     State.FAILED: "danger",
     State.RENDER_FAILED: "danger",
     State.EXPIRED: "warning",
+    State.FILED: "warning",
 }
-AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-
-
-class AgeFilter(admin.SimpleListFilter):
-    title, parameter_name = "age", "age"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-        return [
-            ("hour", "Of the last hour"),
-            ("day", "Of the last day"),
-            ("week", "Of the last seven days"),
-            ("overdue", "Overdue"),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
-        if self.value() == "overdue":
-            return queryset.filter(owed_by__lt=timezone.now(), state__in=Message.UNSETTLED)
-        age = AGES.get(self.value() or "")
-        return queryset.filter(created_at__gte=timezone.now() - age) if age else queryset
 
 
 @admin.register(Message)
-class MessageAdmin(RecordAdmin):
+class MessageAdmin(Doubts, RecordAdmin):
+    list_before_template = "admin/consent/queues.html"
     list_display = (
         moment("created_at", "Owed since"),
         "recipient_shown",
@@ -68,7 +51,17 @@ class MessageAdmin(RecordAdmin):
         "tries",
         moment("settled_at", "Settled"),
     )
-    list_filter = ("state", "message_class", AgeFilter, "is_degraded", "possible_duplicate")
+    list_filter = (
+        QueueFilter,
+        "state",
+        "message_class",
+        "lane",
+        TransportFilter,
+        IncidentFilter,
+        AgeFilter,
+        "is_degraded",
+        "possible_duplicate",
+    )
     ordering = ("-created_at", "-pk")
     sortable_by = ()
     search_fields = ("pk",)  # shows the box; what is typed is read by get_search_results
@@ -82,6 +75,8 @@ class MessageAdmin(RecordAdmin):
         "decision",
         "about",
         "message_class",
+        "lane",
+        "transport",
         "template",
         "locale",
         moment("created_at", "Owed since"),
@@ -90,10 +85,17 @@ class MessageAdmin(RecordAdmin):
         moment("settled_at", "Settled"),
         "tries",
         "possible_duplicate",
+        "proposal",
         "fingerprint",
     )
     change_form_outer_after_template = "admin/messaging/message.html"
-    actions_detail = ("hold", "release", "resend", {"title": "More", "items": ("cancel", "close_unknown")})
+    actions_detail = (
+        "hold",
+        "release",
+        "resend",
+        "agree",
+        {"title": "More", "items": ("propose_resend", "propose_close", "withdraw", "cancel", "close_unknown")},
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         return super().get_queryset(request).defer("raw", "context").select_related("template_version")
@@ -174,11 +176,26 @@ class MessageAdmin(RecordAdmin):
     def evidence(self, message: Message) -> str:
         return level_of(message)
 
+    @display(description="Proposed")
+    def proposal(self, message: Message) -> str:
+        """What a colleague wants to do about a doubt, and with which reason."""
+        ruling = message.rulings.filter(is_open=True).first()
+        return f"{ruling}: {ruling.reason}" if ruling else "-"
+
     @display(description="SHA-256 of the bytes")
     def fingerprint(self, message: Message) -> str:
         return bytes(message.render_hash).hex() if message.render_hash else "-"
 
-    # The page
+    # The pages
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        chosen = request.GET.get("queue", "")
+        tabs = [
+            {"title": title, "query": f"?queue={name}", "active": name == chosen, "name": name, "count": None}
+            for name, title, _ in QUEUES
+        ]
+        tabs.append({"title": "All", "query": "?", "active": not chosen, "name": "all", "count": None})
+        return super().changelist_view(request, {"queues": tabs} | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -209,13 +226,17 @@ class MessageAdmin(RecordAdmin):
         return self._in(request, object_id, State.HELD)
 
     def has_resend_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._in(request, object_id, *services.SENT_AGAIN)
+        return self._in(request, object_id, *services.SENT_AGAIN) and not self._is_for_two(object_id)
 
     def has_cancel_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._in(request, object_id, *Message.WAITING, State.HELD)
 
     def has_doubt_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._in(request, object_id, State.IN_DOUBT)
+        return self._in(request, object_id, State.IN_DOUBT) and not self._is_for_two(object_id)
+
+    def _is_for_two(self, object_id: str | None) -> bool:
+        message = Message.objects.filter(pk=object_id, state=State.IN_DOUBT).first() if object_id else None
+        return message is not None and message.needs_two
 
     def _do(
         self, request: HttpRequest, form: ReasonDialog, object_id: str, verb: Callable[..., None], done: str
