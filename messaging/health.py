@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from messaging.models import TransportHealth
@@ -50,7 +50,7 @@ def worked(transport: str) -> None:
     now = timezone.now()
     rows = TransportHealth.objects.filter(transport=transport)
     stale = Q(failures_in_a_row__gt=0) | Q(last_success_at=None) | Q(last_success_at__lt=now - NOTED_EVERY)
-    if not rows.filter(stale).update(failures_in_a_row=0, open_until=None, last_success_at=now):
+    if not rows.filter(stale).update(failures_in_a_row=0, failing_since=None, open_until=None, last_success_at=now):
         TransportHealth.objects.get_or_create(transport=transport, defaults={"last_success_at": now})
     _noted[transport] = time.monotonic()
 
@@ -60,7 +60,13 @@ def failed(transport: str, error: str) -> None:
     _noted.pop(transport, None)
     health, _ = TransportHealth.objects.get_or_create(transport=transport)
     rows = TransportHealth.objects.filter(pk=health.pk)
-    rows.update(failures_in_a_row=F("failures_in_a_row") + 1, last_failure_at=timezone.now(), last_error=error[:500])
+    now = timezone.now()
+    rows.update(
+        failures_in_a_row=F("failures_in_a_row") + 1,
+        failing_since=Coalesce("failing_since", now),
+        last_failure_at=now,
+        last_error=error[:500],
+    )
     health.refresh_from_db()
     if health.failures_in_a_row >= OPENS_AFTER:
         pause = min(LONGEST_PAUSE, 2 ** min(health.failures_in_a_row - OPENS_AFTER, 10) * 5)

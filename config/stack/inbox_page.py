@@ -1,5 +1,6 @@
 """The inbox as pages and as JSON: what arrived, by whom and for whom. It shows text and runs nothing."""
 
+import hashlib
 import json
 import re
 from email import message_from_bytes, policy
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+LONGEST_TEXT = 64 * 1024
 NEWEST = 200  # on one page
 ADDRESS = re.compile(r"https?://[^\s<>\"']*[^\s<>\"'.,;:)\]]")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -19,7 +21,10 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:1rem}
 
 
 class Page(BaseHTTPRequestHandler):
-    """GET / and /messages.json, both with ?to=<address> and ?after=<name>; GET /<name> and /<name>.eml."""
+    """GET / and /messages.json, both with ?to=<address> and ?after=<name>; GET /<name> and /<name>.eml.
+
+    POST /texts takes a text message, as a gateway does.
+    """
 
     folder: ClassVar[Path]
     server_version, sys_version = "inbox", ""
@@ -41,6 +46,30 @@ class Page(BaseHTTPRequestHandler):
         if name.endswith(".eml"):
             return self.answer(200, "message/rfc822", file.read_bytes())
         return self.answer(200, "text/html", self.mail(file))
+
+    def do_POST(self) -> None:
+        if self.path != "/texts":
+            return self.answer(404, "text/plain", b"Text messages go to /texts.\n")
+        try:
+            given = json.loads(self.rfile.read(min(int(self.headers.get("Content-Length", 0)), LONGEST_TEXT)))
+            name = self.keep_text(str(given["id"]), str(given["to"]), str(given["text"]))
+        except (ValueError, KeyError, TypeError):
+            return self.answer(422, "application/json", b'{"error": "Send {id, to, text}."}')
+        return self.answer(202, "application/json", json.dumps({"id": name}).encode())
+
+    def keep_text(self, number: str, recipient: str, text: str) -> str:
+        """Beside the mails, so that one page shows all; the same id again is the same file."""
+        name = f"{len(list(self.folder.glob('*.eml'))) + 1:08d}-{hashlib.sha256(number.encode()).hexdigest()[:8]}"
+        if known := next(self.folder.glob(f"*-{name.partition('-')[2]}.eml"), None):
+            return known.stem
+        mail = EmailMessage()
+        mail["X-Envelope-From"], mail["X-Envelope-To"], mail["Subject"] = "texts", recipient, "Text message"
+        mail["Message-ID"] = f"<{number}@texts>"
+        mail.set_content(text)
+        draft = self.folder / f"{name}.part"
+        draft.write_bytes(mail.as_bytes())
+        draft.rename(self.folder / f"{name}.eml")
+        return name
 
     def messages(self, recipient: str, after: str) -> list[Path]:
         """In order of arrival."""

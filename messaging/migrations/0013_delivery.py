@@ -202,9 +202,14 @@ class Migration(migrations.Migration):
                 violation_error_message="A withdrawal says when and by whom.",
             ),
         ),
+        migrations.AddField(
+            model_name="transporthealth",
+            name="failing_since",
+            field=models.DateTimeField(help_text="The first of the failures in a row.", null=True),
+        ),
         *kept("messaging_doubtruling", "messaging_sendhold"),
         sql_file(__file__, "doubts.sql"),
-        *readable_by_auditor("messaging_doubtruling", "messaging_sendhold"),
+        *readable_by_auditor("messaging_doubtruling", "messaging_sendhold", "messaging_transporthealth"),
         *readable_by_auditor("messaging_message", without=["sealed_recipient", "context", "raw"]),
         always(),
     ]

@@ -1,0 +1,84 @@
+"""How sending does, in few words and numbers: what incidents are opened about, and what Prometheus stores."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min
+from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from messaging import health
+from messaging.models import Message, SendHold, TransportHealth
+
+ALARMING_DOUBT = timedelta(minutes=15)
+MOST = 10_000  # what is counted stops here: a heap is a heap
+State = Message.State
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something is wrong with sending since a moment. `key` stays the same while it lasts."""
+
+    key: str
+    title: str
+    since: datetime
+    count: int = 0
+
+
+def conditions(now: datetime | None = None) -> list[Condition]:
+    """What is wrong now, worst first; empty when all is well. Three bounded statements."""
+    now = now or timezone.now()
+    return [*_overdue(now), *_failing(), *_in_doubt(now)]
+
+
+def _overdue(now: datetime) -> Iterable[Condition]:
+    late = Message.objects.overdue(now).order_by("owed_by").values_list("owed_by", flat=True)[:MOST]
+    if owed_by := list(late):
+        title = f"{_counted(len(owed_by))} overdue"
+        yield Condition("mail-overdue", title, owed_by[0] or now, len(owed_by))
+
+
+def _failing() -> Iterable[Condition]:
+    for found in TransportHealth.objects.filter(failures_in_a_row__gte=health.OPENS_AFTER).order_by("pk"):
+        title = f"The transport {found.pk} failed {found.failures_in_a_row} times in a row"
+        yield Condition(f"transport-{found.pk}", title, found.failing_since, found.failures_in_a_row)
+
+
+def _in_doubt(now: datetime) -> Iterable[Condition]:
+    doubtful = Message.objects.filter(state=State.IN_DOUBT, attempts__outcome=State.IN_DOUBT)
+    old = doubtful.filter(attempts__ended_at__lt=now - ALARMING_DOUBT).order_by()
+    since = list(old.values_list("attempts__ended_at", flat=True)[:MOST])
+    if since:
+        yield Condition("mail-in-doubt", f"{_counted(len(since))} in doubt", min(since), len(since))
+
+
+def metrics() -> Iterable[Metric]:
+    """For Prometheus: counts and ages, nothing about a person."""
+    now = timezone.now()
+    unsettled = GaugeMetricFamily(
+        "holdfast_messages_unsettled", "Messages owed and not settled.", labels=["state", "lane"]
+    )
+    rows = Message.objects.filter(settled_at=None).order_by().values_list("state", "lane")
+    for state, lane, count in rows.annotate(count=Count("pk")):
+        unsettled.add_metric([state, lane], count)
+    doubt = GaugeMetricFamily(
+        "holdfast_messages_in_doubt_oldest_seconds", "Age of the oldest doubt.", labels=["transport"]
+    )
+    doubtful = Message.objects.filter(state=State.IN_DOUBT, attempts__outcome=State.IN_DOUBT).order_by()
+    for transport, since in doubtful.values_list("transport").annotate(since=Min("attempts__ended_at")):
+        doubt.add_metric([transport], (now - since).total_seconds() if since else 0)
+    overdue = GaugeMetricFamily("holdfast_messages_overdue", "Messages owed by now and not sent.")
+    overdue.add_metric([], len(Message.objects.overdue(now).values_list("pk")[:MOST]))
+    failing = GaugeMetricFamily("holdfast_transport_failures", "Failures in a row.", labels=["transport"])
+    for found in TransportHealth.objects.all():
+        failing.add_metric([found.pk], found.failures_in_a_row)
+    holds = GaugeMetricFamily("holdfast_send_holds", "Holds that keep messages back.")
+    holds.add_metric([], SendHold.objects.active(now).count())
+    return [unsettled, doubt, overdue, failing, holds]
+
+
+def _counted(count: int) -> str:
+    if count == 1:
+        return "1 message is"
+    return f"{count:,}{'+' if count >= MOST else ''} messages are"

@@ -1,0 +1,80 @@
+"""What is told about sending: nothing while all is well, and each trouble once, with when it began."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from messaging import health
+from messaging.condition import ALARMING_DOUBT, conditions
+from messaging.holding import hold_sending
+from messaging.models import DeliveryAttempt, Message
+from tests.factories import MessageFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def in_doubt(minutes):
+    began = timezone.now() - timedelta(minutes=minutes)
+    message = MessageFactory(state="in_doubt", transport="relay", attempts_made=1)
+    DeliveryAttempt.objects.create(
+        message=message,
+        number=1,
+        transport="relay",
+        lease=message.pk,
+        phase="ponr",
+        outcome="in_doubt",
+        started_at=began,
+        ended_at=began,
+    )
+    return message
+
+
+def test_while_all_is_well_there_is_nothing_to_tell():
+    MessageFactory(owed_by=timezone.now() + timedelta(minutes=5))
+    MessageFactory(owed_by=timezone.now() - timedelta(minutes=5), state="accepted", settled_at=timezone.now())
+    in_doubt(ALARMING_DOUBT.total_seconds() / 60 - 1)
+
+    assert conditions() == []
+
+
+def test_each_trouble_is_told_with_its_beginning():
+    late = timezone.now() - timedelta(minutes=5)
+    MessageFactory(owed_by=late)
+    MessageFactory(owed_by=late + timedelta(minutes=1))
+    in_doubt(30)
+    for _ in range(health.OPENS_AFTER):
+        health.failed("relay", "out of order")
+
+    found = {condition.key: condition for condition in conditions()}
+
+    assert list(found) == ["mail-overdue", "transport-relay", "mail-in-doubt"]
+    assert (found["mail-overdue"].title, found["mail-overdue"].since) == ("2 messages are overdue", late)
+    assert found["transport-relay"].title == "The transport relay failed 5 times in a row"
+    assert found["transport-relay"].since <= timezone.now()
+    assert found["mail-in-doubt"].title == "1 message is in doubt"
+
+
+def test_a_transport_that_works_again_is_no_longer_told():
+    for _ in range(health.OPENS_AFTER):
+        health.failed("relay", "out of order")
+
+    health.worked("relay")
+
+    assert conditions() == []
+
+
+def test_prometheus_is_told_counts_and_nothing_about_a_person(client):
+    MessageFactory(owed_by=timezone.now() - timedelta(minutes=5), lane="bulk")
+    in_doubt(30)
+    health.failed("relay", "out of order")
+    hold_sending("lane", "bulk", reason="Wrong text", by="user:anna")
+
+    text = client.get("/metrics").content.decode()
+
+    assert 'holdfast_messages_unsettled{lane="bulk",state="pending"} 1.0' in text
+    assert "holdfast_messages_overdue 1.0" in text
+    assert 'holdfast_messages_in_doubt_oldest_seconds{transport="relay"} 1' in text
+    assert 'holdfast_transport_failures{transport="relay"} 1.0' in text
+    assert "holdfast_send_holds 1.0" in text
+    assert not [m for m in Message.objects.all() if m.recipient in text]
