@@ -27,6 +27,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Outbox", "outgoing_mail", "messaging.Message"),
             ("Templates", "article", "messaging.Template"),
             ("Template versions", "history_edu", "messaging.TemplateVersion"),
+            ("Endpoints", "webhook", "messaging.Endpoint"),
+            ("Webhook deliveries", "sync_alt", "messaging.WebhookDelivery"),
         ),
     ),
     (

@@ -1,10 +1,13 @@
 """What would keep every message from being sent, said at start-up with its cure."""
 
+import re
 from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 @register
@@ -28,6 +31,21 @@ def mail_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     return problems
+
+
+@register
+def webhook_hosts(**_: Any) -> list[CheckMessage]:
+    """A bare host would silently allow nothing, and `*` must not allow everything."""
+    wrong = [entry for entry in settings.WEBHOOK_ALLOWED_HOSTS if not HOST_AND_PORT.fullmatch(entry)]
+    if not wrong:
+        return []
+    return [
+        Error(
+            f"WEBHOOK_ALLOWED_HOSTS holds what is no host:port: {', '.join(wrong)}.",
+            hint="For example WEBHOOK_ALLOWED_HOSTS=crm.internal:8443,[fd00::5]:443.",
+            id="messaging.E003",
+        )
+    ]
 
 
 @register(deploy=True)

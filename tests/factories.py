@@ -27,7 +27,7 @@ from consent.models import (
 from consent.services import NewDecision, record, set_guard
 from incidents.models import AlertDelivery, AlertSource, Incident
 from incidents.services import declare
-from messaging.models import Message, Template, TemplateVersion
+from messaging.models import Endpoint, EndpointHealth, Message, Template, TemplateVersion, WebhookDelivery
 from messaging.models.template import MessageClass
 
 PASSWORD = "correct horse battery staple"
@@ -227,6 +227,36 @@ class MessageFactory(factory.django.DjangoModelFactory):
     subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
     sealed_recipient = factory.Sequence(lambda n: Identity.of("email", f"reader{n}@example.org").seal())
     template_key = "confirmation"
+
+
+class EndpointFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Endpoint
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"service-{n}")
+    url = "https://hooks.example/changes"
+    owner = "Platform team"
+    state_changed_by = created_by = "user:someone"
+
+    @factory.post_generation
+    def health(endpoint, create, extracted, **facts):
+        EndpointHealth.objects.create(endpoint=endpoint, **facts)
+
+
+class WebhookDeliveryFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = WebhookDelivery
+
+    endpoint = factory.SubFactory(EndpointFactory)
+    kind = WebhookDelivery.Kind.CHANGED
+    source_id = factory.Sequence(lambda n: n + 1)
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    purpose = "marketing"
+    channel = "email"
+    after = "opt_out"
+    version = 1
+    occurred_at = factory.LazyFunction(timezone.now)
 
 
 class IncidentFactory(factory.django.DjangoModelFactory):

@@ -1,5 +1,5 @@
-"""The desk's view of messages: what is owed, what became of it, and the texts they are made from."""
+"""The desk's view of messages and webhooks: what is owed, what became of it, and the texts they are made from."""
 
-from messaging.admin import outbox, templates
+from messaging.admin import endpoints, outbox, templates, webhooks
 
-__all__ = ["outbox", "templates"]
+__all__ = ["endpoints", "outbox", "templates", "webhooks"]

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from consent import upkeep
 from incidents import alerts, linking
 from messaging import confirmations, delivery, sweeping
+from messaging.propagation import fanout, sending
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,8 @@ STEPS: dict[str, Callable[[], int]] = {
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
     "messages sent": lambda: delivery.deliver_due(100),
+    "changes owed to services": fanout.owe,
+    "services told": lambda: sending.recover() + sending.tell_all(),
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
