@@ -92,8 +92,9 @@ class WebhookDeliveryAdmin(RecordAdmin):
     def has_replay_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not request.user.has_perm("messaging.change_webhookdelivery"):
             return False
-        settled = WebhookDelivery.objects.filter(pk=object_id, state__in=replaying.SETTLED)
-        return object_id is None or settled.exists()
+        if object_id is None:
+            return True
+        return WebhookDelivery.objects.filter(pk=object_id, state__in=replaying.SETTLED).exists()
 
     @action(
         description="Send again",

@@ -11,7 +11,15 @@ from consent.models import ANY, Channel
 from messaging.models import Endpoint, Reconciliation, WebhookAttempt, WebhookDelivery, WebhookReplay
 
 
-class NewEndpoint(Strict):
+class Exact(Strict):
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
+            detail = f"No such field. Known: {', '.join(self.fields)}."
+            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), detail), code="unknown")
+        return super().to_internal_value(data)
+
+
+class NewEndpoint(Exact):
     name = serializers.RegexField(r"\A[a-z0-9][a-z0-9-]{0,49}\Z", help_text="Small letters, digits and hyphens.")
     url = Text(max_length=500, help_text="https, on the public internet.")
     owner = Text(max_length=100, help_text="Whom to call when it fails.")
@@ -25,7 +33,7 @@ class NewEndpoint(Strict):
         return name
 
 
-class EndpointChange(Strict):
+class EndpointChange(Exact):
     url = Text(max_length=500, required=False)
     owner = Text(max_length=100, required=False)
     purposes = serializers.ListField(child=Text(max_length=50), required=False, max_length=100)
@@ -34,7 +42,7 @@ class EndpointChange(Strict):
     reason = Text(max_length=200)
 
 
-class EndpointReason(Strict):
+class EndpointReason(Exact):
     reason = Text(max_length=200)
 
 
@@ -101,7 +109,7 @@ class ReplayShown(serializers.ModelSerializer[WebhookReplay]):
         read_only_fields = fields
 
 
-class DigestShape(Strict):
+class DigestShape(Exact):
     purpose = Text(max_length=50)
     channel = serializers.ChoiceField([*Channel.values, ANY])
     opted_out = serializers.IntegerField(min_value=0, max_value=2**53)
@@ -109,8 +117,8 @@ class DigestShape(Strict):
     digest = serializers.RegexField(r"\A[0-9a-f]{64}\Z")
 
 
-class HeldState(Strict):
-    held = DigestShape(many=True, max_length=1000)
+class HeldState(Exact):
+    held = serializers.ListField(child=DigestShape(), max_length=1000)
 
 
 class StandingShown(serializers.Serializer[Any]):

@@ -104,7 +104,8 @@ def digests(endpoint: Endpoint) -> list[Digest]:
     """What is held here of what the endpoint is told. Reads every key: for a comparison, not for every minute."""
     with connection.cursor() as cursor:
         cursor.execute(DIGESTS, [endpoint.pk])
-        return [Digest(*facts, digest=f"{int(bits, 2):064x}") for *facts, bits in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return [Digest(purpose, channel, out, in_, f"{int(bits, 2):064x}") for purpose, channel, out, in_, bits in rows]
 
 
 @transaction.atomic

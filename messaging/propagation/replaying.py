@@ -1,6 +1,7 @@
 """Sent again on purpose, under the same ids: one delivery, all that failed, all that changed since; and test events."""
 
 from datetime import datetime
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -59,7 +60,7 @@ def replay_since(endpoint: Endpoint, since: datetime, *, reason: str, by: User |
     _ready(endpoint, reason)
     if since > timezone.now():
         raise ValidationError({"since": "This moment lies in the future."})
-    names = {"endpoint": endpoint.pk, "since": since, "most": MOST_AT_ONCE + 1}
+    names: dict[str, Any] = {"endpoint": endpoint.pk, "since": since, "most": MOST_AT_ONCE + 1}
     with connection.cursor() as cursor:
         cursor.execute(COUNT, names)
         if cursor.fetchone()[0] > MOST_AT_ONCE:
