@@ -12,10 +12,12 @@ from messaging.models import Endpoint, Reconciliation, WebhookAttempt, WebhookDe
 
 
 class Exact(Strict):
+    """What a caller sends. An unknown field is refused: a misspelt one would change what is meant."""
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
-            detail = f"No such field. Known: {', '.join(self.fields)}."
-            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), detail), code="unknown")
+            names = [str(name)[:200] for name in sorted(unknown)]
+            raise serializers.ValidationError(dict.fromkeys(names, "There is no such field."), code="unknown_field")
         return super().to_internal_value(data)
 
 
