@@ -45,6 +45,7 @@ class DeliveriesOfEndpoint(RecordInline):
 
 class ReplaysOfEndpoint(RecordInline):
     model = WebhookReplay
+    verbose_name_plural = "sent again"
     fields = readonly_fields = (
         moment("requested_at", "When"), "what", moment("since", "Since"), "count", "reason", "requested_by",
     )  # fmt: skip
@@ -80,14 +81,14 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
         "last_success",
         "failing",
         "owner",
-        "url",
+        "address",
     )
     list_filter = ("state",)
     list_select_related = ("health",)
     ordering = ("name",)
     sortable_by = ()
     readonly_fields = fields = (
-        "name", badge("state", COLOURS), "state_reason", "standing", "oldest", "last_success", "failing", "url",
+        "name", badge("state", COLOURS), "state_reason", "standing", "oldest", "last_success", "failing", "address",
         "owner", "told_purposes", "told_channels", "with_user_ids", "secrets_good", moment("created_at"), "created_by",
     )  # fmt: skip
     inlines = (DeliveriesOfEndpoint, ReplaysOfEndpoint, ComparisonsOfEndpoint)
@@ -109,7 +110,7 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
     @display(description="In step", label={"ok": "success", "behind": "warning", "given up": "danger"})
     def standing(self, endpoint: Any) -> tuple[str, str]:
         standing = _standing(endpoint)
-        kind = "given up" if standing.failed else "behind" if standing.behind else "ok"
+        kind = "given up" if standing.failed or standing.differs else "behind" if standing.behind else "ok"
         return kind, standing.in_words()
 
     @display(description="Oldest change that it does not know")
@@ -124,7 +125,11 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
     @display(description="Failing", label={"failing": "danger"})
     def failing(self, endpoint: Endpoint) -> tuple[str, str]:
         count = endpoint.health.failures_in_a_row
-        return ("failing", f"{count} in a row: {endpoint.health.last_error[:120]}") if count else ("", "")
+        return ("failing", f"{count} in a row: {endpoint.health.last_error[:80]}") if count else ("", "")
+
+    @display(description="Address")
+    def address(self, endpoint: Endpoint) -> str:
+        return endpoint.url
 
     @display(description="Told about purposes")
     def told_purposes(self, endpoint: Endpoint) -> str:

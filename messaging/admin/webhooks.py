@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from config.admin import ReasonDialog, RecordAdmin, RecordInline, action, ask, badge, display, moment, person
 from config.deeds import carry_out
-from consent.models import ANY
+from consent.facts import STATES, scope_in_words
 from messaging.models import WebhookAttempt, WebhookDelivery
 from messaging.propagation import replaying
 
@@ -34,7 +34,6 @@ class Attempts(RecordInline):
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(RecordAdmin):
     list_display = (
-        "event_id",
         moment("created_at", "Owed since"),
         "endpoint",
         "kind",
@@ -43,6 +42,7 @@ class WebhookDeliveryAdmin(RecordAdmin):
         badge("state", COLOURS),
         "attempts_made",
         "last_error",
+        "event_id",
     )
     list_filter = ("state", "kind", "endpoint")
     list_select_related = ("endpoint",)
@@ -63,17 +63,13 @@ class WebhookDeliveryAdmin(RecordAdmin):
 
     @display(description="About")
     def about(self, delivery: WebhookDelivery) -> str:
-        if not delivery.purpose:
-            return "-"
-        purpose = "all purposes" if delivery.purpose == ANY else delivery.purpose
-        return f"{purpose} by {'all channels' if delivery.channel == ANY else delivery.channel}"
+        return scope_in_words(delivery.purpose, delivery.channel) if delivery.purpose else "-"
 
     @display(description="Change")
     def change(self, delivery: WebhookDelivery) -> str:
         if delivery.kind != WebhookDelivery.Kind.CHANGED:
             return "-"
-        before, after = delivery.get_before_display(), delivery.get_after_display()
-        return f"{before or 'nothing decided'} → {after or 'nothing decided'}"
+        return f"{STATES[delivery.before]} → {STATES[delivery.after]}"
 
     @display(description="Person")
     def person_link(self, delivery: WebhookDelivery) -> SafeString | str:

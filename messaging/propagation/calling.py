@@ -47,7 +47,7 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
     def __str__(self) -> str:
-        return f"HTTP {self.status} {self.text}".strip() if self.status else f"{self.error}: {self.text}"
+        return f"HTTP {self.status}" if self.status else f"{self.error.replace('_', ' ')}: {self.text}"
 
 
 @cache

@@ -23,7 +23,7 @@ COUNTED_TO = 10_000
 FINDINGS_KEPT = 200
 
 BEHIND = """
-    SELECT e.id, owed.count, owed.oldest, failed.count
+    SELECT e.id, owed.count, owed.oldest, failed.count, coalesce(newest.outcome, '')
       FROM messaging_endpoint e
       CROSS JOIN LATERAL (
         SELECT count(*), min(occurred_at) AS oldest FROM (
@@ -36,6 +36,9 @@ BEHIND = """
         SELECT count(*) FROM (
           SELECT 1 FROM messaging_webhookdelivery d WHERE d.endpoint_id = e.id AND d.state = 'failed' LIMIT %(most)s) f
       ) failed
+      LEFT JOIN LATERAL (
+        SELECT r.outcome FROM messaging_reconciliation r WHERE r.endpoint_id = e.id ORDER BY r.id DESC LIMIT 1
+      ) newest ON true
      WHERE e.id = ANY (%(endpoints)s)
 """
 DIGESTS = f"""
@@ -53,13 +56,22 @@ DIGESTS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Owed and given-up deliveries, counted to ten thousand; `oldest`: when the oldest of what is owed changed."""
+    """Owed and given-up deliveries, counted to ten thousand; `oldest`: when the oldest of what is owed changed.
+    `compared`: the outcome of the newest comparison, empty without one.
+    """
 
     behind: int = 0
     oldest: datetime | None = None
     failed: int = 0
+    compared: str = ""
+
+    @property
+    def differs(self) -> bool:
+        return self.compared == Reconciliation.Outcome.DIFFERS
 
     def in_words(self) -> str:
+        if self.differs:
+            return "differs" + (f", behind by {self.behind}" if self.behind else "")
         if self.behind or self.failed:
             failed = f", {self.failed} given up" if self.failed else ""
             return f"behind by {self.behind}{failed}"

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, connections, transaction
@@ -79,19 +80,24 @@ def tell_all() -> int:
     many calls were made.
     """
     running: dict[Future[int], int] = {}
+    broken: set[int] = set()  # not begun again in this run: our own fault, which the next run may not have
     calls, ends = 0, time.monotonic() + WHOLE_BUDGET
     with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="webhooks") as pool:
         while True:
             waiting = endpoints_to_call() if time.monotonic() < ends else []
             for endpoint_id in waiting:
-                if len(running) < AT_A_TIME and endpoint_id not in running.values():
+                if len(running) < AT_A_TIME and endpoint_id not in broken | set(running.values()):
                     running[pool.submit(_tell_in_thread, endpoint_id)] = endpoint_id
             if not running:
                 return calls
             done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
             for future in done:
-                del running[future]
-                calls += future.result()
+                endpoint_id = running.pop(future)
+                if error := future.exception():
+                    broken.add(endpoint_id)
+                    log.error("endpoint_not_told", endpoint=endpoint_id, error=str(error))
+                else:
+                    calls += future.result()
 
 
 def _tell_in_thread(endpoint_id: int) -> int:
@@ -131,19 +137,27 @@ def send(delivery: WebhookDelivery) -> Answer:
     """Call the endpoint with no transaction open, and write down how it ended."""
     endpoint = Endpoint.objects.get(pk=delivery.endpoint_id)
     started_at = timezone.now()
-    body = body_of(delivery, endpoint)
+    try:
+        body = body_of(delivery, endpoint)
+        answer = post(endpoint.url, body, signed(delivery, endpoint, body))
+    except InvalidTag:
+        answer = Answer(None, "What was sealed cannot be opened: was PRIVACY_KEY changed?", "sealed")
+    settle(delivery, answer, started_at)
+    _learn(endpoint, answer)
+    return answer
+
+
+def signed(delivery: WebhookDelivery, endpoint: Endpoint, body: bytes) -> dict[str, str]:
+    """The headers, with a signature by each secret that is good now."""
     moment = int(time.time())
-    headers = {
+    good = endpoints.secrets_of(endpoint)
+    return {
         "Content-Type": "application/json",
         "User-Agent": f"Holdfast/{settings.VERSION}",
         ID: delivery.webhook_id,
         TIMESTAMP: str(moment),
-        SIGNATURE: " ".join(sign(s, delivery.webhook_id, moment, body) for s in endpoints.secrets_of(endpoint)),
+        SIGNATURE: " ".join(sign(secret, delivery.webhook_id, moment, body) for secret in good),
     }
-    answer = post(endpoint.url, body, headers)
-    settle(delivery, answer, started_at)
-    _learn(endpoint, answer)
-    return answer
 
 
 def body_of(delivery: WebhookDelivery, endpoint: Endpoint) -> bytes:

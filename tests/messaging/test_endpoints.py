@@ -169,6 +169,7 @@ def test_a_difference_of_one_person_is_found_where_the_counts_agree(api, monkeyp
     [finding] = result["findings"]
     assert (finding["purpose"], finding["channel"], finding["theirs"]["digest"]) == ("marketing", "email", "0" * 64)
     assert Reconciliation.objects.get().outcome == "differs"
+    assert reconciliation.standing_of(Endpoint.objects.get()).in_words() == "differs"
 
 
 def test_while_a_service_is_behind_a_difference_proves_nothing(api, monkeypatch):

@@ -201,3 +201,21 @@ def test_a_service_that_hangs_keeps_no_other_waiting(settings):
         slow.end.set()
         worker.join(10)
         assert not worker.is_alive()
+
+
+def test_a_fault_of_ours_with_one_endpoint_is_logged_and_keeps_no_other_waiting(settings, monkeypatch):
+    with receiver() as server:
+        settings.WEBHOOK_ALLOWED_HOSTS = [server.place]
+        bad, _ = endpoints.create("bad", url=server.url, owner="Somebody", by="user:olga")
+        good, _ = endpoints.create("good", url=server.url, owner="Somebody", by="user:olga")
+        record([opt_out(SubjectFactory())])
+        fanout.owe_all()
+        whole = sending.body_of
+        monkeypatch.setattr(
+            sending, "body_of", lambda delivery, endpoint: 1 / 0 if endpoint == bad else whole(delivery, endpoint)
+        )
+
+        assert sending.tell_all() == 1
+
+    assert WebhookDelivery.objects.get(endpoint=good).state == "delivered"
+    assert WebhookDelivery.objects.get(endpoint=bad).state == "sending", "until its lease ends"

@@ -250,6 +250,17 @@ def test_secrets_lie_sealed_and_at_most_two_are_good(registered):
         assert not any(secret.encode() in bytes(sealed) for secret in [first, *others])
 
 
+def test_a_secret_that_cannot_be_opened_is_told_and_nothing_goes_out_unsigned(service, crm):
+    EndpointSecret.objects.update(sealed=b"sealed by another key, long ago")
+    delivery = owed(crm)
+
+    sending.tell(crm.pk)
+
+    delivery.refresh_from_db()
+    assert (delivery.state, service.calls) == (State.RETRY_WAIT, [])
+    assert "PRIVACY_KEY" in delivery.last_error
+
+
 def test_a_paused_one_is_not_called_and_keeps_what_it_is_owed(service, crm):
     owed(crm)
     endpoints.pause(crm, reason="Their upgrade", by="user:olga")
