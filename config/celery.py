@@ -85,12 +85,16 @@ def configuration() -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # Queues: what a person waits for is never behind a bulk.
-        "task_queues": [Queue("mail.critical"), Queue("mail.bulk"), Queue("events"), Queue("sweep")],
+        "task_queues": [Queue("mail.critical"), Queue("mail.bulk"), Queue("events"), Queue("sweep"), Queue("webhooks")],
         "task_default_queue": "events",
-        "task_routes": {"messaging.tasks.sweep": {"queue": "sweep"}},  # sending names its lane's queue itself
+        "task_routes": {
+            "messaging.tasks.sweep": {"queue": "sweep"},
+            "messaging.tasks.tell": {"queue": "webhooks"},
+        },
         "task_create_missing_queues": False,  # a misspelt queue is an error here, not a mail that nobody sends
         "beat_schedule": every("messaging.tasks.sweep", 10, "sweep")
         | every("consent.tasks.read_log", 5, "events")
+        | every("messaging.tasks.propagate", 5, "events")
         | every("incidents.tasks.read_log", 5, "events")
         | every("incidents.tasks.read_alerts", 10, "events"),
     }

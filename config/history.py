@@ -97,12 +97,17 @@ class WrittenByDatabase(HistoricalRecords):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.indexes = kwargs.pop("indexes", [])
         kwargs.setdefault("history_manager", ReadOnlyHistory)
         kwargs.setdefault("historical_queryset", ByVersion)
         super().__init__(*args, **kwargs)
 
     def get_meta_options(self, model: type[models.Model]) -> dict[str, Any]:
-        return super().get_meta_options(model) | {"ordering": ("-history_id",), "get_latest_by": ("history_id",)}
+        return super().get_meta_options(model) | {
+            "ordering": ("-history_id",),
+            "get_latest_by": ("history_id",),
+            "indexes": self.indexes,
+        }
 
     def get_extra_fields(self, model: type[models.Model], fields: Any) -> dict[str, Any]:
         return super().get_extra_fields(model, fields) | {"prev_record": _neighbour(-1), "next_record": _neighbour(+1)}

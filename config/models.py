@@ -43,6 +43,8 @@ class Scope(models.TextChoices):
     PURPOSES_WRITE = "purposes:write", "register purposes"
     INCIDENTS_WRITE = "incidents:write", "declare incidents and add to their timeline"
     INCIDENTS_READ = "incidents:read", "read incidents and telemetry"
+    ENDPOINTS_WRITE = "endpoints:write", "say where changes are sent, and have them sent again"
+    ENDPOINTS_READ = "endpoints:read", "read where changes are sent, and how far behind each service is"
 
 
 class ServiceKeyQuerySet(models.QuerySet["ServiceKey"]):

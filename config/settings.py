@@ -169,6 +169,9 @@ MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages
 PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without a country code; empty refuses them
 
+# Outgoing webhooks go to https on the public internet; host:port of what may be called besides, http too.
+WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])
+
 # Security: strict where the browser is concerned, loopback excepted.
 SECURE = env.bool("SECURE", default=not DEBUG)  # behind HTTPS
 SECURE_SSL_REDIRECT = False  # the proxy's work; a redirect would break RFC 8058 one-click

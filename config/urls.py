@@ -10,7 +10,7 @@ from consent.public.one_click import one_click
 from consent.public.preferences import preferences
 from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
-from messaging import api as messages
+from messaging.api import endpoints, messages
 
 urlpatterns = [
     # For people, without a login.
@@ -55,6 +55,15 @@ urlpatterns = [
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),
     path("api/v1/messages/<uuid:pk>/", messages.MessageView.as_view()),
+    # Services: where changes are sent
+    path("api/v1/endpoints/", endpoints.EndpointsView.as_view()),
+    path("api/v1/endpoints/<str:name>/", endpoints.EndpointView.as_view()),
+    path("api/v1/endpoints/<str:name>/pause/", endpoints.PauseView.as_view()),
+    path("api/v1/endpoints/<str:name>/resume/", endpoints.ResumeView.as_view()),
+    path("api/v1/endpoints/<str:name>/rotate/", endpoints.RotateView.as_view()),
+    path("api/v1/endpoints/<str:name>/replay/", endpoints.ReplayView.as_view()),
+    path("api/v1/endpoints/<str:name>/deliveries/", endpoints.DeliveriesView.as_view()),
+    path("api/v1/endpoints/<str:name>/reconciliation/", endpoints.ReconciliationView.as_view()),
     path("api/v1/schema/", docs.schema, name="schema"),
     path("api/v1/docs/", docs.DocsView.as_view()),
 ]

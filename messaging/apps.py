@@ -8,8 +8,10 @@ class MessagingConfig(AppConfig):
         from config.health import COLLECTORS
         from consent import feed, signals, story
         from messaging import checks, condition, evidence, requests  # noqa: F401  # the checks register themselves
+        from messaging.propagation.metrics import endpoint_metrics
 
-        feed.READERS.add("messaging.tasks.read_log")
+        feed.READERS.update({"messaging.tasks.read_log", "messaging.tasks.propagate"})
+        COLLECTORS.append(endpoint_metrics)
         signals.request_answered.connect(requests.owe_answer, dispatch_uid="messaging.requests")
         story.PROVIDERS.append(evidence.told)
         COLLECTORS.append(condition.metrics)

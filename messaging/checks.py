@@ -1,5 +1,6 @@
 """What would keep messages from being sent, said at start-up with its cure."""
 
+import re
 from email.utils import parseaddr
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from messaging.transports import configured
 
 SETTINGS = {configured.EMAIL: "MAIL_TRANSPORTS", configured.SMS: "TEXT_TRANSPORTS"}
+
+HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 @register
@@ -40,6 +43,21 @@ def sender(**_: Any) -> list[CheckMessage]:
             "MAIL_FROM holds no e-mail address.",
             hint='Set MAIL_FROM="Your Company <privacy@your-domain.example>".',
             id="messaging.E002",
+        )
+    ]
+
+
+@register
+def webhook_hosts(**_: Any) -> list[CheckMessage]:
+    """A bare host would silently allow nothing, and `*` must not allow everything."""
+    wrong = [entry for entry in settings.WEBHOOK_ALLOWED_HOSTS if not HOST_AND_PORT.fullmatch(entry)]
+    if not wrong:
+        return []
+    return [
+        Error(
+            f"WEBHOOK_ALLOWED_HOSTS holds what is no host:port: {', '.join(wrong)}.",
+            hint="For example WEBHOOK_ALLOWED_HOSTS=crm.internal:8443,[fd00::5]:443.",
+            id="messaging.E005",
         )
     ]
 

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from messaging import confirmations, delivery, sweeping
 from messaging.models import Message
+from messaging.propagation import fanout, sending
 
 log = structlog.get_logger(__name__)
 
@@ -15,6 +16,8 @@ CHUNK = 100  # messages that one nudge sends before it makes room for others
 NUDGES = 4  # workers that are asked to share a heap
 # Above the 600 s that an SMTP server may take over the final dot: a limit below it would make doubt.
 SMTP = {"soft_time_limit": 660, "time_limit": 720}
+# Above the longest run of calls, which `sending` ends by itself.
+CALLS = {"soft_time_limit": 150, "time_limit": 180}
 
 
 @shared_task(name="messaging.tasks.read_log")
@@ -46,6 +49,20 @@ def nudge(at_most: int = NUDGES, lanes: Sequence[str] = Message.Lane.values) -> 
         due = Message.objects.due(Now()).filter(lane=lane).order_by()[: CHUNK * at_most].count()
         for _ in range(-(-due // CHUNK)):
             send_quietly(deliver_due, lane, queue=f"mail.{lane}")
+
+
+@shared_task(name="messaging.tasks.propagate")
+def propagate() -> None:
+    """State has changed, perhaps: write down which service is owed what, and get it told."""
+    fanout.owe_all()
+    sending.recover()
+    if sending.endpoints_to_call():
+        send_quietly(tell, queue="webhooks")
+
+
+@shared_task(name="messaging.tasks.tell", **CALLS)
+def tell() -> None:
+    sending.tell_all()
 
 
 def send_quietly(task: Task, *arguments: str, queue: str) -> None:

@@ -27,7 +27,16 @@ from consent.models import (
 from consent.services import NewDecision, record, set_guard
 from incidents.models import AlertDelivery, AlertSource, Incident
 from incidents.services import declare
-from messaging.models import Message, SendHold, Template, TemplateVersion, TransportHealth
+from messaging.models import (
+    Endpoint,
+    EndpointHealth,
+    Message,
+    SendHold,
+    Template,
+    TemplateVersion,
+    TransportHealth,
+    WebhookDelivery,
+)
 from messaging.models.template import MessageClass
 
 PASSWORD = "correct horse battery staple"
@@ -244,6 +253,36 @@ class TransportHealthFactory(factory.django.DjangoModelFactory):
         model = TransportHealth
 
     transport = factory.Sequence(lambda n: f"relay{n}")
+
+
+class EndpointFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Endpoint
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"service-{n}")
+    url = "https://hooks.example/changes"
+    owner = "Platform team"
+    state_changed_by = created_by = "user:someone"
+
+    @factory.post_generation
+    def health(endpoint, create, extracted, **facts):
+        EndpointHealth.objects.create(endpoint=endpoint, **facts)
+
+
+class WebhookDeliveryFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = WebhookDelivery
+
+    endpoint = factory.SubFactory(EndpointFactory)
+    kind = WebhookDelivery.Kind.CHANGED
+    source_id = factory.Sequence(lambda n: n + 1)
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    purpose = "marketing"
+    channel = "email"
+    after = "opt_out"
+    version = 1
+    occurred_at = factory.LazyFunction(timezone.now)
 
 
 class IncidentFactory(factory.django.DjangoModelFactory):

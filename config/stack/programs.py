@@ -18,7 +18,7 @@ def programs(folder: Folder) -> list[Program]:
         Program("inbox", inbox(folder, environment["SMTP_PORT"], environment["INBOX_PORT"])),
         Program("critical", worker("critical", "mail.critical", 2), WORKER),
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
-        Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
+        Program("bulk", worker("bulk", "mail.bulk,webhooks", 1), WORKER),
         Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
         Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(CONNECTIONS)}, first_to_end=True),
     ]

@@ -244,6 +244,7 @@ class Consent(models.Model):
         history_user_setter=lambda row, user: None,
         history_change_reason_field=models.TextField(null=True),
         no_db_index=["id", "subject", "decision"],
+        indexes=[models.Index(fields=["tx", "history_id"], name="historicalconsent_log_order")],
     )
     objects = ConsentQuerySet.as_manager()
 

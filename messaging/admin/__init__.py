@@ -1,5 +1,5 @@
-"""The desk's view of messages: what is owed, what became of it, and the texts they are made from."""
+"""The desk's view of messages and webhooks: what is owed, what became of it, and the texts they are made from."""
 
-from messaging.admin import outbox, sending, templates
+from messaging.admin import endpoints, outbox, sending, templates, webhooks
 
-__all__ = ["outbox", "sending", "templates"]
+__all__ = ["endpoints", "outbox", "sending", "templates", "webhooks"]

@@ -9,7 +9,7 @@ from config.database import always, kept, readable_by_auditor, sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0004_lanes_and_incident_notices"),
+        ("messaging", "0012_propagation_permissions"),
     ]
 
     operations = [

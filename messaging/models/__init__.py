@@ -1,5 +1,6 @@
 """Templates and the messages made from them: one row per recipient, with every attempt and everything heard since."""
 
+from messaging.models.endpoint import Endpoint, EndpointHealth, EndpointSecret
 from messaging.models.hold import SendHold
 from messaging.models.message import (
     FOUR_EYES,
@@ -12,6 +13,7 @@ from messaging.models.message import (
     TransportHealth,
 )
 from messaging.models.template import MessageClass, Template, TemplateBody, TemplateFault, TemplateVersion
+from messaging.models.webhook import Reconciliation, WebhookAttempt, WebhookDelivery, WebhookReplay
 
 __all__ = [
     "FOUR_EYES",
@@ -19,8 +21,12 @@ __all__ = [
     "DeliveryAttempt",
     "DeliveryEvent",
     "DoubtRuling",
+    "Endpoint",
+    "EndpointHealth",
+    "EndpointSecret",
     "Message",
     "MessageClass",
+    "Reconciliation",
     "SendHold",
     "Suppression",
     "Template",
@@ -28,4 +34,7 @@ __all__ = [
     "TemplateFault",
     "TemplateVersion",
     "TransportHealth",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookReplay",
 ]

@@ -1,12 +1,14 @@
 """Reading the log while others write it: in the order of transactions, nothing missed, nothing twice."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from consent import feed
 from consent.models import Decision
-from consent.services import record
+from consent.services import record, void
 from tests.database.conftest import CHOICE
 from tests.factories import SubjectFactory, opt_out
 
@@ -84,3 +86,56 @@ def test_a_lower_number_in_a_later_transaction_is_read_once(crowd, reader):
 
     assert sorted(seen) == sorted(Decision.objects.filter(subject=subject).values_list("pk", flat=True))
     assert len(seen) == 6
+
+
+def changes(reader: str) -> list[tuple[str, int]]:
+    with feed.changes(reader) as versions:
+        return [(version.channel, version.version) for version in versions]
+
+
+@pytest.fixture
+def follower(crowd):
+    """The name of a reader of changes to whom the past means nothing."""
+    name = f"{feed.CHANGES}{uuid4()}"
+    feed.skip(name)
+    return name
+
+
+def test_a_follower_of_changes_never_misses_one_that_commits_late(crowd, follower):
+    subject = SubjectFactory().pk
+
+    with crowd.session() as late:
+        late.execute("SELECT pg_current_xact_id()")
+        record([opt_out(subject, channel="sms")])
+        late.execute(CHOICE, [subject, "marketing", "post", "opt_out", True])
+        assert changes(follower) == []
+
+    assert changes(follower) == [("post", 1), ("sms", 1)], "in the order of transactions"
+    assert changes(follower) == []
+
+
+def test_a_follower_of_changes_sees_what_a_void_does_and_nothing_of_a_late_older_choice(crowd, follower):
+    subject = SubjectFactory().pk
+    [imported] = record([opt_out(subject, explicit=False, cause="import")])
+    void([imported.id], reason="Wrong list", by="user:ben")
+    assert changes(follower) == [("email", 1), ("email", 2)]
+    record([opt_out(subject)])
+    record([opt_out(subject, decided_at=timezone.now() - timedelta(days=1))])
+
+    assert feed.lag(follower) == 1
+    assert changes(follower) == [("email", 3)]
+    assert feed.lag(follower) == 0
+
+
+def test_skipping_puts_no_open_transaction_behind_the_cursor(crowd):
+    name, subject = f"{feed.CHANGES}{uuid4()}", SubjectFactory().pk
+    with crowd.session() as late:
+        late.execute(CHOICE, [subject, "marketing", "email", "opt_out", True])
+        feed.skip(name)
+
+    assert changes(name) == [("email", 1)]
+
+
+def test_a_reader_of_changes_is_named_as_one():
+    with pytest.raises(ValueError, match="changes:"), feed.changes("webhooks"):
+        pass

@@ -13,6 +13,7 @@ from consent import upkeep
 from incidents import alerts, linking
 from messaging import confirmations, delivery, sweeping
 from messaging.models import Message
+from messaging.propagation import fanout, sending
 
 log = structlog.get_logger(__name__)
 Lane = Message.Lane
@@ -24,6 +25,8 @@ STEPS: dict[str, Callable[[], int]] = {
     "messages swept": sweeping.sweep,
     "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
+    "changes owed to services": fanout.owe,
+    "services told": lambda: sending.recover() + sending.tell_all(),
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,

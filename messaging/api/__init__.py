@@ -1,0 +1,1 @@
+"""What services are told over HTTP: what became of messages, and where changes are sent."""
