@@ -25,6 +25,9 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Messages",
         (
             ("Outbox", "outgoing_mail", "messaging.Message"),
+            ("Replies", "mark_email_unread", "messaging.InboundMessage"),
+            ("Suppressions", "block", "messaging.Suppression"),
+            ("Hook deliveries", "webhook", "messaging.HookDelivery"),
             ("Templates", "article", "messaging.Template"),
             ("Template versions", "history_edu", "messaging.TemplateVersion"),
         ),

@@ -8,17 +8,15 @@ whoever dies after it leaves *in doubt*.
 import random
 from collections.abc import Callable
 from datetime import timedelta
-from email.utils import parseaddr
 from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
-from messaging import health
+from messaging import health, verp
 from messaging.claiming import Claim, Texts, claim
 from messaging.models import DeliveryAttempt, Message
 from messaging.rendering import published
@@ -98,7 +96,7 @@ def deliver(message_id: UUID | None = None, *, transport: Transport | None = Non
 def send(claimed: Claim, transport: Transport) -> str:
     """Talk to the relay with no transaction open, and write down how it ended; returns the message's new state."""
     message = claimed.message
-    recipient, sender = message.recipient, parseaddr(settings.MAIL_FROM)[1]
+    recipient, sender = message.recipient, verp.return_path(message)
     try:
         reply = transport.send(sender, recipient, bytes(message.raw or b""), lambda: pass_point_of_no_return(claimed))
     except LeaseLost:

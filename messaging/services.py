@@ -19,6 +19,8 @@ from consent.services import actor_of
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Template
 
 NO_ADDRESS = "No e-mail address is known for this person, or it was erased: nothing was sent."
+NO_NUMBER = "No telephone number is known for this person, or it was erased: nothing was sent."
+KINDS: dict[str, str] = {"email": Identifier.Kind.EMAIL, "sms": Identifier.Kind.PHONE}  # what a channel writes to
 State = Message.State
 SENT_AGAIN = [State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN]
 
@@ -32,6 +34,7 @@ class NewMessage:
     cause: str
     context: Mapping[str, Any]
     locale: str = "en"
+    channel: str = "email"
     purpose: str = ""
     decision_id: int | None = None
     request_id: int | None = None
@@ -45,7 +48,7 @@ class NewMessage:
     @property
     def intent(self) -> bytes:
         """What makes two messages the same one: why, to whom, by which way, with which text."""
-        facts = [self.cause, str(self.subject_id), "email", self.template_key]
+        facts = [self.cause, str(self.subject_id), self.channel, self.template_key]
         return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).digest()
 
 
@@ -61,19 +64,25 @@ def enqueue(messages: Sequence[NewMessage]) -> None:
     classes = dict(Template.objects.values_list("key", "message_class"))
     if unknown := {message.template_key for message in messages} - set(classes):
         raise ValidationError(f"No such template: {', '.join(sorted(unknown))}.")
-    addresses = addresses_of({message.subject_id for message in messages})
+    addresses = {
+        channel: addresses_of({m.subject_id for m in messages if m.channel == channel}, KINDS[channel])
+        for channel in {message.channel for message in messages}
+    }
     Message.objects.bulk_create(
-        [_row(message, classes[message.template_key], addresses.get(message.subject_id)) for message in messages],
+        [
+            _row(message, classes[message.template_key], addresses[message.channel].get(message.subject_id))
+            for message in messages
+        ],
         ignore_conflicts=True,
     )
 
 
-def addresses_of(subject_ids: Iterable[UUID]) -> dict[UUID, bytes]:
-    """The sealed e-mail address of each person that has one: the one told last. Two statements."""
+def addresses_of(subject_ids: Iterable[UUID], kind: str = Identifier.Kind.EMAIL) -> dict[UUID, bytes]:
+    """The sealed address, or number, of each person that has one: the one told last. Two statements."""
     roots = subjects.roots(subject_ids)
-    known = Identifier.objects.filter(
-        subject__in=set(roots.values()), kind=Identifier.Kind.EMAIL, sealed__isnull=False
-    ).order_by("created_at", "pk")
+    known = Identifier.objects.filter(subject__in=set(roots.values()), kind=kind, sealed__isnull=False).order_by(
+        "created_at", "pk"
+    )
     by_root = {identifier.subject_id: bytes(identifier.sealed or b"") for identifier in known}
     return {subject_id: by_root[root] for subject_id, root in roots.items() if root in by_root}
 
@@ -153,6 +162,7 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
     row = Message(
         intent=message.intent,
         message_class=message_class,
+        channel=message.channel,
         purpose=message.purpose,
         subject_id=message.subject_id,
         decision_id=message.decision_id,
@@ -169,5 +179,6 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
         expires_at=message.expires_at,
     )
     if address is None:
-        row.state, row.last_error, row.settled_at = State.SUPPRESSED, NO_ADDRESS, timezone.now()
+        why = NO_ADDRESS if message.channel == "email" else NO_NUMBER
+        row.state, row.last_error, row.settled_at = State.SUPPRESSED, why, timezone.now()
     return row

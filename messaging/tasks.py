@@ -7,6 +7,7 @@ from celery import Task, shared_task
 from django.db.models.functions import Now
 
 from messaging import confirmations, delivery, sweeping
+from messaging.inbound import inbox
 from messaging.models import Message
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,12 @@ def deliver_due() -> None:
 @shared_task(name="messaging.tasks.deliver", **SMTP)
 def deliver(message_id: str) -> None:
     delivery.deliver(UUID(message_id))
+
+
+@shared_task(name="messaging.tasks.read_inbound")
+def read_inbound() -> None:
+    """Posts of providers and mails that are stored: read them."""
+    inbox.read_all()
 
 
 @shared_task(name="messaging.tasks.sweep")

@@ -27,7 +27,7 @@ from consent.models import (
 from consent.services import NewDecision, record, set_guard
 from incidents.models import AlertDelivery, AlertSource, Incident
 from incidents.services import declare
-from messaging.models import Message, Template, TemplateVersion
+from messaging.models import HookDelivery, InboundMessage, Message, Suppression, Template, TemplateVersion
 from messaging.models.template import MessageClass
 
 PASSWORD = "correct horse battery staple"
@@ -227,6 +227,40 @@ class MessageFactory(factory.django.DjangoModelFactory):
     subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
     sealed_recipient = factory.Sequence(lambda n: Identity.of("email", f"reader{n}@example.org").seal())
     template_key = "confirmation"
+
+
+class SuppressionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Suppression
+
+    digest = factory.Sequence(lambda n: n.to_bytes(32))
+    reason = Suppression.Reason.NO_MAILBOX
+
+
+class HookDeliveryFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = HookDelivery
+
+    provider = "postmark"
+    kind = HookDelivery.Kind.TRACKING
+    body = b"{}"
+    body_digest = b"\0" * 32
+
+
+class InboundMessageFactory(factory.django.DjangoModelFactory):
+    """A letter that waits for a person."""
+
+    class Meta:
+        model = InboundMessage
+
+    source = "smtp"
+    sender = factory.Sequence(lambda n: f"writer{n}@example.org")
+    recipient = "reply@holdfast.example"
+    subject = "A question"
+    raw = factory.LazyAttribute(lambda row: f"From: {row.sender}\nSubject: {row.subject}\n\nWhy me?\n".encode())
+    raw_digest = factory.Sequence(lambda n: n.to_bytes(32))
+    kind = InboundMessage.Kind.REPLY
+    state = InboundMessage.State.OPEN
 
 
 class IncidentFactory(factory.django.DjangoModelFactory):

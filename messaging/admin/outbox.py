@@ -35,6 +35,12 @@ COLOURS: dict[str, str] = {
     State.RENDER_FAILED: "danger",
     State.EXPIRED: "warning",
 }
+DELIVERY_COLOURS: dict[str, str] = {
+    Message.Delivery.DELIVERED: "success",
+    Message.Delivery.DEFERRED: "warning",
+    Message.Delivery.BOUNCED_SOFT: "warning",
+    Message.Delivery.BOUNCED_HARD: "danger",
+}
 AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
@@ -64,17 +70,20 @@ class MessageAdmin(RecordAdmin):
         "what",
         "about",
         badge("state", COLOURS),
+        badge("delivery", DELIVERY_COLOURS),
         "decision",
         "tries",
         moment("settled_at", "Settled"),
     )
-    list_filter = ("state", "message_class", AgeFilter, "is_degraded", "possible_duplicate")
+    list_filter = ("state", "delivery", "message_class", AgeFilter, "is_degraded", "possible_duplicate")
     ordering = ("-created_at", "-pk")
     sortable_by = ()
     search_fields = ("pk",)  # shows the box; what is typed is read by get_search_results
     search_help_text = "An exact e-mail address, message id, Message-ID or subject id."
     readonly_fields = fields = (
         badge("state", COLOURS),
+        badge("delivery", DELIVERY_COLOURS),
+        moment("complained_at", "Reported as spam"),
         "why",
         "evidence",
         "recipient_shown",

@@ -1,1 +1,1 @@
-"""What comes back: bounces, complaints, automatic answers, unsubscribes and replies, by mail, webhook and text message."""
+"""What comes back: bounces, complaints, unsubscribes and replies, by mail, webhook and text message."""

@@ -1,4 +1,4 @@
-"""Mails that say another one did not arrive: RFC 3464 first, a second opinion, then what hosts write without a standard.
+"""Mails that say another one did not arrive: RFC 3464 first, then what hosts write without a standard.
 
 A report, or a mail from nobody that speaks of a failure, is a bounce whatever its other headers say: real ones carry
 `Auto-Submitted: auto-replied`. Nothing here raises, and what cannot be classed is unknown, not guessed.
@@ -13,33 +13,45 @@ from email.utils import parsedate_to_datetime
 
 from flufl.bounce import all_failures
 
-from messaging.inbound.parsing import Mail, content_type, fields, text_of
+from messaging.inbound.parsing import Mail, addresses_in, content_type, fields, text_of
 from messaging.inbound.wordings import CODE, ENHANCED, WORDS, Class, Reason, Verdict, judge
 
-ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?", re.ASCII)
-QUOTED = re.compile(r"\"[^\"@\s]{1,64}\"@[A-Za-z0-9.-]{1,250}", re.ASCII)
 MESSAGE_ID = re.compile(r"<([^<>\s]{3,250})>")
+INLINE = re.compile(r"^(?:Reporting-MTA|Final-Recipient):", re.IGNORECASE | re.MULTILINE)
+NOTIFIED = re.compile(
+    r"notificationType\W{1,8}Bounce.{0,200}?bounceType\W{1,8}(Permanent|Transient|Undetermined)", re.DOTALL
+)
 MOST = 50  # recipients of one report
 LONGEST = 500  # characters of a diagnostic that are kept
 # Who writes bounces, and how they call them.
 DAEMON = re.compile(
-    r"mailer-?daemon|postmaster|mail delivery (?:sub)?system|mail administrator|mdaemon|mail-daemon|"
-    r"microsoftexchange|non-?delivery|bounce|mailsystem|mail system|mailadmin",
+    (
+        r"mailer-?daemon|postmaster|mail delivery (?:sub)?system|mail administrator|mdaemon|mail-daemon|"
+        r"microsoftexchange|non-?delivery|bounce|mailsystem|mail system|mailadmin"
+    ),
     re.IGNORECASE,
 )
 SUBJECT = re.compile(
-    r"undeliver|returned? mail|return(?:ed)? to sender|failure notice|delivery (?:status|failure|report|error|problem|has)|"
-    r"mail (?:delivery|system) (?:fail|error)|mail could not|delivery .{0,20}fail|fail(?:ed|ure).{0,20}deliver|"
-    r"nondeliver|non-deliver|not delivered|returning message|message (?:could not|not delivered|rejected)|mail error|"
-    r"unzustellbar|nicht zustell|non remis|échec|no entregad|warning: (?:could not|message)|delayed mail|user unknown|配信",
+    (
+        r"undeliver|returned? mail|return(?:ed)? to sender|failure notice|errors? from |"
+        r"message .{0,60}delayed|mail failed|delivery (?:status|failure|report|error|problem|has)|"
+        r"mail (?:delivery|system) (?:fail|error)|mail could not|delivery .{0,20}fail|fail(?:ed|"
+        r"ure).{0,20}deliver|nondeliver|non-deliver|not delivered|returning message|message (?:could not|"
+        r"not delivered|rejected)|mail error|unzustellbar|nicht zustell|non remis|échec|no entregad|"
+        r"warning: (?:could not|message)|delayed mail|user unknown|配信"
+    ),
     re.IGNORECASE,
 )
 # Where the returned mail begins: what it says is not what the host says.
 ORIGINAL = re.compile(
-    r"^[\s>*=_-]*(?:below this line is a copy|this is a copy of|-+ ?original message|original message (?:headers|header|follows)|"
-    r"(?:the )?header of the original|unsent message (?:below|follows)|-+ ?returned (?:message|mail)|your (?:original )?message (?:follows|is)"
-    r"|content-type: message/rfc822|message header(?:s)? follow|-+ message header|the following is a copy|"
-    r"original mail|-+ ?the headers|undelivered message|received: (?:from|by)|return-path:).*",
+    (
+        r"^[\s>*=_-]*(?:\|?-+ ?message text follows|below this line is a copy|this is a copy of|"
+        r"-+ ?original message|original message (?:headers|header|follows)|(?:the )?header of the original|"
+        r"unsent message (?:below|follows)|-+ ?returned (?:message|mail)|"
+        r"your (?:original )?message (?:follows|is)|content-type: message/rfc822|message header(?:s)? follow|"
+        r"-+ message header|the following is a copy|original mail|-+ ?the headers|undelivered message|"
+        r"received: (?:from|by)|return-path:).*"
+    ),
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -59,7 +71,7 @@ class Bounce:
 def bounces_of(mail: Mail) -> list[Bounce]:
     """One per recipient that the report names; empty where the mail is no bounce."""
     try:
-        found = list(_reported(mail))[:MOST]
+        found = list(_reported(mail))[:MOST] or _notified(mail)
         if found:
             return [_with_recipient(bounce, mail) for bounce in found]
         return _unstandard(mail)
@@ -89,11 +101,9 @@ def own_words(mail: Mail) -> str:
 
 def _reported(mail: Mail) -> Iterator[Bounce]:
     """The blocks of message/delivery-status: the first is about the mail, each other one about a recipient."""
-    for part in mail.parts:
-        if "delivery-status" not in content_type(part):
-            continue
+    for text in _statuses(mail):
         whole: dict[str, str] = {}
-        for block in _blocks(part):
+        for block in _blocks(text):
             if not ({"final-recipient", "original-recipient", "action", "status", "diagnostic-code"} & set(block)):
                 whole |= block
                 continue
@@ -101,8 +111,34 @@ def _reported(mail: Mail) -> Iterator[Bounce]:
             whole = {k: v for k, v in (whole | block).items() if k in ("reporting-mta", "arrival-date")}
 
 
-def _blocks(part: Mime) -> list[dict[str, str]]:
-    text = text_of(part)
+def _statuses(mail: Mail) -> list[str]:
+    """As parts of their own; else where a relay or a person passed the report on as text."""
+    if parts := [text_of(part) for part in mail.parts if "delivery-status" in content_type(part)]:
+        return parts
+    text = re.sub(r"^(?:> ?)+", "", mail.text, flags=re.MULTILINE)
+    found = INLINE.search(text)
+    return (
+        [text[found.start() : found.start() + 5000]] if found and re.search(r"^(?:Action|Status):", text, re.M) else []
+    )
+
+
+def _notified(mail: Mail) -> list[Bounce]:
+    """Amazon SES by way of SNS by way of mail: its notification as JSON in the text."""
+    found = NOTIFIED.search(mail.text)
+    if not found:
+        return []
+    text = mail.text.replace("\\", "")
+    address = re.search(r'"bouncedRecipients":\[.{0,500}?"emailAddress":"([^"]+)"', text, re.DOTALL)
+    said = re.search(r'"diagnosticCode":"([^"]*)"', text)
+    status = re.search(r'"status":"([245]\.\d+\.\d+)"', text)
+    verdict = judge(said[1] if said else "", status[1] if status else "", "failed")
+    if verdict.status == "":
+        kind = Class.PERMANENT if found[1] == "Permanent" else Class.TEMPORARY
+        verdict = Verdict(kind, verdict.reason)
+    return [Bounce(address_in(address[1]) if address else "", verdict, "failed", said[1][:LONGEST] if said else "")]
+
+
+def _blocks(text: str) -> list[dict[str, str]]:
     return [found for block in re.split(r"\n[ \t]*\n", text) if (found := fields(block))]
 
 
@@ -171,7 +207,9 @@ def _second_opinion(mime: Mime) -> list[tuple[str, Class]]:
         temporary, permanent = all_failures(mime)
     except Exception:  # it is asked about whatever anybody sends
         return []
-    return [(_text(a), Class.PERMANENT) for a in sorted(permanent)] + [(_text(a), Class.TEMPORARY) for a in sorted(temporary)]
+    return [(_text(a), Class.PERMANENT) for a in sorted(permanent)] + [
+        (_text(a), Class.TEMPORARY) for a in sorted(temporary)
+    ]
 
 
 def _text(address: bytes | str) -> str:
@@ -185,7 +223,11 @@ def _recipients(mail: Mail) -> list[str]:
         return failed
     ours = set(mail.addresses("To", "From", "Return-Path", "X-Original-To", "Delivered-To"))
     words = own_words(mail)
-    marked = [a for line in re.findall(r"^[ \t]*<?([^\s<>]+@[^\s<>:]+)>?(?=[\s:.,(]|$)", words, re.MULTILINE) for a in addresses_in(line)]
+    marked = [
+        a
+        for line in re.findall(r"^[ \t]*<?([^\s<>]+@[^\s<>:]+)>?(?=[\s:.,(]|$)", words, re.MULTILINE)
+        for a in addresses_in(line)
+    ]
     for found in (marked, addresses_in(words), _in_original(mail)):
         if others := [a for a in found if a not in ours and not DAEMON.search(a.partition("@")[0])]:
             return others
@@ -198,20 +240,21 @@ def _in_original(mail: Mail) -> list[str]:
             return addresses_in(fields(text_of(part)).get("to", ""))
     text = mail.text
     start = ORIGINAL.search(text, min(20, len(text)))
-    return addresses_in("".join(re.findall(r"^To:(.*)$", text[start.start() :], re.MULTILINE | re.I)[:1])) if start else []
+    return (
+        addresses_in("".join(re.findall(r"^To:(.*)$", text[start.start() :], re.MULTILINE | re.I)[:1])) if start else []
+    )
 
 
 def address_in(text: str) -> str:
     return next(iter(addresses_in(text)), "")
 
 
-def addresses_in(text: str) -> list[str]:
-    found = QUOTED.findall(text) + ADDRESS.findall(text)
-    return list(dict.fromkeys(address.strip(".").lower() for address in found))
-
-
 def _ids(text: str) -> list[str]:
-    return [found for value in re.findall(r"^[> ]*Message-ID:\s*(.*(?:\n[ \t]+.*)?)", text, re.I | re.M) for found in MESSAGE_ID.findall(value)]
+    return [
+        found
+        for value in re.findall(r"^[> ]*Message-ID:\s*(.*(?:\n[ \t]+.*)?)", text, re.I | re.M)
+        for found in MESSAGE_ID.findall(value)
+    ]
 
 
 def moment(text: str) -> datetime | None:

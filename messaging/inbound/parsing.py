@@ -8,7 +8,6 @@ from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message as Mime
 from email.policy import compat32
-from email.utils import getaddresses
 from functools import cached_property
 from html.parser import HTMLParser
 
@@ -17,6 +16,9 @@ DEEPEST = 12  # parts within parts
 LONGEST_HEADER = 2000
 SPACES = re.compile(r"[ \t\r\n]+")
 ENVELOPE_LINE = re.compile(rb"\AFrom [^\n]*\n")  # of an mbox
+
+ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?", re.ASCII)
+QUOTED = re.compile(r"\"[^\"@\s]{1,64}\"@[A-Za-z0-9.-]{1,250}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Mail:
     def addresses(self, *names: str) -> list[str]:
         """The addresses in these headers, in lower case."""
         values = [value for name in names for value in self.headers(name)]
-        return [address.lower() for _, address in getaddresses(values, strict=False) if "@" in address]
+        return [address for value in values for address in addresses_in(value)]
 
     @cached_property
     def parts(self) -> list[Mime]:
@@ -102,6 +104,12 @@ def decoded(value: object) -> str:
     except (ValueError, LookupError, TypeError):
         pass
     return SPACES.sub(" ", text.encode("utf-8", "replace").decode().replace("\0", "")).strip()
+
+
+def addresses_in(text: str) -> list[str]:
+    """Every address in a text, each once, in lower case."""
+    found = QUOTED.findall(text) + ADDRESS.findall(text)
+    return list(dict.fromkeys(address.strip(".'").lower() for address in found))
 
 
 def fields(text: str) -> dict[str, str]:

@@ -59,30 +59,40 @@ WORDS: tuple[tuple[Class, Reason, re.Pattern[str]], ...] = tuple(
         (
             Class.TEMPORARY,
             Reason.NETWORK,
-            r"will (?:be retried|keep trying|continue (?:to )?try)|not been delivered yet|delivery (?:is |has been )?"
-            r"(?:temporarily )?(?:delayed|deferred)|delay(?:ed)? delivery|no action is required|do(?:es)? not need to resend"
-            r"|warning: (?:could not send|message)|still being retried|nicht zugestellt werden, es wird weiter",
+            (
+                r"will (?:be retried|keep trying|continue (?:to )?try)|not been delivered yet|delivery (?:is |"
+                r"has been )?(?:temporarily )?(?:delayed|deferred)|delay(?:ed)? delivery|"
+                r"no action is required|do(?:es)? not need to resend|warning: (?:could not send|message)|"
+                r"still being retried|nicht zugestellt werden, es wird weiter"
+            ),
         ),
         (
             Class.PERMANENT,
             Reason.CONTENT,
-            r"spam|virus|malware|content (?:rejected|filter|denied)|message (?:rejected|refused) (?:due|because|as)"
-            r"|blocked attachment|prohibited attachment|illegal attachment|message content",
+            (
+                r"spam|virus|malware|content (?:rejected|filter|denied)|message (?:rejected|refused) (?:due|"
+                r"because|as)|blocked attachment|prohibited attachment|illegal attachment|message content"
+            ),
         ),
         (
             Class.PERMANENT,
             Reason.POLICY,
-            r"black ?list|block ?list|\brbl\b|dnsbl|spamhaus|\bspf\b|\bdkim\b|\bdmarc\b|access denied|relay(?:ing)? "
-            r"(?:access )?(?:denied|not (?:allowed|permitted))|not (?:allowed|permitted|authori[sz]ed)|unable to relay"
-            r"|(?:sender|client host|ip address).{0,60}(?:rejected|refused|blocked|denied)|policy|reputation|greylist"
-            r"|authentication required|reverse dns|must be authenticated",
+            (
+                r"black ?list|block ?list|\brbl\b|dnsbl|spamhaus|\bspf\b|\bdkim\b|\bdmarc\b|access denied|"
+                r"relay(?:ing)? (?:access )?(?:denied|not (?:allowed|permitted))|not (?:allowed|permitted|"
+                r"authori[sz]ed)|unable to relay|(?:sender|client host|ip address).{0,60}(?:rejected|refused|"
+                r"blocked|denied)|policy|reputation|greylist|authentication required|reverse dns|"
+                r"must be authenticated"
+            ),
         ),
         (
             Class.TEMPORARY,
             Reason.FULL,
-            r"(?:mailbox|inbox|account|storage|user|disk|recipient).{0,40}(?:is )?(?:full|over ?(?:its )?quota|exceed)"
-            r"|quota|not enough (?:space|storage)|insufficient (?:system )?(?:storage|space)|over the (?:allowed|limit)"
-            r"|mailbox (?:size|limit)",
+            (
+                r"(?:mailbox|inbox|account|storage|user|disk|recipient).{0,40}(?:is )?(?:full|"
+                r"over ?(?:its )?quota|exceed)|quota|not enough (?:space|storage)|"
+                r"insufficient (?:system )?(?:storage|space)|over the (?:allowed|limit)|mailbox (?:size|limit)"
+            ),
         ),
         (
             Class.PERMANENT,
@@ -92,42 +102,61 @@ WORDS: tuple[tuple[Class, Reason, re.Pattern[str]], ...] = tuple(
         (
             Class.PERMANENT,
             Reason.DISABLED,
-            r"(?:mailbox|account|user|address|recipient).{0,40}(?:disabled|inactive|suspend|deactivat|expired|locked"
-            r"|not active|unavailable|closed|no longer)|no longer (?:active|with|employed|available|valid|in use)",
+            (
+                r"(?:mailbox|account|user|address|recipient).{0,40}(?:disabled|inactive|suspend|deactivat|"
+                r"expired|locked|not active|unavailable|closed|no longer)|no longer (?:active|with|employed|"
+                r"available|valid|in use)"
+            ),
         ),
         (
             Class.PERMANENT,
             Reason.DOMAIN,
-            r"(?:host|domain)[^\n]{0,60}(?:unknown|not found|does ?n[o']t exist|non-?existent|no mx)|unknown host"
-            r"|(?:could|can)(?: ?not|n't) (?:find|resolve)[^\n]{0,50}(?:host|domain|mx)|unrout(?:e)?able"
-            r"|no such (?:host|domain)|bad (?:destination )?host|name (?:service )?(?:error|not found)|null ?mx|mail for .{1,80} loops back",
+            (
+                r"(?:host|domain)[^\n]{0,60}(?:unknown|not found|does ?n[o']t exist|non-?existent|no mx)|"
+                r"unknown host|(?:could|can)(?: ?not|n't) (?:find|resolve)[^\n]{0,50}(?:host|domain|mx)|"
+                r"unrout(?:e)?able|no such (?:host|domain)|bad (?:destination )?host|"
+                r"name (?:service )?(?:error|not found)|null ?mx|mail for .{1,80} loops back"
+            ),
         ),
         (
             Class.PERMANENT,
             Reason.MAILBOX,
-            r"(?:user|mailbox|recipient|address|account|alias|addressee|name)[^\n]{0,80}(?:unknown|not (?:found|exist|known|listed"
-            r"|valid|have|recogni[sz]ed|a valid)|(?:does|do|did) ?n[o']t (?:exist|have|like|match)|invalid|n[o']t exist|rejected|undeliverable"
-            r"|unavailable|non-?existent|incorrect|wasn.t found|couldn.t be found|no longer exists)"
-            r"|(?:unknown|invalid|no such|bad|non-?existent|illegal|incorrect|undeliverable) (?:local[ -]?part|virtual |or )?"
-            r"(?:user|mailbox|recipient|address|account|alias|addressee|person|name)|no mailbox (?:here )?by that name"
-            r"|not our customer|doesn.t have an? .{0,40}account|recipientnotfound|empfänger unbekannt|destinataire inconnu"
-            r"|usuario desconocido|this address no longer|sorry, no mailbox",
+            (
+                r"(?:user|mailbox|recipient|address|account|alias|addressee|name)[^\n]{0,80}(?:unknown|"
+                r"not (?:found|exist|known|listed|valid|have|recogni[sz]ed|a valid)|(?:does|do|"
+                r"did) ?n[o']t (?:exist|have|like|match)|invalid|n[o']t exist|rejected|undeliverable|"
+                r"unavailable|non-?existent|incorrect|wasn.t found|couldn.t be found|no longer exists)|"
+                r"(?:unknown|invalid|no such|bad|non-?existent|illegal|incorrect|"
+                r"undeliverable) (?:local[ -]?part|virtual |or )?(?:user|mailbox|recipient|address|account|"
+                r"alias|addressee|person|name)|no mailbox (?:here )?by that name|not our customer|"
+                r"doesn.t have an? .{0,40}account|recipientnotfound|empfänger unbekannt|destinataire inconnu|"
+                r"usuario desconocido|this address no longer|sorry, no mailbox"
+            ),
         ),
         (
             Class.TEMPORARY,
             Reason.NETWORK,
-            r"connection (?:timed ?out|refused|reset|dropped|lost)|timed ?out|time-?out|network (?:is )?unreachable"
-            r"|no route|temporar|try (?:again )?later|retry|deferred|too many (?:connections|messages|hops|recipients)"
-            r"|lost connection|host (?:is )?(?:down|unreachable)|could not (?:connect|be reached)|unable to connect"
-            r"|(?:was|were) not able to establish|unable to contact|cannot be contacted|delivery time expired|message expired|for (?:more than )?\d+ (?:hours|days)|queue(?:d)? (?:too long|lifetime)"
-            r"|has been (?:frozen|in the queue)|retention time|service (?:unavailable|not available)|system (?:busy|down)",
+            (
+                r"connection (?:timed ?out|refused|reset|dropped|lost)|timed ?out|time-?out|"
+                r"network (?:is )?unreachable|no route|temporar|try (?:again )?later|retry|deferred|"
+                r"too many (?:connections|messages|hops|recipients)|lost connection|host (?:is )?(?:down|"
+                r"unreachable)|could not (?:connect|be reached)|unable to connect|(?:was|"
+                r"were) not able to establish|unable to contact|cannot be contacted|delivery time expired|"
+                r"message expired|for (?:more than )?\d+ (?:hours|days)|queue(?:d)? (?:too long|lifetime)|"
+                r"has been (?:frozen|in the queue)|retention time|service (?:unavailable|not available)|"
+                r"system (?:busy|down)"
+            ),
         ),
         (
             Class.PERMANENT,
             Reason.UNKNOWN,
-            r"permanent(?:ly)?|fatal error|given up|giving up|could ?n[o']t (?:be )?deliver|(?:could not|cannot|can't|was not|not) be delivered"
-            r"|undeliver(?:able|ed)|delivery (?:has )?fail|failed to deliver|unable to deliver|not able to deliver|returned to sender|was rejected"
-            r"|delivery to the following .{0,40} failed|mail delivery failed|unzustellbar|non remis|配信できません|wasn't able to deliver|was not delivered|refused|transaction failed|rejected",
+            (
+                r"permanent(?:ly)?|fatal error|given up|giving up|could ?n[o']t (?:be )?deliver|(?:could not|"
+                r"cannot|can't|was not|not) be delivered|undeliver(?:able|ed)|delivery (?:has )?fail|"
+                r"failed to deliver|unable to deliver|not able to deliver|returned to sender|was rejected|"
+                r"delivery to the following .{0,40} failed|mail delivery failed|unzustellbar|non remis|"
+                r"配信できません|wasn't able to deliver|was not delivered|refused|transaction failed|rejected"
+            ),
         ),
     )
 )

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from consent import upkeep
 from incidents import alerts, linking
 from messaging import confirmations, delivery, sweeping
+from messaging.inbound import inbox
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
     "messages sent": lambda: delivery.deliver_due(100),
+    "what came back read": inbox.read_all,
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
