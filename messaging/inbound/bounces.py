@@ -22,6 +22,7 @@ NOTIFIED = re.compile(
     r"notificationType\W{1,8}Bounce.{0,200}?bounceType\W{1,8}(Permanent|Transient|Undetermined)", re.DOTALL
 )
 MOST = 50  # recipients of one report
+LOOKED_AT = 10_000  # characters of a host's own words: it says what it has to say at the top
 LONGEST = 500  # characters of a diagnostic that are kept
 # Who writes bounces, and how they call them.
 DAEMON = re.compile(
@@ -94,7 +95,7 @@ def original_ids(mail: Mail) -> list[str]:
 
 def own_words(mail: Mail) -> str:
     """What the reporting host wrote itself, without the mail that it returns."""
-    text = mail.text
+    text = mail.text[:LOOKED_AT]
     start = ORIGINAL.search(text, min(20, len(text)))
     return text[: start.start()] if start else text
 
@@ -115,7 +116,7 @@ def _statuses(mail: Mail) -> list[str]:
     """As parts of their own; else where a relay or a person passed the report on as text."""
     if parts := [text_of(part) for part in mail.parts if "delivery-status" in content_type(part)]:
         return parts
-    text = re.sub(r"^(?:> ?)+", "", mail.text, flags=re.MULTILINE)
+    text = re.sub(r"^(?:> ?)+", "", mail.text[: 2 * LOOKED_AT], flags=re.MULTILINE)
     found = INLINE.search(text)
     return (
         [text[found.start() : found.start() + 5000]] if found and re.search(r"^(?:Action|Status):", text, re.M) else []
@@ -237,8 +238,8 @@ def _recipients(mail: Mail) -> list[str]:
 def _in_original(mail: Mail) -> list[str]:
     for part in mail.parts:
         if content_type(part) in ("message/rfc822", "text/rfc822-headers"):
-            return addresses_in(fields(text_of(part)).get("to", ""))
-    text = mail.text
+            return addresses_in(fields(text_of(part)).get("to", "")[:LOOKED_AT])
+    text = mail.text[: 2 * LOOKED_AT]
     start = ORIGINAL.search(text, min(20, len(text)))
     return (
         addresses_in("".join(re.findall(r"^To:(.*)$", text[start.start() :], re.MULTILINE | re.I)[:1])) if start else []

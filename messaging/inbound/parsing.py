@@ -12,6 +12,7 @@ from functools import cached_property
 from html.parser import HTMLParser
 
 LARGEST = 1024 * 1024  # bytes that are looked at: what matters stands in front of attachments
+LONGEST_TEXT = 100_000  # characters of a part
 DEEPEST = 12  # parts within parts
 LONGEST_HEADER = 2000
 SPACES = re.compile(r"[ \t\r\n]+")
@@ -73,14 +74,14 @@ def content_type(part: Mime) -> str:
 def text_of(part: Mime) -> str:
     """A part's text, whatever it says about its charset and encoding."""
     if part.is_multipart():
-        return "\n".join(_inner(part))
+        return "\n".join(_inner(part))[:LONGEST_TEXT]
     try:
         payload = part.get_payload(decode=True)
     except (ValueError, LookupError, TypeError, AssertionError):
         payload = None
     if not isinstance(payload, bytes):
         payload = str(part.get_payload()).encode("utf-8", "replace")
-    return in_charset(payload, _charset(part))
+    return in_charset(payload[:LONGEST_TEXT], _charset(part))
 
 
 def in_charset(payload: bytes, charset: str) -> str:
