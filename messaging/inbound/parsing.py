@@ -87,7 +87,7 @@ def text_of(part: Mime) -> str:
 def in_charset(payload: bytes, charset: str) -> str:
     for name in (charset, "utf-8"):
         try:
-            if name and codecs.lookup(name)._is_text_encoding:  # type: ignore[attr-defined]
+            if name and codecs.lookup(name)._is_text_encoding:
                 return payload.decode(name)
         except (LookupError, ValueError):
             continue
@@ -169,7 +169,8 @@ def _leaves(part: Mime, depth: int) -> Iterator[Mime]:
     payload = part.get_payload()
     if content_type(part).startswith("multipart/") and isinstance(payload, list) and depth < DEEPEST:
         for inner in payload:
-            yield from _leaves(inner, depth + 1)
+            if isinstance(inner, Mime):
+                yield from _leaves(inner, depth + 1)
     else:
         yield part
 
@@ -178,6 +179,8 @@ def _inner(part: Mime) -> Iterator[str]:
     """The blocks of a delivery status, or the mail that a part holds."""
     payload = part.get_payload()
     for inner in payload if isinstance(payload, list) else []:
+        if not isinstance(inner, Mime):
+            continue
         yield "\n".join(f"{name}: {decoded(value)}" for name, value in inner.items()) + "\n"
         if not inner.is_multipart():
             yield str(inner.get_payload())

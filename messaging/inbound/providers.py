@@ -66,7 +66,7 @@ def request_of(body: bytes, content_type: str, headers: Mapping[str, str]) -> WS
     }
     environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     request = WSGIRequest(environ)
-    request._body = body  # type: ignore[attr-defined]  # bounded at the door, not by the limit of forms
+    request._body = body  # bounded at the door, not by the limit of forms
     return request
 
 
@@ -107,8 +107,8 @@ def view_of(provider: str, kind: str) -> AnymailCoreWebhookView:
                 return _without_amazon(view)
             if provider == "resend":
                 secret = "signing_secret" if kind == "tracking" else "inbound_secret"
-                return view(**{secret: None})  # type: ignore[no-any-return]
-            return view()  # type: ignore[no-any-return]
+                return view(**{secret: None})
+            return view()
     except Exception as error:  # ImproperlyConfigured, a missing library: said to the operator in its words
         raise NotConfigured(str(error)[:250]) from error
 
@@ -116,9 +116,11 @@ def view_of(provider: str, kind: str) -> AnymailCoreWebhookView:
 def _without_amazon(view: type[AmazonSESBaseWebhookView]) -> AnymailCoreWebhookView:
     """Notifications need no call to Amazon; a subscription is confirmed by a person, who sees its address."""
 
-    class ByNotification(view):  # type: ignore[misc, valid-type]
+    class ByNotification(view):
         def __init__(self, **kwargs: Any) -> None:
-            self.auto_confirm_enabled, self.session_params, self.client_params = False, {}, {}
+            self.auto_confirm_enabled = False
+            self.session_params: dict[str, Any] = {}
+            self.client_params: dict[str, Any] = {}
             super(AmazonSESBaseWebhookView, self).__init__(**kwargs)
 
         def auto_confirm_sns_subscription(self, sns_message: Mapping[str, Any]) -> None:

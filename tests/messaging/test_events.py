@@ -89,7 +89,9 @@ def test_a_complaint_is_not_hidden_by_a_better_delivery():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("kind", "state"), [(Kind.DELIVERED, "accepted"), (Kind.BOUNCED_HARD, "accepted"), (Kind.REFUSED, "rejected")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "state"), [(Kind.DELIVERED, "accepted"), (Kind.BOUNCED_HARD, "accepted"), (Kind.REFUSED, "rejected")]
+)
 def test_evidence_that_names_a_message_settles_its_doubt(kind, state):
     message = MessageFactory(state="in_doubt")
 

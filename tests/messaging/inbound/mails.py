@@ -26,8 +26,9 @@ def report(
         'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
         "--b\r\nContent-Type: text/plain\r\n\r\nIt did not arrive.\r\n"
         "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\n"
-        f"Final-Recipient: rfc822; {to}\r\nAction: {action}\r\nStatus: {status}\r\nDiagnostic-Code: smtp; {diagnostic}\r\n\r\n"
-        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: {quoted or '<other@example.org>'}\r\nTo: {to}\r\n\r\n--b--\r\n"
+        f"Final-Recipient: rfc822; {to}\r\nAction: {action}\r\nStatus: {status}\r\n"
+        f"Diagnostic-Code: smtp; {diagnostic}\r\n\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+        f"Message-ID: {quoted or '<other@example.org>'}\r\nTo: {to}\r\n\r\n--b--\r\n"
     ).encode()
 
 
@@ -39,7 +40,8 @@ def complaint(feedback="abuse", message_ids=("<other@example.org>",), rcpt="") -
         "From: fbl@provider.example\r\nSubject: FW: Offers\r\nMIME-Version: 1.0\r\n"
         'Content-Type: multipart/report; report-type=feedback-report; boundary="b"\r\n\r\n'
         "--b\r\nContent-Type: text/plain\r\n\r\nA complaint.\r\n"
-        f"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {feedback}\r\nUser-Agent: Loop/1\r\nVersion: 1\r\n{named}\r\n"
+        f"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {feedback}\r\n"
+        f"User-Agent: Loop/1\r\nVersion: 1\r\n{named}\r\n"
         f"--b\r\nContent-Type: message/rfc822\r\n\r\n{ids}Subject: Offers\r\n\r\nOffers.\r\n--b--\r\n"
     ).encode()
 

@@ -109,12 +109,27 @@ def test_only_abuse_is_a_complaint_about_being_written_to(feedback):
     assert not complaint_of(read(complaint(feedback))).is_abuse
 
 
-FRAGMENTS = st.sampled_from([
-    b"Content-Type: multipart/report; boundary=\"b\"\n", b"Content-Type: message/delivery-status\n", b"\n--b\n", b"--b--",
-    b"Final-Recipient: rfc822;", b"Status: 5.", b"Subject: =?x?q?=", b"Return-Path: <>\n", b"\r", b"\0", b"\xff\xfe",
-    b"Content-Transfer-Encoding: base64\n", b"Content-Type: text/plain; charset=nonsense\n", b"From: MAILER-DAEMON@x\n",
-    b"Content-Type: message/rfc822\n\n", b"Content-Type: message/feedback-report\n\n", b"550 5.1.1 <a@b.c> unknown\n",
-])  # fmt: skip
+FRAGMENTS = st.sampled_from(
+    [
+        b'Content-Type: multipart/report; boundary="b"\n',
+        b"Content-Type: message/delivery-status\n",
+        b"\n--b\n",
+        b"--b--",
+        b"Final-Recipient: rfc822;",
+        b"Status: 5.",
+        b"Subject: =?x?q?=",
+        b"Return-Path: <>\n",
+        b"\r",
+        b"\0",
+        b"\xff\xfe",
+        b"Content-Transfer-Encoding: base64\n",
+        b"Content-Type: text/plain; charset=nonsense\n",
+        b"From: MAILER-DAEMON@x\n",
+        b"Content-Type: message/rfc822\n\n",
+        b"Content-Type: message/feedback-report\n\n",
+        b"550 5.1.1 <a@b.c> unknown\n",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -98,7 +98,12 @@ def test_postmark_a_delivery_is_folded_into_its_message(client, taken):
 
 
 def test_postmark_a_spam_complaint_opts_out(client, taken):
-    told(client, "/hooks/mail/postmark/", postmark("SpamComplaint", ID=7, BouncedAt=now(), Type="SpamComplaint", Email="anna@example.org"), **BASIC)  # fmt: skip
+    told(
+        client,
+        "/hooks/mail/postmark/",
+        postmark("SpamComplaint", ID=7, BouncedAt=now(), Type="SpamComplaint", Email="anna@example.org"),
+        **BASIC,
+    )
 
     assert Decision.objects.get(choice="opt_out").cause == "complaint"
 
@@ -115,7 +120,9 @@ def test_mailgun_a_failure_suppresses_and_opts_nobody_out(client, taken, signed_
 
 
 def test_resend_a_delivery_with_a_svix_signature_is_read(client, taken, signed_only):
-    body, headers = svix({"type": "email.delivered", "created_at": now(), "data": {"email_id": "esp-1", "to": ["anna@example.org"]}})  # fmt: skip
+    body, headers = svix(
+        {"type": "email.delivered", "created_at": now(), "data": {"email_id": "esp-1", "to": ["anna@example.org"]}}
+    )
 
     told(client, "/hooks/mail/resend/", body, **headers)
 
@@ -126,12 +133,21 @@ def test_resend_a_delivery_with_a_svix_signature_is_read(client, taken, signed_o
 def test_amazon_a_bounce_by_sns_is_known_by_our_message_id_in_its_headers(client, sent):
     message = {
         "notificationType": "Bounce",
-        "mail": {"messageId": "ses-9", "destination": ["anna@example.org"], "commonHeaders": {"messageId": f"<{sent.pk}@holdfast.example>"}},
-        "bounce": {
-            "bounceType": "Permanent", "bounceSubType": "General", "timestamp": now(), "feedbackId": "fb-1",
-            "bouncedRecipients": [{"emailAddress": "anna@example.org", "status": "5.1.1", "diagnosticCode": "smtp; 550 5.1.1 unknown"}],
+        "mail": {
+            "messageId": "ses-9",
+            "destination": ["anna@example.org"],
+            "commonHeaders": {"messageId": f"<{sent.pk}@holdfast.example>"},
         },
-    }  # fmt: skip
+        "bounce": {
+            "bounceType": "Permanent",
+            "bounceSubType": "General",
+            "timestamp": now(),
+            "feedbackId": "fb-1",
+            "bouncedRecipients": [
+                {"emailAddress": "anna@example.org", "status": "5.1.1", "diagnosticCode": "smtp; 550 5.1.1 unknown"}
+            ],
+        },
+    }
     body, headers = sns(message)
 
     told(client, "/hooks/mail/amazon_ses/", body, **headers)
@@ -298,7 +314,16 @@ def test_one_confirmation_text_is_owed_within_five_minutes_and_no_second_one(cli
 
 
 def test_other_opt_outs_of_text_messages_are_confirmed_by_mail(sent):
-    decision = Decision(pk=1, choice="opt_out", cause="subject_choice", channel="sms", purpose="*", subject_id=sent.subject_id, decided_at=now_at(), received_at=now_at())  # fmt: skip
+    decision = Decision(
+        pk=1,
+        choice="opt_out",
+        cause="subject_choice",
+        channel="sms",
+        purpose="*",
+        subject_id=sent.subject_id,
+        decided_at=now_at(),
+        received_at=now_at(),
+    )
 
     assert [m.channel for m in confirmations_of([decision])] == ["email"]
 

@@ -143,11 +143,29 @@ def test_a_forged_address_opts_nobody_out(sent):
     assert (opt_outs(), row.state) == ([], "open")
 
 
-@pytest.mark.parametrize("text", [
-    "STOP", " stop. ", "Unsubscribe!", "opt-out", "Opt  Out", "CANCEL", "quit", "End", "revoke", "Abmelden", "stopp", "BAJA",
-    "Désabonner", "arrêt", "Stop stop", "Stop\n\nOn Mon, 2 Nov 2026, Holdfast wrote:\n> Do you like it?",
-    "Stop\n-- \nAnna Example\nExample Ltd", "Abmelden\n\nVon meinem iPhone gesendet",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STOP",
+        " stop. ",
+        "Unsubscribe!",
+        "opt-out",
+        "Opt  Out",
+        "CANCEL",
+        "quit",
+        "End",
+        "revoke",
+        "Abmelden",
+        "stopp",
+        "BAJA",
+        "Désabonner",
+        "arrêt",
+        "Stop stop",
+        "Stop\n\nOn Mon, 2 Nov 2026, Holdfast wrote:\n> Do you like it?",
+        "Stop\n-- \nAnna Example\nExample Ltd",
+        "Abmelden\n\nVon meinem iPhone gesendet",
+    ],
+)
 def test_a_reply_that_is_one_of_the_words_is_an_opt_out(sent, text):
     row = received(letter(text), to=verp.reply_address(sent))
 
@@ -155,10 +173,18 @@ def test_a_reply_that_is_one_of_the_words_is_an_opt_out(sent, text):
     assert (decision.explicit, decision.exit_path, row.state) == (True, "mail-reply", "settled")
 
 
-@pytest.mark.parametrize("text", [
-    "please no more", "Stop by on Tuesday?", "I do not want to cancel", "Why do I get this?", "", "unsubscribe me from A not B",
-    "Thanks\n\n> Reply STOP to end this.",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "please no more",
+        "Stop by on Tuesday?",
+        "I do not want to cancel",
+        "Why do I get this?",
+        "",
+        "unsubscribe me from A not B",
+        "Thanks\n\n> Reply STOP to end this.",
+    ],
+)
 def test_everything_else_is_read_by_a_person_and_never_guessed(sent, text):
     row = received(letter(text), to=verp.reply_address(sent))
 
@@ -178,10 +204,17 @@ def test_a_word_from_somebody_unknown_waits_for_a_person(sent):
     assert (row.state, row.outcome, opt_outs()) == ("open", "Somebody unknown asked to stop: find out who.", [])
 
 
-@pytest.mark.parametrize("headers", [
-    {"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"List_Id": "<a.example>"}, {"X_Auto_Response_Suppress": "All"},
-    {"subject": "Out of office: back on Monday"}, {"subject": "Automatische Antwort: Urlaub"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-replied"},
+        {"Precedence": "bulk"},
+        {"List_Id": "<a.example>"},
+        {"X_Auto_Response_Suppress": "All"},
+        {"subject": "Out of office: back on Monday"},
+        {"subject": "Automatische Antwort: Urlaub"},
+    ],
+)
 def test_an_automatic_answer_is_a_fact_and_neither_a_bounce_nor_a_no(sent, headers):
     row = received(letter("STOP", **headers), to=verp.reply_address(sent))
 
