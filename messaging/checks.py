@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from messaging.inbound import providers, signatures
+
 
 @register
 def mail_settings(**_: Any) -> list[CheckMessage]:
@@ -27,6 +29,22 @@ def mail_settings(**_: Any) -> list[CheckMessage]:
                 id="messaging.E002",
             )
         )
+    return problems
+
+
+@register
+def providers_are_known_by_something(**_: Any) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    for provider in settings.MAIL_PROVIDERS:
+        try:
+            providers.known_by(provider, "tracking")
+        except providers.NotConfigured as error:
+            problems.append(Error(f"Posts of {provider} cannot be heard.", hint=str(error), id="messaging.E003"))
+    for gateway, secrets in settings.TEXT_GATEWAYS.items():
+        try:
+            signatures.sign("check", 0, b"", secrets.partition("|")[0])
+        except ValueError as error:
+            problems.append(Error(f"Posts of {gateway} cannot be heard.", hint=str(error), id="messaging.E004"))
     return problems
 
 

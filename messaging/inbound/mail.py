@@ -45,7 +45,7 @@ def store(raw: bytes, *, source: str, sender: str = "", recipient: str = "") -> 
     row, _ = InboundMessage.objects.get_or_create(
         raw_digest=hashlib.sha256(raw).digest(),
         recipient=recipient[:320],
-        defaults={"raw": raw, "source": source[:50], "sender": sender[:320]},
+        defaults={"raw": raw, "source": source[:50], "sender": sender.strip("<>")[:320]},
     )
     return row
 

@@ -72,14 +72,12 @@ def request_of(body: bytes, content_type: str, headers: Mapping[str, str]) -> WS
 
 def check(provider: str, kind: str, request: WSGIRequest) -> None:
     """Raises Refused, or NotConfigured."""
-    view = view_of(provider, kind)
+    view = known_by(provider, kind)
     if provider == "resend" and (secret := _resend_secret(kind)):
         try:
             signatures.verify(request.headers, request.body, [secret], prefix="svix")
         except signatures.NotSigned as error:
             raise Refused(str(error)) from error
-    elif provider not in SELF_SIGNED - {"resend"} and not view.basic_auth:
-        raise NotConfigured(f"Set ANYMAIL_WEBHOOK_SECRET: nothing else tells {provider} from a stranger.")
     try:
         view.run_validators(request)
     except AnymailWebhookValidationFailure as error:
@@ -88,6 +86,15 @@ def check(provider: str, kind: str, request: WSGIRequest) -> None:
         raise Refused("It is not built like a post of this provider.") from error
     except Exception as error:  # anymail's own words for a body that it cannot read
         raise Refused(f"It cannot be checked: {str(error)[:150]}") from error
+
+
+def known_by(provider: str, kind: str) -> AnymailCoreWebhookView:
+    """The view, once something tells the provider from a stranger. Raises NotConfigured."""
+    view = view_of(provider, kind)
+    is_signed = bool(_resend_secret(kind)) if provider == "resend" else provider in SELF_SIGNED
+    if not is_signed and not view.basic_auth:
+        raise NotConfigured(f"Set ANYMAIL_WEBHOOK_SECRET=user:password: nothing else tells {provider} from a stranger.")
+    return view
 
 
 def parse(provider: str, kind: str, request: WSGIRequest) -> list[AnymailTrackingEvent | AnymailInboundEvent]:

@@ -7,9 +7,11 @@ import json
 import time
 
 import pytest
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from consent.models import Decision
+from messaging.checks import providers_are_known_by_something
 from messaging.confirmations import confirmations_of, owe_all
 from messaging.inbound import hooks, inbox, signatures
 from messaging.models import DeliveryAttempt, HookDelivery, InboundMessage, Message, Suppression
@@ -201,6 +203,32 @@ def test_a_provider_without_a_secret_is_our_own_trouble(client, db, settings):
     settings.ANYMAIL = {}
 
     assert post(client, "/hooks/mail/postmark/", {}).status_code == 503
+
+
+def test_the_start_says_which_provider_cannot_be_heard(settings):
+    assert providers_are_known_by_something() == []
+
+    settings.ANYMAIL, settings.TEXT_GATEWAYS = {}, {"gateway": "whsec_"}
+
+    said = {problem.msg.split()[2] for problem in providers_are_known_by_something()}
+    assert said == {"postmark", "mailgun", "resend", "amazon_ses", "gateway"}
+
+
+@pytest.mark.parametrize("change", ["body = 'other'", "outcome = 'read', provider = 'other'", "received_at = now()"])
+def test_the_database_keeps_a_post_as_it_came(client, taken, change):
+    told(client, "/hooks/mail/postmark/", postmark("Delivery", DeliveredAt=now()), **BASIC)
+
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE messaging_hookdelivery SET {change}")
+
+
+@pytest.mark.parametrize("change", ["raw = 'other'", "raw_digest = 'other'", "decision_id = 7", "decision_id = NULL"])
+def test_the_database_keeps_a_letter_as_it_came_and_lets_it_be_erased(client, db, change):
+    texted(client, "STOP")
+
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE messaging_inboundmessage SET {change}")
+    assert InboundMessage.objects.update(raw=None) == 1
 
 
 def test_a_provider_that_is_not_configured_is_not_there(client, db):
