@@ -25,6 +25,9 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Messages",
         (
             ("Outbox", "outgoing_mail", "messaging.Message"),
+            ("Replies", "mark_email_unread", "messaging.InboundMessage"),
+            ("Suppressions", "block", "messaging.Suppression"),
+            ("Hook deliveries", "webhook", "messaging.HookDelivery"),
             ("Transports", "local_shipping", "messaging.TransportHealth"),
             ("Held back", "pause_circle", "messaging.SendHold"),
             ("Templates", "article", "messaging.Template"),

@@ -166,6 +166,16 @@ MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-I
 MAIL_BOUNCES = env.str("MAIL_BOUNCES", default="")  # the domain of return paths that we read; empty: nobody reads them
 # A mailbox that somebody reads, for mailto: in List-Unsubscribe. Empty: none is offered, since a no must not get lost.
 MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
+MAIL_REPLIES = env.str("MAIL_REPLIES", default="")  # the mailbox of Reply-To; empty: replies go to MAIL_FROM
+MAIL_BOUNCES = env.str("MAIL_BOUNCES", default="")  # the domain of signed return paths; empty: bounces go to MAIL_FROM
+RECEIVE_MAIL = env.str("RECEIVE_MAIL", default="127.0.0.1:8026")  # where `manage.py receive_mail` listens
+RECEIVE_MAIL_SIZE = env.int("RECEIVE_MAIL_SIZE", default=10 * 1024 * 1024)  # bytes of a mail at most
+# Providers whose webhooks are heard, by anymail's names: postmark, mailgun, amazon_ses, resend … Their secrets are
+# anymail's settings, with ANYMAIL_ before them: ANYMAIL_WEBHOOK_SECRET, ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY …
+MAIL_PROVIDERS = env.list("MAIL_PROVIDERS", default=[])
+ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in env.ENVIRON.items() if name.startswith("ANYMAIL_")}
+# Gateways that pass on text messages, each with its secret: "gateway=whsec_…,other=whsec_…".
+TEXT_GATEWAYS = env.dict("TEXT_GATEWAYS", default={})
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages
 PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without a country code; empty refuses them
 

@@ -11,6 +11,7 @@ from consent.public.preferences import preferences
 from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
 from messaging.api import endpoints, messages
+from messaging.webhooks import receive_mail, receive_text
 
 urlpatterns = [
     # For people, without a login.
@@ -23,6 +24,9 @@ urlpatterns = [
     path("preferences/<str:token>", preferences),
     # For programs that cannot hold a key.
     path("hooks/alerts/<str:token>/", receive, name="alerts"),
+    path("hooks/mail/<str:provider>/", receive_mail, {"kind": "tracking"}, name="mail-events"),
+    path("hooks/mail/<str:provider>/inbound/", receive_mail, {"kind": "inbound"}, name="mail-inbound"),
+    path("hooks/sms/<str:provider>/", receive_text, name="sms-inbound"),
     # For probes.
     path("livez", health.livez),
     path("readyz", health.readyz),

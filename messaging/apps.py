@@ -8,6 +8,7 @@ class MessagingConfig(AppConfig):
         from config.health import COLLECTORS
         from consent import feed, signals, story
         from messaging import checks, condition, evidence, requests  # noqa: F401  # the checks register themselves
+        from messaging.inbound import inbox
         from messaging.propagation.metrics import endpoint_metrics
 
         feed.READERS.update({"messaging.tasks.read_log", "messaging.tasks.propagate"})
@@ -15,3 +16,4 @@ class MessagingConfig(AppConfig):
         signals.request_answered.connect(requests.owe_answer, dispatch_uid="messaging.requests")
         story.PROVIDERS.append(evidence.told)
         COLLECTORS.append(condition.metrics)
+        COLLECTORS.append(inbox.metrics)

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from messaging import signing
+from messaging.inbound import providers
 from messaging.transports import configured
 
 SETTINGS = {configured.EMAIL: "MAIL_TRANSPORTS", configured.SMS: "TEXT_TRANSPORTS"}
@@ -60,6 +62,22 @@ def webhook_hosts(**_: Any) -> list[CheckMessage]:
             id="messaging.E005",
         )
     ]
+
+
+@register
+def providers_are_known_by_something(**_: Any) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    for provider in settings.MAIL_PROVIDERS:
+        try:
+            providers.known_by(provider, "tracking")
+        except providers.NotConfigured as error:
+            problems.append(Error(f"Posts of {provider} cannot be heard.", hint=str(error), id="messaging.E006"))
+    for gateway, secrets in settings.TEXT_GATEWAYS.items():
+        try:
+            signing.key_of(secrets.partition("|")[0])
+        except ValueError as error:
+            problems.append(Error(f"Posts of {gateway} cannot be heard.", hint=str(error), id="messaging.E007"))
+    return problems
 
 
 @register(deploy=True)

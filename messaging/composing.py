@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from consent.models import Channel
 from consent.tokens import Token, issue
+from messaging import verp
 from messaging.models import Message, MessageClass, TemplateVersion
 from messaging.rendering import Rendered
 
@@ -55,11 +56,12 @@ def _one_line_each(message: Message) -> bytes:
     would encode an address longer than its line.
     """
     headers = {"Message-ID": message_id(message)}
+    if address := verp.reply_address(message):
+        headers["Reply-To"] = address
     if message.message_class in ENDABLE:
         ways = [f"<{unsubscribe_url(message)}>"]
-        if settings.MAIL_UNSUBSCRIBE:
-            mailbox, _, domain = settings.MAIL_UNSUBSCRIBE.rpartition("@")
-            ways.append(f"<mailto:{mailbox}+{message.pk.hex}@{domain}?subject=unsubscribe>")
+        if address := verp.unsubscribe_address(message):
+            ways.append(f"<mailto:{address}?subject=unsubscribe>")
         headers["List-Unsubscribe"] = ", ".join(ways)
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058 section 3.1
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii")

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from consent import feed
-from consent.models import ANY, Cause, Choice, Decision, Purpose, Subject
+from consent.models import ANY, Cause, Channel, Choice, Decision, Purpose, Subject
 from messaging.services import NewMessage, enqueue
 
 READER = "confirmations"
 TEMPLATE = "opt_out_confirmation"
+TEXT_TEMPLATE = "opt_out_confirmation_sms"
 OWED_WITHIN = timedelta(minutes=5)  # presumed in time, 47 CFR 64.1200(a)(12)
 
 
@@ -36,6 +37,11 @@ def is_owed(decision: Decision) -> bool:
     return decision.explicit and decision.choice == Choice.OPT_OUT and decision.cause != Cause.REPAIR
 
 
+def is_by_text(decision: Decision) -> bool:
+    """A STOP is confirmed by the one text that 47 CFR 64.1200(a)(12) allows, on the way it came, and by no mail."""
+    return decision.cause == Cause.KEYWORD and decision.channel == Channel.SMS
+
+
 def confirmations_of(decisions: Sequence[Decision]) -> list[NewMessage]:
     names = dict(Purpose.objects.values_list("code", "name"))
     locales = dict(
@@ -43,7 +49,8 @@ def confirmations_of(decisions: Sequence[Decision]) -> list[NewMessage]:
     )
     return [
         NewMessage(
-            template_key=TEMPLATE,
+            template_key=TEXT_TEMPLATE if is_by_text(decision) else TEMPLATE,
+            channel="sms" if is_by_text(decision) else "email",
             subject_id=decision.subject_id,
             cause=f"decision:{decision.pk}",
             context={

@@ -7,16 +7,14 @@ whoever dies after it leaves *in doubt*.
 
 import random
 from datetime import timedelta
-from email.utils import parseaddr
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from messaging import health, outcomes
+from messaging import health, outcomes, verp
 from messaging.claiming import Claim, Texts, claim
 from messaging.models import DeliveryAttempt, Message
 from messaging.rendering import published
@@ -77,7 +75,7 @@ def _deliver(message_id: UUID | None, routes: Routes, lane: str, texts: Texts) -
 def send(claimed: Claim, routes: Routes) -> str:
     """Talk to the transport with no transaction open, and write down how it ended; returns the message's new state."""
     message, transport = claimed.message, claimed.transport
-    envelope = Envelope(parseaddr(settings.MAIL_FROM)[1], message.recipient, bytes(message.raw or b""), message.pk)
+    envelope = Envelope(verp.return_path(message), message.recipient, bytes(message.raw or b""), message.pk)
     try:
         reply = transport.send(envelope, lambda: pass_point_of_no_return(claimed))
     except LeaseLost:

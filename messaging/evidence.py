@@ -25,6 +25,18 @@ DEEDS = {
     "cancelled": "Withdrawn",
     "resent": "To be sent again",
     "closed_unknown": "Closed as unknown",
+    "queued": "Queued at the provider",
+    "sent": "Passed on by the provider",
+    "deferred": "Not delivered yet, it is tried again",
+    "delivered": "Delivered to the recipient's server",
+    "bounced_soft": "Came back, for now",
+    "bounced_hard": "Came back for good",
+    "refused": "Refused by the provider",
+    "complained": "Reported as spam",
+    "unsubscribed": "Unsubscribed by mail",
+    "autoresponded": "Answered by a program",
+    "replied": "Answered by somebody",
+    "reported": "Reported to a feedback loop",
     "late_reply": "The relay's answer came after the lease",
     "asked_again": "The transport was asked again",
     "proposed": "Proposed",
@@ -53,6 +65,10 @@ class Contents:
 
 def level_of(message: Message) -> str:
     """How much is proved. Nobody can prove that a mail was read, and none of these says so."""
+    if message.complained_at:
+        return "E5: its recipient reported it as spam, so it arrived."
+    if message.delivery in (Message.Delivery.BOUNCED_HARD, Message.Delivery.BOUNCED_SOFT):
+        return "E3: a relay took it, and it came back: it did not reach the recipient."
     if message.delivery == Message.Delivery.DELIVERED:
         return "E4: the recipient's server confirmed delivery."
     if message.state == State.FILED:

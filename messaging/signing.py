@@ -43,13 +43,16 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key_of(secret), text, "sha256")).decode()
 
 
-def verify(secrets_: Iterable[str], headers: Mapping[str, str], body: bytes, *, now: float) -> int:
-    """The moment that the message was signed at. Raises NotSigned. `headers` has lower-case names; `now`: UTC seconds.
+def verify(
+    secrets_: Iterable[str], headers: Mapping[str, str], body: bytes, *, now: float, prefix: str = "webhook"
+) -> int:
+    """The moment that the message was signed at. Raises NotSigned. `headers` has lower-case names; `now`: UTC seconds;
+    `prefix`: of the three headers, `svix` with those who speak that dialect.
 
     One right signature of several is enough, under any of the secrets: that is how either side rotates.
     """
     try:
-        message_id, moment, given = headers[ID], headers[TIMESTAMP], headers[SIGNATURE]
+        message_id, moment, given = (headers[f"{prefix}-{name}"] for name in ("id", "timestamp", "signature"))
     except KeyError as error:
         raise NotSigned(f"The header {error.args[0]} is missing.") from error
     if not (moment.isascii() and moment.isdigit() and len(moment) <= 12) or "." in message_id:

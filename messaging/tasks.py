@@ -7,6 +7,7 @@ from celery import Task, shared_task
 from django.db.models.functions import Now
 
 from messaging import confirmations, delivery, sweeping
+from messaging.inbound import inbox
 from messaging.models import Message
 from messaging.propagation import fanout, sending
 
@@ -34,6 +35,12 @@ def deliver_due(lane: str) -> None:
     """
     if delivery.deliver_due(CHUNK, lane=lane) == CHUNK:
         nudge(at_most=1, lanes=[lane])
+
+
+@shared_task(name="messaging.tasks.read_inbound")
+def read_inbound() -> None:
+    """Posts of providers and mails that are stored: read them."""
+    inbox.read_all()
 
 
 @shared_task(name="messaging.tasks.sweep")

@@ -30,8 +30,11 @@ from incidents.services import declare
 from messaging.models import (
     Endpoint,
     EndpointHealth,
+    HookDelivery,
+    InboundMessage,
     Message,
     SendHold,
+    Suppression,
     Template,
     TemplateVersion,
     TransportHealth,
@@ -283,6 +286,40 @@ class WebhookDeliveryFactory(factory.django.DjangoModelFactory):
     after = "opt_out"
     version = 1
     occurred_at = factory.LazyFunction(timezone.now)
+
+
+class SuppressionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Suppression
+
+    digest = factory.Sequence(lambda n: n.to_bytes(32))
+    reason = Suppression.Reason.NO_MAILBOX
+
+
+class HookDeliveryFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = HookDelivery
+
+    provider = "postmark"
+    kind = HookDelivery.Kind.TRACKING
+    body = b"{}"
+    body_digest = b"\0" * 32
+
+
+class InboundMessageFactory(factory.django.DjangoModelFactory):
+    """A letter that waits for a person."""
+
+    class Meta:
+        model = InboundMessage
+
+    source = "smtp"
+    sender = factory.Sequence(lambda n: f"writer{n}@example.org")
+    recipient = "reply@holdfast.example"
+    subject = "A question"
+    raw = factory.LazyAttribute(lambda row: f"From: {row.sender}\nSubject: {row.subject}\n\nWhy me?\n".encode())
+    raw_digest = factory.Sequence(lambda n: n.to_bytes(32))
+    kind = InboundMessage.Kind.REPLY
+    state = InboundMessage.State.OPEN
 
 
 class IncidentFactory(factory.django.DjangoModelFactory):

@@ -25,6 +25,7 @@ from tests.factories import PurposeFactory, UserFactory, rows
 
 pytestmark = pytest.mark.django_db
 
+ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("Officer", "Support", "Responder", "Auditor")
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OURS = [

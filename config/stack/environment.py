@@ -18,6 +18,7 @@ def prepare(folder: Folder) -> dict[str, str]:
     port = free_port(int(os.environ.get("PORT") or 8000), taken)
     smtp = free_port(int(os.environ.get("SMTP_PORT") or 1025), taken)
     inbox = free_port(int(os.environ.get("INBOX_PORT") or 8025), taken)
+    receive = free_port(int(os.environ.get("RECEIVE_PORT") or 8026), taken)
     ours = []
     given = dict(os.environ)
     if not given.get("DATABASE_URL"):
@@ -37,6 +38,10 @@ def prepare(folder: Folder) -> dict[str, str]:
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp}",
         "TEXT_TRANSPORTS": f"texts=http://:local@127.0.0.1:{inbox}/texts",
         "STATIC_ROOT": str(folder.path / "static"),
+        "RECEIVE_MAIL": f"127.0.0.1:{receive}",
+        "MAIL_BOUNCES": "bounces.holdfast.example",
+        "MAIL_UNSUBSCRIBE": "unsubscribe@holdfast.example",
+        "MAIL_REPLIES": "reply@holdfast.example",
         "HOLDFAST_VAR": str(folder.path),
         "PYTHONUNBUFFERED": "1",
     }
@@ -46,6 +51,7 @@ def prepare(folder: Folder) -> dict[str, str]:
         "PORT": str(port),
         "SMTP_PORT": str(smtp),
         "INBOX_PORT": str(inbox),
+        "RECEIVE_PORT": str(receive),
         "INBOX_URL": f"http://127.0.0.1:{inbox}",
     }
     return defaults | given | fixed

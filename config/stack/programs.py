@@ -1,4 +1,4 @@
-"""What runs: the web, three workers, beat, and the inbox that stands in for the world's mail."""
+"""What runs: the web, three workers, beat, what receives mail, and the inbox that stands in for the world's."""
 
 import os
 import sys
@@ -16,6 +16,7 @@ def programs(folder: Folder) -> list[Program]:
     environment = os.environ
     return [
         Program("inbox", inbox(folder, environment["SMTP_PORT"], environment["INBOX_PORT"])),
+        Program("incoming", [sys.executable, str(BASE / "manage.py"), "receive_mail"], first_to_end=True),
         Program("critical", worker("critical", "mail.critical", 2), WORKER),
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
         Program("bulk", worker("bulk", "mail.bulk,webhooks", 1), WORKER),

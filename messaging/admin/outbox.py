@@ -36,6 +36,12 @@ COLOURS: dict[str, str] = {
     State.EXPIRED: "warning",
     State.FILED: "warning",
 }
+DELIVERY_COLOURS: dict[str, str] = {
+    Message.Delivery.DELIVERED: "success",
+    Message.Delivery.DEFERRED: "warning",
+    Message.Delivery.BOUNCED_SOFT: "warning",
+    Message.Delivery.BOUNCED_HARD: "danger",
+}
 
 
 @admin.register(Message)
@@ -47,6 +53,7 @@ class MessageAdmin(Doubts, RecordAdmin):
         "what",
         "about",
         badge("state", COLOURS),
+        badge("delivery", DELIVERY_COLOURS),
         "decision",
         "tries",
         moment("settled_at", "Settled"),
@@ -54,6 +61,7 @@ class MessageAdmin(Doubts, RecordAdmin):
     list_filter = (
         QueueFilter,
         "state",
+        "delivery",
         "message_class",
         "lane",
         TransportFilter,
@@ -68,6 +76,8 @@ class MessageAdmin(Doubts, RecordAdmin):
     search_help_text = "An exact e-mail address, message id, Message-ID or subject id."
     readonly_fields = fields = (
         badge("state", COLOURS),
+        badge("delivery", DELIVERY_COLOURS),
+        moment("complained_at", "Reported as spam"),
         "why",
         "evidence",
         "recipient_shown",

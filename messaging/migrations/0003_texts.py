@@ -55,8 +55,10 @@ def publish(apps, folder, facts, frame):
 
 
 def body(path, frame):
-    """`en.txt` begins with the subject and an empty line; `en.html` goes into the frame."""
+    """`en.txt` begins with the subject and an empty line; `en.html`, where there is one, goes into the frame."""
     subject, _, text = path.read_text(encoding="utf-8").partition("\n\n")
+    if not path.with_suffix(".html").exists():
+        return {"locale": path.stem, "subject": subject, "text": text, "html": ""}
     inner = path.with_suffix(".html").read_text(encoding="utf-8").strip()
     html = frame.replace("[[locale]]", path.stem).replace("[[subject]]", subject).replace("[[body]]", inner)
     return {"locale": path.stem, "subject": subject, "text": text, "html": html}

@@ -1,7 +1,8 @@
-"""Templates and the messages made from them: one row per recipient, with every attempt and everything heard since."""
+"""Templates and the messages made from them, notices to many, what came back, and whom else we tell."""
 
 from messaging.models.endpoint import Endpoint, EndpointHealth, EndpointSecret
 from messaging.models.hold import SendHold
+from messaging.models.inbound import HookDelivery, InboundMessage
 from messaging.models.message import (
     FOUR_EYES,
     RECIPIENTS,
@@ -24,6 +25,8 @@ __all__ = [
     "Endpoint",
     "EndpointHealth",
     "EndpointSecret",
+    "HookDelivery",
+    "InboundMessage",
     "Message",
     "MessageClass",
     "Reconciliation",

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Expression, F, Q
 from django.utils import timezone
 
-from config.history import AppendOnly
+from config.history import AppendOnly, TrackedModel
 from consent.identifiers import unseal
 from consent.models import Channel, Identifier
 from messaging.models.hold import SendHold
@@ -130,6 +130,7 @@ class Message(models.Model):
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
+    complained_at = models.DateTimeField(null=True, blank=True, help_text="First reported as spam; hides no delivery.")
 
     objects = MessageQuerySet.as_manager()
 
@@ -221,6 +222,7 @@ class DeliveryAttempt(models.Model):
                 name="deliveryattempt_ends_after_it_began",
             ),
         ]
+        indexes = [models.Index(fields=["queue_id"], name="deliveryattempt_queued_as", condition=~Q(queue_id=""))]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.message_id}"
@@ -236,6 +238,8 @@ class DeliveryEvent(AppendOnly):
     event_key = models.BinaryField(max_length=32, help_text="Hash that is the same when the event is told again.")
     kind = models.CharField(max_length=30)
     occurred_at = models.DateTimeField()
+    recipient = models.BinaryField(max_length=32, null=True, help_text="Blind index of the address it is about.")
+    provider_id = models.CharField(max_length=250, blank=True, help_text="The provider's own id of the message.")
     payload = models.JSONField(default=dict)
     received_at = models.DateTimeField(default=timezone.now)
 
@@ -293,18 +297,40 @@ class DoubtRuling(models.Model):
         return f"{self.get_verdict_display()}, proposed by {self.proposed_by}"
 
 
-class Suppression(models.Model):
-    """An address that cannot or must not be written to, whatever its person chose: a hard bounce, a complaint."""
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def in_force(self) -> Self:
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+
+
+class Suppression(TrackedModel):
+    """An address that cannot or must not be written to, whatever its person chose: a hard bounce, a complaint.
+
+    Lifted by its own end; staff bring that end forward, with a reason that its history keeps.
+    """
+
+    class Reason(models.TextChoices):
+        NO_MAILBOX = "no such mailbox", "no such mailbox"
+        NO_DOMAIN = "no such domain", "no such domain"
+        DISABLED = "mailbox disabled", "mailbox disabled"
+        COMPLAINT = "spam complaint", "spam complaint"
+        PROVIDER = "blocked at the provider", "blocked at the provider"
 
     personal: ClassVar[tuple[str, ...]] = ()
 
-    digest = models.BinaryField(max_length=32, unique=True, help_text="Blind index of the address.")
-    reason = models.CharField(max_length=30)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False, help_text="Blind index of the address.")
+    reason = models.CharField(max_length=30, choices=Reason.choices)
+    detail = models.CharField(max_length=100, blank=True, help_text="The status that was reported.")
+    message_id = models.UUIDField(null=True, blank=True, help_text="The message that led to it.")
     created_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SuppressionQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.reason
+
+    def holds(self) -> bool:
+        return self.expires_at is None or self.expires_at > timezone.now()
 
 
 class TransportHealth(models.Model):

@@ -12,6 +12,7 @@ from tests.factories import MessageFactory
 pytestmark = pytest.mark.django_db
 
 KEYS = ["opt_in_second_step", "opt_out_confirmation", "request_answered", "request_received"]
+TEXT_MESSAGES = ["help_sms", "opt_out_confirmation_sms"]
 CONTEXT = {"purpose": "News", "channel": "email", "decided_at": "2026-03-01T08:05:00+00:00", "reference": "1"}
 
 
@@ -34,7 +35,7 @@ def render_newest(key, context, locale="en"):
     return render(published(key), key, context, locale=locale, preferences_url="http://x.example/p/")
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KEYS + TEXT_MESSAGES)
 def test_every_shipped_text_passes_the_gates_in_every_language(key):
     version = TemplateVersion.objects.published(key).get()
 
@@ -198,4 +199,15 @@ def test_publishing_by_its_author_is_refused_by_the_database_too(draft):
 
 
 def test_every_template_is_told_in_its_history():
-    assert {row.key for row in Template.history.all()} == set(KEYS)
+    assert {row.key for row in Template.history.all()} == {*KEYS, *TEXT_MESSAGES}
+
+
+@pytest.mark.parametrize("key", TEXT_MESSAGES)
+@pytest.mark.parametrize("locale", ["en", "de", "es", "fr"])
+def test_a_shipped_text_message_is_short_and_has_no_html(key, locale):
+    version = TemplateVersion.objects.published(key).get()
+
+    shown = render_sample(version, version.samples[0], locale)
+
+    assert len(shown.text.strip()) <= 160
+    assert shown.html == ""

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from consent import upkeep
 from incidents import alerts, linking
 from messaging import confirmations, delivery, sweeping
+from messaging.inbound import inbox
 from messaging.models import Message
 from messaging.propagation import fanout, sending
 
@@ -27,6 +28,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "changes owed to services": fanout.owe,
     "services told": lambda: sending.recover() + sending.tell_all(),
+    "what came back read": inbox.read_all,
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
