@@ -27,6 +27,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Outbox", "outgoing_mail", "messaging.Message"),
             ("Templates", "article", "messaging.Template"),
             ("Template versions", "history_edu", "messaging.TemplateVersion"),
+            ("Template faults", "broken_image", "messaging.TemplateFault"),
         ),
     ),
     (

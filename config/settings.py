@@ -161,6 +161,8 @@ MAIL_FROM = env.str("MAIL_FROM", default="Holdfast <privacy@holdfast.example>")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-IDs and mailto: unsubscribes
 # A mailbox that somebody reads, for mailto: in List-Unsubscribe. Empty: none is offered, since a no must not get lost.
 MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
+MAIL_LINK_HOSTS = env.list("MAIL_LINK_HOSTS", default=[])  # hosts besides PUBLIC_URL's that messages may link to
+ORGANISATION_ADDRESS = env.str("ORGANISATION_ADDRESS", default="")  # below the name in messages: street and town
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages
 PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without a country code; empty refuses them
 

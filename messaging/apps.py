@@ -6,8 +6,11 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         from consent import feed, signals, story
-        from messaging import checks, evidence, requests  # noqa: F401  # the checks register themselves
+        from messaging import checks, evidence, faults, requests  # noqa: F401  # the checks register themselves
 
         feed.READERS.add("messaging.tasks.read_log")
+        faults.register()
+        signals.request_logged.connect(requests.owe_receipt, dispatch_uid="messaging.requests")
+        signals.request_extended.connect(requests.owe_extension, dispatch_uid="messaging.requests")
         signals.request_answered.connect(requests.owe_answer, dispatch_uid="messaging.requests")
         story.PROVIDERS.append(evidence.told)

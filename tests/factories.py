@@ -27,7 +27,7 @@ from consent.models import (
 from consent.services import NewDecision, record, set_guard
 from incidents.models import AlertDelivery, AlertSource, Incident
 from incidents.services import declare
-from messaging.models import Message, Template, TemplateVersion
+from messaging.models import Message, Template, TemplateFault, TemplateVersion
 from messaging.models.template import MessageClass
 
 PASSWORD = "correct horse battery staple"
@@ -215,6 +215,15 @@ class TemplateVersionFactory(factory.django.DjangoModelFactory):
     template = factory.SubFactory(TemplateFactory)
     number = 1
     created_by = "user:someone"
+
+
+class TemplateFaultFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = TemplateFault
+
+    version = factory.SubFactory(TemplateVersionFactory)
+    locale = "en"
+    error = "The text names nickname, which this message does not have."
 
 
 class MessageFactory(factory.django.DjangoModelFactory):
