@@ -18,9 +18,12 @@ OWED_WITHIN = timedelta(minutes=5)  # presumed in time, 47 CFR 64.1200(a)(12)
 
 
 def owe(limit: int = 1000) -> int:
-    """Write down the confirmations, and the updates beside them (messaging/updates.py), that the log has news of; returns how many decisions were looked at."""
+    """Write down the confirmations that the log has news of, and the updates beside them (messaging/updates.py);
+    returns how many decisions were looked at.
+    """
     with feed.reading(READER, limit) as decisions:
-        enqueue([*confirmations_of([decision for decision in decisions if is_owed(decision)]), *updates_of(decisions)])
+        owed = confirmations_of([decision for decision in decisions if is_owed(decision)])
+        enqueue([*owed, *updates_of(decisions)])
         return len(decisions)
 
 

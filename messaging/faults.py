@@ -42,7 +42,7 @@ def acknowledge(fault: TemplateFault, *, reason: str, by: User | str) -> Templat
 
 
 def mend(fault: TemplateFault, *, reason: str, by: User | str) -> TemplateFault:
-    """Say that it is mended without a new version: the caller's data were wrong, for example. Raises ValidationError."""
+    """It is mended without a new version: the caller's data were wrong, for example. Raises ValidationError."""
     fault = _locked(fault, reason)
     fault.mended_at, fault.mended_by, fault.mended_reason = timezone.now(), actor_of(by), reason
     fault.save()

@@ -1,4 +1,4 @@
-"""What stands between a text and its people: every gate that a version passes before it can be checked and published."""
+"""What stands between a text and its people: the gates that a version passes to be checked and published."""
 
 import re
 from collections.abc import Iterator
@@ -31,10 +31,55 @@ SECOND_STEP = "opt_in_second_step"  # the one text that is a way back in: who ge
 LINK = re.compile(r"\b(?:https?|ftp)://[^\s<>\"')]+|\bmailto:[^\s<>\"')]+|\bwww\.[^\s<>\"')]+", re.IGNORECASE)
 LOADS = re.compile(r"url\s*\(|@(?!media\b)[a-z-]+|expression\s*\(|behavior\s*:|image-set", re.IGNORECASE)
 TAGS = frozenset(
-    "html head meta title style body div p h1 h2 h3 a strong em br hr ul ol li dl dt dd span table tbody tr th td".split()
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "div",
+        "p",
+        "h1",
+        "h2",
+        "h3",
+        "a",
+        "strong",
+        "em",
+        "br",
+        "hr",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "span",
+        "table",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    ]
 )
 ATTRIBUTES = frozenset(
-    "lang dir style class href charset name content role width cellpadding cellspacing border align scope".split()
+    [
+        "lang",
+        "dir",
+        "style",
+        "class",
+        "href",
+        "charset",
+        "name",
+        "content",
+        "role",
+        "width",
+        "cellpadding",
+        "cellspacing",
+        "border",
+        "align",
+        "scope",
+    ]
 )
 
 
@@ -115,7 +160,10 @@ def _of_blocks(version: TemplateVersion, body: TemplateBody, compiled: Compiled)
         if "organisation" not in names:
             yield f"The {words} in {body.locale} does not say who writes: name {{{{ organisation }}}}."
         if not has_reason(part):
-            yield f"The {words} in {body.locale} does not say why it is sent: {{% reason %}}You get this because …{{% endreason %}}."
+            yield (
+                f"The {words} in {body.locale} does not say why it is sent: "
+                "{% reason %}You get this because …{% endreason %}."
+            )
         if version.template.message_class in ENDABLE and "preferences_url" not in names:
             yield f"The {words} in {body.locale} shows no way to one's choices: link {{{{ preferences_url }}}}."
 

@@ -33,6 +33,8 @@ def inline(html: str) -> str:
         inlined = INLINER.inline(_without_tags(html, put_aside))
     except InlineError as error:
         raise RenderError(f"The styles cannot be written into the HTML: {error}") from error
+    if inlined.lower().count("<tbody") != html.lower().count("<tbody"):
+        raise RenderError("Write <tbody> in each table: an HTML parser adds it, and tears a loop over its rows apart.")
     found = [int(first or second) for first, second in PLACE.findall(inlined)]
     if found != list(range(len(put_aside))):
         raise RenderError("The HTML is not well formed: an HTML parser moves or drops a tag of the template in it.")

@@ -1,7 +1,7 @@
 """What a confirmation or a notice must not carry: an offer, a link that counts who follows it, a way back in.
 
-An offer is said with words: an invitation to buy, to save, to subscribe, to tell friends. Each pattern below is one that
-no plain sentence about a choice, a request or a breach needs, in the languages that the product ships with. A text that
+An offer is said with words: an invitation to buy, to save, to subscribe, to tell friends. Each pattern below is one
+that no plain sentence about a choice, a request or a breach needs, in the languages that the product ships with. A text that
 was refused for a good sentence is written in other words; a text that sells is not (47 CFR 64.1200(a)(12): "does not
 include any marketing or promotional information"; Civ. Code 1798.135(c)(4): no request to opt back in).
 """
@@ -15,26 +15,53 @@ SHOP = re.compile(
     r"/(?:shop|store|cart|checkout|offers?|deals?|sale|promo\w*|angebote?|ofertas?|offres?|tienda|boutique)(?:/|$)"
 )
 BACK_IN = re.compile(r"opt-?_?in(?![a-z])|re-?subscribe|(?<!un)subscribe|confirm_path", re.I)
+OFFER = (
+    r"(?:shop|buy|order|save)\s+(?:now|today)",
+    r"\d+\s?%\s+(?:off|discount|rabatt|nachlass|de descuento|de dto|de réduction|de remise)",
+    r"(?:special|exclusive|limited)[- ](?:offer|deal|time)s?",
+    r"(?:promo|coupon|voucher|discount)\s+code",
+    r"free\s+(?:shipping|trial|gift)",
+    r"jetzt\s+(?:kaufen|bestellen|shoppen|sparen|sichern|zugreifen)",
+    r"(?:sonderangebot|rabattcode|gutscheincode|gratisversand)\w*",
+    r"(?:compr[ae]|pid[ae]|ahorr[ae]|aprovech[ae])\s+(?:ahora|ya|hoy)",
+    r"(?:oferta|promoción)\s+(?:especial|exclusiva|limitada)",
+    r"código\s+(?:promocional|de descuento)",
+    r"envío\s+gratis",
+    r"(?:achete[zr]|commande[zr]|profite[zr])(?:[- ]en)?\s+(?:maintenant|vite|dès|aujourd[’']hui)",
+    r"offre\s+(?:spéciale|exclusive|limitée)",
+    r"code\s+promo",
+    r"livraison\s+(?:gratuite|offerte)",
+)
+INVITATION = (
+    r"(?<!un)subscribe\s+(?:now|today|again|to\s+our)",
+    r"sign\s+up\s+(?:now|today|for|again)",
+    r"re-?subscribe",
+    r"join\s+(?:us|now|our)",
+    r"come\s+back",
+    r"we\s+miss\s+you",
+    r"changed\s+your\s+mind",
+    r"tell\s+(?:a\s+friend|your\s+friends)",
+    r"follow\s+us",
+    r"(?:jetzt|wieder|hier)\s+(?:anmelden|abonnieren)",
+    r"newsletter\s+(?:abonnieren|bestellen)",
+    r"wir\s+vermissen\s+(?:sie|dich)",
+    r"folgen\s+sie\s+uns",
+    r"(?:meinung|entschluss)\s+geändert",
+    r"kommen\s+sie\s+(?:zurück|wieder)",
+    r"suscríbase|suscríbete|regístrese|regístrate",
+    r"vuelva\s+a\s+suscribirse",
+    r"le\s+echamos\s+de\s+menos",
+    r"ha\s+cambiado\s+de\s+opinión",
+    r"síganos",
+    r"(?:abonnez|inscrivez|réabonnez|réinscrivez)-(?:vous|toi)",
+    r"vous\s+nous\s+manquez",
+    r"changé\s+d[’']avis",
+    r"revenez",
+    r"suivez-nous",
+)
 WORDS = {
-    "an offer": re.compile(
-        r"\b(?:shop|buy|order|save)\s+(?:now|today)\b|\b\d+\s?%\s+(?:off|discount|rabatt|nachlass|de descuento|de dto|de réduction|de remise)\b"
-        r"|\b(?:special|exclusive|limited)[- ](?:offer|deal|time)s?\b|\b(?:promo|coupon|voucher|discount)\s+code\b|\bfree\s+(?:shipping|trial|gift)\b"
-        r"|\bjetzt\s+(?:kaufen|bestellen|shoppen|sparen|sichern|zugreifen)\b|\b(?:sonderangebot|rabattcode|gutscheincode|gratisversand)\w*"
-        r"|\b(?:compr[ae]|pid[ae]|ahorr[ae]|aprovech[ae])\s+(?:ahora|ya|hoy)\b|\b(?:oferta|promoción)\s+(?:especial|exclusiva|limitada)\b"
-        r"|\bcódigo\s+(?:promocional|de descuento)\b|\benvío\s+gratis\b"
-        r"|\b(?:achete[zr]|commande[zr]|profite[zr])(?:[- ]en)?\s+(?:maintenant|vite|dès|aujourd)|\boffre\s+(?:spéciale|exclusive|limitée)\b"
-        r"|\bcode\s+promo\b|\blivraison\s+(?:gratuite|offerte)\b",
-        re.I,
-    ),
-    "an invitation to subscribe": re.compile(
-        r"(?<!un)\bsubscribe\s+(?:now|today|again|to\s+our)\b|\bsign\s+up\s+(?:now|today|for|again)\b|\bre-?subscribe\b|\bjoin\s+(?:us|now|our)\b"
-        r"|\bcome\s+back\b|\bwe\s+miss\s+you\b|\bchanged\s+your\s+mind\b|\btell\s+(?:a\s+friend|your\s+friends)\b|\bfollow\s+us\b"
-        r"|\b(?:jetzt|wieder|hier)\s+(?:anmelden|abonnieren)\b|\bnewsletter\s+(?:abonnieren|bestellen)\b|\bwir\s+vermissen\s+(?:sie|dich)\b|\bfolgen\s+sie\s+uns\b"
-        r"|\b(?:meinung|entschluss)\s+geändert\b|\bkommen\s+sie\s+(?:zurück|wieder)\b"
-        r"|\b(?:suscríbase|suscríbete|regístrese|regístrate)\b|\bvuelva\s+a\s+suscribirse\b|\ble\s+echamos\s+de\s+menos\b|\bha\s+cambiado\s+de\s+opinión\b|\bsíganos\b"
-        r"|\b(?:abonnez|inscrivez|réabonnez|réinscrivez)-(?:vous|toi)\b|\bvous\s+nous\s+manquez\b|\bchangé\s+d[’']avis\b|\brevenez\b|\bsuivez-nous\b",
-        re.I,
-    ),
+    what: re.compile(rf"\b(?:{'|'.join(patterns)})\b", re.I)
+    for what, patterns in (("an offer", OFFER), ("an invitation to subscribe", INVITATION))
 }
 
 

@@ -18,7 +18,7 @@ State = TemplateVersion.State
 
 @transaction.atomic
 def check(version: TemplateVersion, *, reason: str = "", by: User | str) -> TemplateVersion:
-    """Send a draft through every gate, and keep how each sample reads. Raises ValidationError with all that it lacks."""
+    """Send a draft through every gate, and keep how each sample reads. Raises ValidationError with what it lacks."""
     version = _locked(version)
     if version.state != State.DRAFT:
         raise ValidationError(f"Only a draft can be checked: {version} is {version.get_state_display()}.")
@@ -55,7 +55,7 @@ def approve(version: TemplateVersion, *, reason: str, by: User | str) -> Templat
 
 @transaction.atomic
 def publish(version: TemplateVersion, *, reason: str, by: User | str) -> TemplateVersion:
-    """Make an approved version the text that is sent from now on. Raises ValidationError with what stands in its way."""
+    """Make an approved version the text that is sent from now on. Raises ValidationError with what is in its way."""
     version, actor = _locked(version), actor_of(by)
     if version.state != State.APPROVED:
         raise ValidationError(

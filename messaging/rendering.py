@@ -115,7 +115,10 @@ def has_reason(part: Template) -> bool:
 
 
 def values_of(schema: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored context as the texts see it: moments as moments, what may be missing as its default. Raises RenderError where it breaks the schema."""
+    """A stored context as the texts see it: moments as moments, what may be missing as its default.
+
+    Raises RenderError where it breaks the schema.
+    """
     if error := next(Draft202012Validator(schema).iter_errors(context), None):
         raise RenderError(f"The context does not fit: {error.message}")
     rules = {name: rule for name, rule in schema.get("properties", {}).items() if isinstance(rule, dict)}
@@ -143,10 +146,9 @@ def render(
     the class allows it. Raises RenderError where none can be rendered.
     """
     failed: RenderError | None = None
-    asked = {"locale": locale, "preferences_url": preferences_url}
     for version in versions:
         try:
-            rendered = render_version(version, context, **asked)
+            rendered = render_version(version, context, locale=locale, preferences_url=preferences_url)
         except RenderError as error:
             note_fault(version, locale, error)
             failed = failed or error
@@ -155,7 +157,10 @@ def render(
     for version in versions:
         if version.template.message_class in TEXT_WILL_DO:
             with suppress(RenderError):
-                return render_version(version, context, **asked, with_html=False), version, True
+                rendered = render_version(
+                    version, context, locale=locale, preferences_url=preferences_url, with_html=False
+                )
+                return rendered, version, True
     raise failed or RenderError(f"No version of {key} is published. Publish one; messages that wait are then sent.")
 
 

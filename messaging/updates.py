@@ -1,7 +1,7 @@
 """A choice that changed by somebody else's hand, or an opt-out that was lifted, is told to its person.
 
-That is: an opt-in that took two steps, and what staff wrote into one person's record. An import, a default, a batch or a
-merge tells nobody: it may touch everybody at once, and is undone as one. What was overtaken meanwhile is not told either.
+That is: an opt-in that took two steps, and what staff wrote into one person's record. An import, a default, a batch or
+a merge tells nobody: it may touch everybody at once, and is undone as one. What was overtaken meanwhile is not told.
 """
 
 from collections.abc import Sequence

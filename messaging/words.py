@@ -1,8 +1,8 @@
 """What a message's text may use: a few tags and filters, all harmless. Whatever is not here does not compile."""
 
 from django import template
-from django.template.base import Node, NodeList, Parser, TextNode, Token
 from django.template import defaultfilters, defaulttags
+from django.template.base import Node, NodeList, Parser, TextNode, Token
 from django.utils import translation
 
 register = template.Library()

@@ -29,8 +29,8 @@ from config.admin import (
     widgets,
 )
 from config.deeds import carry_out
-from messaging.models import Template, TemplateBody, TemplateVersion
 from messaging.gates import problems_of, render_sample
+from messaging.models import Template, TemplateBody, TemplateVersion
 from messaging.publishing import approve, back_to_draft, changes_of, check, draft_from, publish, retire
 from messaging.rendering import Rendered, RenderError
 
@@ -265,7 +265,8 @@ class TemplateVersionAdmin(KeptAdmin):
         icon="verified",
         dialog=ask(
             "Approve this version",
-            "You have read it, and what it changes. Whoever changes it afterwards takes your approval away. Its author cannot approve it.",
+            "You have read it, and what it changes. Whoever changes it afterwards takes your approval away. "
+            "Its author cannot approve it.",
             submit="Approve",
         ),
     )

@@ -1,6 +1,5 @@
 """The texts that the product ships with, taken through every step as first versions. Later ones are made in the admin."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from messaging.snapshots import taken
 TEXTS = Path(__file__).parent / "texts"
 SYSTEM, WHY = "system:holdfast", "Shipped with the product"
 LOCALES = ("en", "de", "es", "fr")
-permission = importlib.import_module("config.migrations.0003_groups").permission
 
 
 def load(apps, schema_editor):
@@ -71,17 +69,7 @@ def body(folder, locale, frame):
     return {"locale": locale, "subject": subject, "text": text, "html": html, "inlined": inline(html)}
 
 
-def give_permissions(apps, schema_editor):
-    """Who may say that a fault is taken care of, or mended."""
-    for role in ("Officer", "Responder"):
-        group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=role)
-        group.permissions.add(permission(apps, "messaging.templatefault", "change"))
-
-
 class Migration(migrations.Migration):
-    dependencies = [("messaging", "0005_rendering"), ("config", "0003_groups")]
+    dependencies = [("messaging", "0005_rendering")]
 
-    operations = [
-        migrations.RunPython(load, migrations.RunPython.noop),
-        migrations.RunPython(give_permissions, migrations.RunPython.noop),
-    ]
+    operations = [migrations.RunPython(load, migrations.RunPython.noop)]

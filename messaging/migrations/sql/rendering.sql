@@ -7,6 +7,7 @@ SET search_path = pg_catalog, pg_temp AS $$
              FROM public.messaging_templatebody b WHERE b.version_id = v.id))::text, 'UTF8'))
     FROM public.messaging_templateversion v WHERE v.id = version
 $$;
+GRANT EXECUTE ON FUNCTION messaging_content_hash(bigint) TO holdfast_app, holdfast_oncall, holdfast_auditor;
 
 -- One step after the other, each for the content that the step before it saw. A change of content, or of its author,
 -- takes the check and the approval away; a published version never changes but for its retirement.
