@@ -1,9 +1,9 @@
 """What a confirmation or a notice must not carry: an offer, a link that counts who follows it, a way back in.
 
 An offer is said with words: an invitation to buy, to save, to subscribe, to tell friends. Each pattern below is one
-that no plain sentence about a choice, a request or a breach needs, in the languages that the product ships with. A text that
-was refused for a good sentence is written in other words; a text that sells is not (47 CFR 64.1200(a)(12): "does not
-include any marketing or promotional information"; Civ. Code 1798.135(c)(4): no request to opt back in).
+that no plain sentence about a choice, a request or a breach needs, in the languages that the product ships with. A text
+that was refused for a good sentence is written in other words; a text that sells is not (47 CFR 64.1200(a)(12): "does
+not include any marketing or promotional information"; Civ. Code 1798.135(c)(4): no request to opt back in).
 """
 
 import re

@@ -209,7 +209,8 @@ def test_styles_become_attributes_and_tags_of_the_template_stay_where_they_are()
     html = (
         "<html><head><title>{% if a < 3 %}{{ a }}{% endif %}</title><style>td { color: red } .b { margin: 0 }"
         "@media (prefers-color-scheme: dark) { td { color: blue !important } }</style></head><body>"
-        '<table><tbody>{% for r in rows %}<tr>{% if r %}<td>{{ r|date:"j F" }}</td>{% endif %}</tr>{% endfor %}</tbody></table>'
+        '<table><tbody>{% for r in rows %}<tr>{% if r %}<td>{{ r|date:"j F" }}</td>{% endif %}</tr>{% endfor %}</tbody>'
+        "</table>"
         '<a class="b" href="{{ u }}{% if a < 3 and u %}?x{% endif %}">x</a></body></html>'
     )
 

@@ -1,4 +1,4 @@
-"""A choice that changed by somebody else's hand, or an opt-out that was lifted, is told to its person; a bulk is not."""
+"""A choice changed by somebody else's hand, or an opt-out that was lifted, is told to its person; a bulk is not."""
 
 import pytest
 
