@@ -17,6 +17,7 @@ register.filter("lower", defaultfilters.lower, is_safe=True)
 register.filter("upper", defaultfilters.upper, is_safe=False)
 register.filter("join", defaultfilters.join, is_safe=True, needs_autoescape=True)
 register.filter("linebreaks", defaultfilters.linebreaks_filter, is_safe=True, needs_autoescape=True)
+register.filter("linebreaksbr", defaultfilters.linebreaksbr, is_safe=True, needs_autoescape=True)
 
 
 class Reason(Node):
