@@ -31,6 +31,7 @@ def note_fault(version: TemplateVersion, locale: str, error: Exception) -> None:
     rows.update(count=F("count") + 1, last_at=timezone.now(), error=said)
 
 
+@transaction.atomic
 def acknowledge(fault: TemplateFault, *, reason: str, by: User | str) -> TemplateFault:
     """Somebody is at it: it is still open, and counts as seen. Raises ValidationError."""
     fault = _locked(fault, reason)
@@ -41,6 +42,7 @@ def acknowledge(fault: TemplateFault, *, reason: str, by: User | str) -> Templat
     return fault
 
 
+@transaction.atomic
 def mend(fault: TemplateFault, *, reason: str, by: User | str) -> TemplateFault:
     """It is mended without a new version: the caller's data were wrong, for example. Raises ValidationError."""
     fault = _locked(fault, reason)
@@ -70,7 +72,6 @@ def register() -> None:
     COLLECTORS.append(metrics)
 
 
-@transaction.atomic
 def _locked(fault: TemplateFault, reason: str) -> TemplateFault:
     if not reason.strip():
         raise ValidationError("Say why.")

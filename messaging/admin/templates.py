@@ -194,13 +194,14 @@ class TemplateVersionAdmin(KeptAdmin):
     def save_model(self, request: HttpRequest, obj: TemplateVersion, form: forms.ModelForm, change: bool) -> None:
         """Only what the form holds: the database may have made it a draft again meanwhile."""
         if form.changed_data:
-            obj.save(update_fields=form.changed_data)
+            obj.created_by = person(request).actor
+            obj.save(update_fields=[*form.changed_data, "created_by"])
 
     def save_related(self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool) -> None:
         """Whoever wrote on it last is its author: somebody else approves it."""
-        super().save_related(request, form, formsets, change)
-        if form.has_changed() or any(formset.has_changed() for formset in formsets):
+        if any(formset.has_changed() for formset in formsets):
             TemplateVersion.objects.filter(pk=form.instance.pk).update(created_by=person(request).actor)
+        super().save_related(request, form, formsets, change)
 
     def get_urls(self) -> Any:
         shown = path(
