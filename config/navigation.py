@@ -32,6 +32,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Held back", "pause_circle", "messaging.SendHold"),
             ("Templates", "article", "messaging.Template"),
             ("Template versions", "history_edu", "messaging.TemplateVersion"),
+            ("Template faults", "broken_image", "messaging.TemplateFault"),
             ("Endpoints", "webhook", "messaging.Endpoint"),
             ("Webhook deliveries", "sync_alt", "messaging.WebhookDelivery"),
         ),

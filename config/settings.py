@@ -163,7 +163,6 @@ MAIL_TRANSPORTS = env.str(
 TEXT_TRANSPORTS = env.str("TEXT_TRANSPORTS", default="").split()  # for text messages; empty: none can be sent
 MAIL_FROM = env.str("MAIL_FROM", default="Holdfast <privacy@holdfast.example>")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-IDs and mailto: unsubscribes
-MAIL_BOUNCES = env.str("MAIL_BOUNCES", default="")  # the domain of return paths that we read; empty: nobody reads them
 # A mailbox that somebody reads, for mailto: in List-Unsubscribe. Empty: none is offered, since a no must not get lost.
 MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
 MAIL_REPLIES = env.str("MAIL_REPLIES", default="")  # the mailbox of Reply-To; empty: replies go to MAIL_FROM
@@ -176,6 +175,8 @@ MAIL_PROVIDERS = env.list("MAIL_PROVIDERS", default=[])
 ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in env.ENVIRON.items() if name.startswith("ANYMAIL_")}
 # Gateways that pass on text messages, each with its secret: "gateway=whsec_…,other=whsec_…".
 TEXT_GATEWAYS = env.dict("TEXT_GATEWAYS", default={})
+MAIL_LINK_HOSTS = env.list("MAIL_LINK_HOSTS", default=[])  # hosts besides PUBLIC_URL's that messages may link to
+ORGANISATION_ADDRESS = env.str("ORGANISATION_ADDRESS", default="")  # below the name in messages: street and town
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages
 PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without a country code; empty refuses them
 

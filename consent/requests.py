@@ -29,6 +29,7 @@ from consent.models import (
     Subject,
 )
 from consent.services import NewDecision, Recorded, actor_of, record
+from consent.signals import request_extended, request_logged
 from consent.validation import EARLIEST, SKEW
 
 Kind, State, Outcome = PrivacyRequest.Kind, PrivacyRequest.State, PrivacyRequest.Outcome
@@ -94,6 +95,7 @@ def log_request(
         tell(request, Event.LOGGED, f"Received by {request.get_received_via_display()}.", by)
         if recorded:
             tell(request, Event.ACTED, _effect(recorded), by)
+        request_logged.send(PrivacyRequest, request=request, by=actor_of(by))
     return request
 
 
@@ -150,11 +152,11 @@ def default_rule(kind: str) -> DeadlineRule:
     return rule
 
 
-def due_by(rule: DeadlineRule, received_at: datetime) -> datetime:
-    """The last moment that the rule leaves for what was received then."""
+def due_by(rule: DeadlineRule, received_at: datetime, *, is_extended: bool = False) -> datetime:
+    """The last moment that the rule leaves for what was received then. Extended, both spans count from the receipt."""
     return due(
         received_at,
-        rule.amount,
+        rule.amount + (rule.extension if is_extended else 0),
         rule.unit,
         rule.calendar,
         rolls_to_working_day=rule.rolls_to_working_day,
@@ -184,6 +186,32 @@ def note(request: PrivacyRequest, text: str, *, by: User | str) -> RequestEvent:
     if not text.strip():
         raise ValidationError("Write down what happened.")
     return tell(locked(request), Event.NOTE, text.strip(), by)
+
+
+@transaction.atomic
+def extend(request: PrivacyRequest, *, reason: str, by: User | str) -> PrivacyRequest:
+    """Take the longer time that the rule allows, once, and owe the person the news and the reason.
+
+    Both within the first deadline (GDPR 12(3): "within one month of receipt … together with the reasons for the delay";
+    11 CCR 7021(b)).
+    """
+    request = locked(request)
+    if not reason.strip():
+        raise ValidationError("Say why more time is needed: the person is told.")
+    if request.state == State.ANSWERED:
+        raise ValidationError(f"{request.ref} is answered: there is nothing to wait for.")
+    if request.extended_at:
+        raise ValidationError(f"{request.ref} was extended already. A request is extended once.")
+    if not request.rule.extension:
+        raise ValidationError(f"The rule {request.rule_id} allows no extension.")
+    if request.due_at < timezone.now():
+        raise ValidationError(f"{request.ref} is overdue: an extension must be told before the first deadline ends.")
+    request.due_at = due_by(request.rule, request.received_at, is_extended=True)
+    request.extended_at, request.extended_by, request.extended_reason = timezone.now(), actor_of(by), reason.strip()
+    request.save_as(actor_of(by), "Extended")
+    tell(request, Event.EXTENDED, f"Due on {request.due_at:%Y-%m-%d} now: {reason.strip()}", by)
+    request_extended.send(PrivacyRequest, request=request, by=actor_of(by))
+    return request
 
 
 @transaction.atomic

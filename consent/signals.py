@@ -4,3 +4,9 @@ from django.dispatch import Signal
 
 # provides args: request (PrivacyRequest), text (str, the answer as it will be sent), by (str, an actor)
 request_answered = Signal()
+
+# provides args: request (PrivacyRequest), by (str, an actor)
+request_logged = Signal()
+
+# provides args: request (PrivacyRequest, with its new due_at and the reason), by (str, an actor)
+request_extended = Signal()

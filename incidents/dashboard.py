@@ -30,7 +30,8 @@ VITALS = """
                AND minute > %(now)s - interval '2 hours' AND minute <= %(now)s - interval '1 hour'),
            (SELECT jsonb_object_agg(c.reader, news.count) FROM consent_feedcursor c, LATERAL (
               SELECT count(*) FROM (SELECT 1 FROM consent_decision d
-                                     WHERE (d.tx, d.id) > (c.tx, c.decision) LIMIT %(most)s) unread) news)
+                                     WHERE (d.tx, d.id) > (c.tx, c.decision) LIMIT %(most)s) unread) news),
+           (SELECT count(*) FROM messaging_templatefault WHERE mended_at IS NULL)
 """
 
 
@@ -77,7 +78,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> list[Card]:
     with connection.cursor() as cursor:
         cursor.execute(VITALS, {"now": now, "most": MOST})
-        guard, this_hour, hour_before, lags = cursor.fetchone()
+        guard, this_hour, hour_before, lags, faults = cursor.fetchone()
     lags = json.loads(lags or "{}")  # Django leaves jsonb of raw SQL as text
     cards = []
     if user.has_perm("consent.view_decision"):
@@ -97,6 +98,10 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
         value = _counted(max(behind.values(), default=0))
         notes = [f"{reader}: {_counted(count)}" for reader, count in behind.items()] or ["Every reader is up to date"]
         cards.append(Card("Decisions not yet read", value, notes, "warning" if behind else ""))
+    if faults and user.has_perm("messaging.view_templatefault"):
+        notes = ["Messages are written from an older version, as plain text, or not at all"]
+        url = _page("messaging_templatefault_changelist")
+        cards.append(Card("Texts that fail", f"{faults:,}", notes, "danger", url))
     return cards
 
 

@@ -7,12 +7,15 @@ class MessagingConfig(AppConfig):
     def ready(self) -> None:
         from config.health import COLLECTORS
         from consent import feed, signals, story
-        from messaging import checks, condition, evidence, requests  # noqa: F401  # the checks register themselves
+        from messaging import checks, condition, evidence, faults, requests  # noqa: F401  # checks register themselves
         from messaging.inbound import inbox
         from messaging.propagation.metrics import endpoint_metrics
 
         feed.READERS.update({"messaging.tasks.read_log", "messaging.tasks.propagate"})
         COLLECTORS.append(endpoint_metrics)
+        faults.register()
+        signals.request_logged.connect(requests.owe_receipt, dispatch_uid="messaging.requests")
+        signals.request_extended.connect(requests.owe_extension, dispatch_uid="messaging.requests")
         signals.request_answered.connect(requests.owe_answer, dispatch_uid="messaging.requests")
         story.PROVIDERS.append(evidence.told)
         COLLECTORS.append(condition.metrics)

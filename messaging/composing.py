@@ -11,11 +11,9 @@ from django.utils import timezone
 from consent.models import Channel
 from consent.tokens import Token, issue
 from messaging import verp
-from messaging.models import Message, MessageClass, TemplateVersion
+from messaging.models import Message, TemplateVersion
+from messaging.models.template import ENDABLE
 from messaging.rendering import Rendered
-
-# Mail that somebody could want to end. What the law or the person's own request asks for is not.
-ENDABLE = frozenset({MessageClass.CONFIRMATION, MessageClass.CONSENT_UPDATE, MessageClass.OPERATIONAL})
 
 
 def compose(message: Message, rendered: Rendered, version: TemplateVersion) -> bytes:

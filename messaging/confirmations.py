@@ -10,6 +10,7 @@ from datetime import timedelta
 from consent import feed
 from consent.models import ANY, Cause, Channel, Choice, Decision, Purpose, Subject
 from messaging.services import NewMessage, enqueue
+from messaging.updates import updates_of
 
 READER = "confirmations"
 TEMPLATE = "opt_out_confirmation"
@@ -18,9 +19,12 @@ OWED_WITHIN = timedelta(minutes=5)  # presumed in time, 47 CFR 64.1200(a)(12)
 
 
 def owe(limit: int = 1000) -> int:
-    """Write down the confirmations that the log has news of; returns how many decisions were looked at."""
+    """Write down the confirmations that the log has news of, and the updates beside them (messaging/updates.py);
+    returns how many decisions were looked at.
+    """
     with feed.reading(READER, limit) as decisions:
-        enqueue(confirmations_of([decision for decision in decisions if is_owed(decision)]))
+        owed = confirmations_of([decision for decision in decisions if is_owed(decision)])
+        enqueue([*owed, *updates_of(decisions)])
         return len(decisions)
 
 

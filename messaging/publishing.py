@@ -1,85 +1,73 @@
-"""A version goes out only when every sample of it renders in every language, and when another person agrees."""
+"""A version goes out step by step: checked by every gate, approved by another person, published, one day retired."""
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
-from urllib.parse import urlsplit
-
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from config.models import User
 from consent.services import actor_of
-from messaging.models import Message, MessageClass, Template, TemplateBody, TemplateVersion
-from messaging.rendering import ALWAYS, Rendered, RenderError, compile_body, names_used, render_version
+from messaging.faults import mended_by_publishing, mended_by_retiring
+from messaging.gates import problems_of
+from messaging.inlining import inline
+from messaging.models import Message, Template, TemplateBody, TemplateVersion
+from messaging.snapshots import Difference, differences, taken
 
-SAMPLE_PREFERENCES = "/preferences/sample/"
-LINK = re.compile(r"\b(?:https?|ftp)://[^\s<>\"')]+|\bmailto:[^\s<>\"')]+", re.IGNORECASE)
-# A confirmation that leads back in turns a refusal into a sales pitch (47 CFR 64.1200(a)(12): no marketing in it).
-BACK_IN = re.compile(r"opt-?_?in|re-?subscribe|(?<!un)subscribe|confirm_path", re.IGNORECASE)
-TAGS = frozenset(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "body",
-        "div",
-        "p",
-        "h1",
-        "h2",
-        "h3",
-        "a",
-        "strong",
-        "em",
-        "br",
-        "hr",
-        "ul",
-        "ol",
-        "li",
-        "span",
-        "table",
-        "tbody",
-        "tr",
-        "td",
-    ]
-)
-ATTRIBUTES = frozenset(
-    [
-        "lang",
-        "dir",
-        "style",
-        "href",
-        "charset",
-        "name",
-        "content",
-        "role",
-        "width",
-        "cellpadding",
-        "cellspacing",
-        "border",
-        "align",
-    ]
-)
+State = TemplateVersion.State
+
+
+@transaction.atomic
+def check(version: TemplateVersion, *, reason: str = "", by: User | str) -> TemplateVersion:
+    """Send a draft through every gate, and keep how each sample reads. Raises ValidationError with what it lacks."""
+    version = _locked(version)
+    if version.state != State.DRAFT:
+        raise ValidationError(f"Only a draft can be checked: {version} is {version.get_state_display()}.")
+    if problems := problems_of(version):
+        raise ValidationError(problems)
+    bodies = list(version.bodies.all())
+    for body in bodies:
+        body.inlined = inline(body.html)
+    TemplateBody.objects.bulk_update(bodies, ["inlined"])
+    version.snapshots = taken(version.context_schema, version.samples, bodies)
+    version.save(update_fields=["snapshots"])
+    version.content_hash = content_hash(version)
+    version.state, version.checked_at, version.checked_by = State.CHECKED, timezone.now(), actor_of(by)
+    version.checked_reason = reason
+    version.save()
+    return version
+
+
+@transaction.atomic
+def approve(version: TemplateVersion, *, reason: str, by: User | str) -> TemplateVersion:
+    """Somebody other than its author read it and agrees to this content, and to no other. Raises ValidationError."""
+    version, actor = _locked(version), actor_of(by)
+    if version.state != State.CHECKED:
+        raise ValidationError(f"Only a checked version can be approved: {version} is {version.get_state_display()}.")
+    if version.created_by == actor:
+        raise ValidationError("You wrote this version: ask a colleague to read and approve it.")
+    _say_why(reason, "approved")
+    _as_checked(version)
+    version.state, version.approved_at, version.approved_by = State.APPROVED, timezone.now(), actor
+    version.approved_reason = reason
+    version.save()
+    return version
 
 
 @transaction.atomic
 def publish(version: TemplateVersion, *, reason: str, by: User | str) -> TemplateVersion:
-    """Make a draft the text that is sent from now on. Raises ValidationError with everything that stands in its way."""
-    version = TemplateVersion.objects.select_for_update().select_related("template").get(pk=version.pk)
-    actor = actor_of(by)
-    problems = [*_about_publishing(version, actor, reason), *problems_of(version)]
-    if problems:
-        raise ValidationError(problems)
-    version.state = TemplateVersion.State.PUBLISHED
-    version.content_hash = content_hash(list(version.bodies.all()))
+    """Make an approved version the text that is sent from now on. Raises ValidationError with what is in its way."""
+    version, actor = _locked(version), actor_of(by)
+    if version.state != State.APPROVED:
+        raise ValidationError(
+            f"Only an approved version can be published: {version} is {version.get_state_display()}. "
+            "Check it, and have a colleague approve it."
+        )
+    _say_why(reason, "published")
+    _as_checked(version)
+    version.state = State.PUBLISHED
     version.published_at, version.published_by, version.published_reason = timezone.now(), actor, reason
     version.save()
+    mended_by_publishing(version, actor)
     # What could not be rendered for want of a good text is tried with this one.
     Message.objects.filter(template_key=version.template_id, state=Message.State.RENDER_FAILED).update(
         state=Message.State.PENDING, not_before=timezone.now()
@@ -88,24 +76,39 @@ def publish(version: TemplateVersion, *, reason: str, by: User | str) -> Templat
 
 
 @transaction.atomic
-def retire(version: TemplateVersion, *, by: User | str, reason: str) -> TemplateVersion:
-    """Stop using a published version; the one before it is used again. Raises ValidationError for the last one."""
-    version = TemplateVersion.objects.select_for_update().get(pk=version.pk)
-    if version.state != TemplateVersion.State.PUBLISHED:
-        raise ValidationError("Only a published version can be retired.")
-    if not reason.strip():
-        raise ValidationError("Say why this version is retired.")
-    if not TemplateVersion.objects.published(version.template_id).exclude(pk=version.pk).exists():
-        raise ValidationError("This is the only published version. Publish another one first; messages need a text.")
-    version.state = TemplateVersion.State.RETIRED
-    version.retired_at, version.retired_by, version.retired_reason = timezone.now(), actor_of(by), reason
+def back_to_draft(version: TemplateVersion, *, reason: str, by: User | str) -> TemplateVersion:
+    """Take the check and the approval away, so that the text can be changed. Raises ValidationError."""
+    version = _locked(version)
+    if version.state not in (State.CHECKED, State.APPROVED):
+        raise ValidationError("Only a version that is checked or approved, and not yet published, goes back to draft.")
+    _say_why(reason, "a draft again")
+    version.state, version.content_hash = State.DRAFT, None
+    version.checked_at = version.approved_at = None
+    version.checked_by = version.checked_reason = version.approved_by = version.approved_reason = ""
+    version.returned_at, version.returned_by, version.returned_reason = timezone.now(), actor_of(by), reason
     version.save()
     return version
 
 
 @transaction.atomic
+def retire(version: TemplateVersion, *, by: User | str, reason: str) -> TemplateVersion:
+    """Stop using a published version; the one before it is used again. Raises ValidationError for the last one."""
+    version = _locked(version)
+    if version.state != State.PUBLISHED:
+        raise ValidationError("Only a published version can be retired.")
+    _say_why(reason, "retired")
+    if not TemplateVersion.objects.published(version.template_id).exclude(pk=version.pk).exists():
+        raise ValidationError("This is the only published version. Publish another one first; messages need a text.")
+    version.state = State.RETIRED
+    version.retired_at, version.retired_by, version.retired_reason = timezone.now(), actor_of(by), reason
+    version.save()
+    mended_by_retiring(version, actor_of(by))
+    return version
+
+
+@transaction.atomic
 def draft_from(version: TemplateVersion, *, by: User | str) -> TemplateVersion:
-    """A new draft with the same texts, to be changed and published."""
+    """A new draft with the same texts, to be changed, checked and approved."""
     Template.objects.select_for_update().get(pk=version.template_id)
     numbers = TemplateVersion.objects.filter(template=version.template_id).aggregate(Max("number"))
     draft = TemplateVersion.objects.create(
@@ -122,81 +125,50 @@ def draft_from(version: TemplateVersion, *, by: User | str) -> TemplateVersion:
     return draft
 
 
-def content_hash(bodies: list[TemplateBody]) -> bytes:
-    """SHA-256 of every language's texts, in the order of the languages."""
-    parts = sorted([body.locale, body.subject, body.text, body.html] for body in bodies)
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).digest()
+def changes_of(version: TemplateVersion) -> tuple[TemplateVersion | None, list[Difference]]:
+    """The newest published version before this one, and what reads differently since. Raises RenderError for a draft
+    that cannot be rendered.
+    """
+    before = TemplateVersion.objects.filter(
+        template=version.template_id, state__in=[State.PUBLISHED, State.RETIRED], number__lt=version.number
+    )
+    last = before.order_by("-number").first()
+    if last is None:
+        return None, []
+    return last, differences(last.snapshots, version.snapshots if version.checked_at else _snapshots(version))
 
 
-def problems_of(version: TemplateVersion) -> list[str]:
-    """What stands in the way of the texts themselves, in words for their author; empty when they are good."""
-    bodies = list(version.bodies.all())
-    problems = []
-    if "en" not in {body.locale for body in bodies}:
-        problems.append("Add a text in English (en): it is used where a person's language is missing.")
-    if not version.samples:
-        problems.append("Add at least one sample context, so that the texts can be tried.")
-    for body in bodies:
-        try:
-            problems += _of_names(version, names_used(compile_body(body)))
-            for sample in version.samples:
-                problems += _of_rendered(version, render_sample(version, sample, body.locale))
-        except RenderError as error:
-            problems.append(str(error))
-    return list(dict.fromkeys(problems))
+def content_hash(version: TemplateVersion) -> bytes:
+    """SHA-256 of schema, samples and every language, as the database computes it and checks it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT messaging_content_hash(%s)", [version.pk])
+        return bytes(cursor.fetchone()[0])
 
 
-def render_sample(version: TemplateVersion, sample: dict[str, object], locale: str) -> Rendered:
-    """A sample as a person would get it, with a link that leads nowhere. Raises RenderError."""
-    return render_version(version, sample, locale=locale, preferences_url=f"{settings.PUBLIC_URL}{SAMPLE_PREFERENCES}")
+def _locked(version: TemplateVersion) -> TemplateVersion:
+    return TemplateVersion.objects.select_for_update(of=("self",)).select_related("template").get(pk=version.pk)
 
 
-def _about_publishing(version: TemplateVersion, actor: str, reason: str) -> Iterator[str]:
-    if version.state in (TemplateVersion.State.PUBLISHED, TemplateVersion.State.RETIRED):
-        yield f"{version} was published already. Make a new draft of it."
-    if version.created_by == actor and actor.startswith("user:"):
-        yield "You wrote this version: ask a colleague to read and publish it."
+def _say_why(reason: str, what: str) -> None:
     if not reason.strip():
-        yield "Say why this version is published."
+        raise ValidationError(f"Say why this version is {what}.")
 
 
-def _of_names(version: TemplateVersion, names: set[str]) -> Iterator[str]:
-    known = set(version.context_schema.get("required", ())) | ALWAYS
-    for name in sorted(names - known):
-        yield f"The text names {name}, which its context does not promise. Known: {', '.join(sorted(known))}."
-    if version.template.message_class == MessageClass.CONFIRMATION:
-        for name in sorted(name for name in names if BACK_IN.search(name)):
-            yield f"{name}: a confirmation of an opt-out carries no way back in."
+def _as_checked(version: TemplateVersion) -> None:
+    """Every gate again, the styles written in again, every sample rendered again: it must be what was checked."""
+    if problems := problems_of(version):
+        raise ValidationError(problems)
+    bodies = list(version.bodies.all())
+    is_same = all(body.inlined == inline(body.html) for body in bodies) and _snapshots(version) == version.snapshots
+    if not is_same or content_hash(version) != bytes(version.content_hash or b""):
+        raise ValidationError(
+            f"{version} no longer reads as it did when it was checked: back to draft, check it again."
+        )
 
 
-def _of_rendered(version: TemplateVersion, rendered: Rendered) -> Iterator[str]:
-    page = _Page()
-    page.feed(rendered.html)
-    yield from page.problems
-    ours = urlsplit(settings.PUBLIC_URL)
-    for link in {*LINK.findall(rendered.text), *page.links}:
-        parts = urlsplit(link)
-        if (parts.scheme, parts.netloc) != (ours.scheme, ours.netloc):
-            yield f"{link}: links lead to {settings.PUBLIC_URL} only."
-        elif version.template.message_class == MessageClass.CONFIRMATION and BACK_IN.search(parts.path):
-            yield f"{link}: a confirmation of an opt-out carries no way back in."
-
-
-class _Page(HTMLParser):
-    """Collects links, and whatever has no place in a mail: pictures that tell who reads, forms, scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.problems: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in TAGS:
-            self.problems.append(f"<{tag}> has no place in a message: no pictures, scripts or forms.")
-        for name, value in attrs:
-            if name not in ATTRIBUTES and not name.startswith("aria-"):
-                self.problems.append(f"The attribute {name} has no place in a message.")
-            if name == "style" and re.search(r"url\s*\(|@import|expression", value or "", re.IGNORECASE):
-                self.problems.append("A style that loads something tells who reads: leave it out.")
-            if name == "href":
-                self.links.append(value or "")
+def _snapshots(version: TemplateVersion) -> list[dict[str, object]]:
+    bodies = [
+        TemplateBody(locale=body.locale, subject=body.subject, text=body.text, inlined=inline(body.html))
+        for body in version.bodies.all()
+    ]
+    return taken(version.context_schema, version.samples, bodies)

@@ -1,23 +1,26 @@
 """From a template's text to a message's: strict, so that a missing name is an error here and not a hole in a mail."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn, cast
 
 from django.conf import settings
-from django.db.models import F
 from django.template import Context, Engine, Template, TemplateSyntaxError
 from django.template.base import FilterExpression, Node, NodeList, TextNode, Variable, VariableNode
 from django.template.defaulttags import CommentNode, ForNode, IfNode
-from django.utils import timezone, translation
+from django.utils import translation
 from jsonschema import Draft202012Validator
 
-from messaging.models import TemplateBody, TemplateFault, TemplateVersion
+from messaging.faults import note_fault
+from messaging.models import TemplateBody, TemplateVersion
+from messaging.models.template import TEXT_WILL_DO
+from messaging.words import Reason
 
 # Names that every text may use, besides those of its version's context_schema.
-ALWAYS = frozenset({"organisation", "preferences_url", "public_url"})
+ALWAYS = frozenset({"organisation", "organisation_address", "preferences_url", "public_url"})
 LITERALS = frozenset({"True", "False", "None"})
 
 
@@ -83,13 +86,15 @@ class Compiled:
 
 
 def compile_body(body: TemplateBody) -> Compiled:
-    """Raises RenderError where a part is no template, or uses what messaging/words.py does not offer."""
+    """Of its HTML, what is sent: `inlined`. Raises RenderError where a part is no template, or uses what
+    messaging/words.py does not offer.
+    """
     try:
         return Compiled(
             body.locale,
             Template(body.subject, engine=ENGINE),
             Template(body.text, engine=ENGINE),
-            Template(body.html, engine=ENGINE) if body.html else None,
+            Template(body.inlined, engine=ENGINE) if body.inlined else None,
         )
     except TemplateSyntaxError as error:
         raise RenderError(f"The text in {body.locale} is not a template: {error}") from error
@@ -97,16 +102,29 @@ def compile_body(body: TemplateBody) -> Compiled:
 
 def names_used(compiled: Compiled) -> set[str]:
     """Every name that the texts look up: `{% if %}` and `|default` would swallow one that is missing."""
-    return {name for part in compiled.parts() for name in _names(part.nodelist, LITERALS)}
+    return {name for part in compiled.parts() for name in names_in(part)}
+
+
+def names_in(part: Template) -> set[str]:
+    return set(_names(part.nodelist, LITERALS))
+
+
+def has_reason(part: Template) -> bool:
+    """It says why it is sent: a `{% reason %}` with something in it, not behind a condition."""
+    return any(isinstance(node, Reason) and node.says_something() for node in part.nodelist)
 
 
 def values_of(schema: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored context as the texts see it, moments as moments. Raises RenderError where it breaks the schema."""
+    """A stored context as the texts see it: moments as moments, what may be missing as its default.
+
+    Raises RenderError where it breaks the schema.
+    """
     if error := next(Draft202012Validator(schema).iter_errors(context), None):
         raise RenderError(f"The context does not fit: {error.message}")
-    values = dict(context)
-    for name, rule in schema.get("properties", {}).items():
-        if rule.get("format") == "date-time" and name in values:
+    rules = {name: rule for name, rule in schema.get("properties", {}).items() if isinstance(rule, dict)}
+    values = {name: rule["default"] for name, rule in rules.items() if "default" in rule} | dict(context)
+    for name, rule in rules.items():
+        if rule.get("format") == "date-time" and values.get(name):
             try:
                 values[name] = datetime.fromisoformat(values[name])
             except ValueError as error:
@@ -122,9 +140,10 @@ def published(key: str) -> list[TemplateVersion]:
 def render(
     versions: Sequence[TemplateVersion], key: str, context: Mapping[str, Any], *, locale: str, preferences_url: str
 ) -> tuple[Rendered, TemplateVersion, bool]:
-    """The first of the versions that can be rendered, and whether it is an older one for want of the newest.
+    """The first of the versions that can be rendered, and whether it is less than the newest one's whole.
 
-    A version that fails leaves a TemplateFault for staff. Raises RenderError where none can be rendered.
+    A version that fails leaves a TemplateFault for staff. Where the HTML of each fails, the plain text goes alone if
+    the class allows it. Raises RenderError where none can be rendered.
     """
     failed: RenderError | None = None
     for version in versions:
@@ -135,22 +154,37 @@ def render(
             failed = failed or error
             continue
         return rendered, version, failed is not None
+    for version in versions:
+        if version.template.message_class in TEXT_WILL_DO:
+            with suppress(RenderError):
+                rendered = render_version(
+                    version, context, locale=locale, preferences_url=preferences_url, with_html=False
+                )
+                return rendered, version, True
     raise failed or RenderError(f"No version of {key} is published. Publish one; messages that wait are then sent.")
 
 
 def render_version(
-    version: TemplateVersion, context: Mapping[str, Any], *, locale: str, preferences_url: str
+    version: TemplateVersion, context: Mapping[str, Any], *, locale: str, preferences_url: str, with_html: bool = True
 ) -> Rendered:
     """Raises RenderError."""
-    bodies = {body.locale: body for body in version.bodies.all()}
-    body = choose(bodies, locale)
+    body = choose({body.locale: body for body in version.bodies.all()}, locale)
     values = values_of(version.context_schema, context)
-    values |= {
+    return render_body(body, values, preferences_url=preferences_url, with_html=with_html)
+
+
+def render_body(
+    body: TemplateBody, values: Mapping[str, Any], *, preferences_url: str, with_html: bool = True
+) -> Rendered:
+    """One language, with what every text may name. Reads nothing but its arguments and settings. Raises RenderError."""
+    everywhere = {
         "organisation": settings.ORGANISATION,
+        "organisation_address": settings.ORGANISATION_ADDRESS,
         "public_url": settings.PUBLIC_URL,
         "preferences_url": preferences_url,
     }
-    return _compiled(body.locale, body.subject, body.text, body.html).render(values)
+    compiled = _compiled(body.locale, body.subject, body.text, body.inlined if with_html else "")
+    return compiled.render({**values, **everywhere})
 
 
 def choose(bodies: Mapping[str, TemplateBody], locale: str) -> TemplateBody:
@@ -161,21 +195,10 @@ def choose(bodies: Mapping[str, TemplateBody], locale: str) -> TemplateBody:
     raise RenderError("The version has no text in any language.")
 
 
-def note_fault(version: TemplateVersion, locale: str, error: RenderError) -> None:
-    """One row per version and language, counted up: what the admin shows until somebody mends it."""
-    fault, is_new = TemplateFault.objects.get_or_create(
-        version=version, locale=locale, defaults={"error": str(error)[:500]}
-    )
-    if not is_new:
-        TemplateFault.objects.filter(pk=fault.pk).update(
-            count=F("count") + 1, last_at=timezone.now(), error=str(error)[:500]
-        )
-
-
 @lru_cache(maxsize=256)
-def _compiled(locale: str, subject: str, text: str, html: str) -> Compiled:
+def _compiled(locale: str, subject: str, text: str, inlined: str) -> Compiled:
     """Keyed by the text itself, so that no change of a draft can be missed."""
-    return compile_body(TemplateBody(locale=locale, subject=subject, text=text, html=html))
+    return compile_body(TemplateBody(locale=locale, subject=subject, text=text, inlined=inlined))
 
 
 def _names(nodes: Iterable[Node], bound: frozenset[str]) -> Iterator[str]:
@@ -185,6 +208,8 @@ def _names(nodes: Iterable[Node], bound: frozenset[str]) -> Iterator[str]:
                 pass
             case VariableNode():
                 yield from _in_expression(node.filter_expression, bound)
+            case Reason():
+                yield from _names(node.nodelist, bound)
             case IfNode():
                 for condition, inner in node.conditions_nodelists:
                     yield from _in_condition(condition, bound)

@@ -1,22 +1,50 @@
-"""An answer to a privacy request is a message like any other: owed in the transaction that gave the answer."""
+"""News about a privacy request is a message like any other: owed in the transaction that made the news."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from consent.models import PrivacyRequest
 from messaging.services import NewMessage, enqueue
 
 
+def owe_receipt(sender: object, *, request: PrivacyRequest, by: str, **_: Any) -> None:
+    """Receiver of consent.signals.request_logged: that it came, and by when it is answered (11 CCR 7021(a))."""
+    context = {
+        "ref": request.ref,
+        "kind": request.kind,
+        "received_at": request.received_at.isoformat(),
+        "due_at": request.due_at.isoformat(),
+    }
+    _owe(request, "request_received", "received", context)
+
+
+def owe_extension(sender: object, *, request: PrivacyRequest, by: str, **_: Any) -> None:
+    """Receiver of consent.signals.request_extended: until when, and why (GDPR 12(3))."""
+    context = {
+        "ref": request.ref,
+        "kind": request.kind,
+        "received_at": request.received_at.isoformat(),
+        "due_at": request.due_at.isoformat(),
+        "reason": request.extended_reason,
+    }
+    _owe(request, "request_extended", "extended", context)
+
+
 def owe_answer(sender: object, *, request: PrivacyRequest, text: str, by: str, **_: Any) -> None:
     """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another."""
     digest = hashlib.sha256(text.encode()).hexdigest()
+    _owe(request, "request_answered", f"answered:{digest}", {"ref": request.ref, "answer": text})
+
+
+def _owe(request: PrivacyRequest, template: str, cause: str, context: Mapping[str, Any]) -> None:
     enqueue(
         [
             NewMessage(
-                template_key="request_answered",
+                template_key=template,
                 subject_id=request.subject_id,
-                cause=f"request:{request.pk}:answered:{digest}",
-                context={"ref": request.ref, "answer": text},
+                cause=f"request:{request.pk}:{cause}",
+                context=context,
                 locale=request.locale,
                 request_id=request.pk,
             )

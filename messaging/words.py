@@ -2,6 +2,7 @@
 
 from django import template
 from django.template import defaultfilters, defaulttags
+from django.template.base import Node, NodeList, Parser, TextNode, Token
 from django.utils import translation
 
 register = template.Library()
@@ -16,6 +17,28 @@ register.filter("lower", defaultfilters.lower, is_safe=True)
 register.filter("upper", defaultfilters.upper, is_safe=False)
 register.filter("join", defaultfilters.join, is_safe=True, needs_autoescape=True)
 register.filter("linebreaks", defaultfilters.linebreaks_filter, is_safe=True, needs_autoescape=True)
+register.filter("linebreaksbr", defaultfilters.linebreaksbr, is_safe=True, needs_autoescape=True)
+
+
+class Reason(Node):
+    """Why a person gets the message: {% reason %}You get this because …{% endreason %}. Publishing asks for one."""
+
+    def __init__(self, nodelist: NodeList) -> None:
+        self.nodelist = nodelist
+
+    def render(self, context: template.Context) -> str:
+        return str(self.nodelist.render(context))
+
+    def says_something(self) -> bool:
+        return any(not isinstance(node, TextNode) or node.s.strip() for node in self.nodelist)
+
+
+@register.tag("reason")
+def reason(parser: Parser, token: Token) -> Reason:
+    nodelist = parser.parse(("endreason",))
+    parser.delete_first_token()
+    return Reason(nodelist)
+
 
 BY_CHANNEL = {
     "en": {

@@ -36,6 +36,7 @@ from messaging.models import (
     SendHold,
     Suppression,
     Template,
+    TemplateFault,
     TemplateVersion,
     TransportHealth,
     WebhookDelivery,
@@ -227,6 +228,15 @@ class TemplateVersionFactory(factory.django.DjangoModelFactory):
     template = factory.SubFactory(TemplateFactory)
     number = 1
     created_by = "user:someone"
+
+
+class TemplateFaultFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = TemplateFault
+
+    version = factory.SubFactory(TemplateVersionFactory)
+    locale = "en"
+    error = "The text names nickname, which this message does not have."
 
 
 class MessageFactory(factory.django.DjangoModelFactory):

@@ -35,7 +35,7 @@ MATRIX = """
     messaging.historicaltemplate     v    -    -    v
     messaging.templateversion        vac  v    v    v
     messaging.templatebody           vac  v    v    v
-    messaging.templatefault          v    v    v    v
+    messaging.templatefault          vc   v    vc   v
     messaging.message                vc   vc   v    v
     messaging.deliveryattempt        v    v    v    v
     messaging.deliveryevent          v    v    v    v

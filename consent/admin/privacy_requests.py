@@ -103,7 +103,7 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
         "take",
         *BY_KIND,
         "close",
-        {"title": "More", "items": ("assign", "note")},
+        {"title": "More", "items": ("assign", "extend", "note")},
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PrivacyRequest]:
@@ -233,11 +233,13 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> Any:
         """Only what this request can still come to."""
         offered = super().get_actions_detail(request, object_id)
-        asked = PrivacyRequest.objects.filter(pk=object_id).first()
+        asked = PrivacyRequest.objects.select_related("rule").filter(pk=object_id).first()
         if asked is None or asked.is_closed:
             return []
         kept = {name for name, kind in BY_KIND.items() if kind == asked.kind}
         left_out = {f"consent_privacyrequest_{name}" for name in BY_KIND if name not in kept}
+        if asked.extended_at or not asked.rule.extension:
+            left_out.add("consent_privacyrequest_extend")
         if asked.assignee == request.user:
             left_out.add("consent_privacyrequest_take")
         return [each for each in offered if each.action_name not in left_out]

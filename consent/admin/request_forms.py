@@ -111,6 +111,12 @@ class NoteDialog(theme_forms.BaseDialogForm):
     )
 
 
+class ExtendDialog(ReasonDialog):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = "The person reads this: write it in their language."
+
+
 class CloseDialog(ReasonDialog):
     outcome = forms.ChoiceField(choices=PrivacyRequest.Outcome.choices, widget=widgets.UnfoldAdminSelectWidget)
     field_order = ("outcome", "reason")

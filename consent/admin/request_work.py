@@ -12,7 +12,7 @@ from config.deeds import add_errors, carry_out, form_page, words
 from consent import replies, requests
 from consent.access import people
 from consent.admin.forms import PlainDialog
-from consent.admin.request_forms import AnswerForm, AssignDialog, CloseDialog, CorrectForm, NoteDialog
+from consent.admin.request_forms import AnswerForm, AssignDialog, CloseDialog, CorrectForm, ExtendDialog, NoteDialog
 from consent.fulfilment import correct, forget, hand_out
 from consent.identifiers import unseal
 from consent.models import PrivacyRequest
@@ -60,6 +60,24 @@ class Work(RecordAdmin):
         def deed() -> str:
             requests.note(the(object_id), form.cleaned_data["text"], by=person(request))
             return "The note is kept."
+
+        return carry_out(self, request, deed, page_of(object_id))
+
+    @action(
+        description="Extend the deadline",
+        permissions=["work"],
+        icon="more_time",
+        dialog=ask(
+            "Extend the deadline",
+            "Once, by what its rule allows and before the first deadline ends. The person is told, with this reason.",
+            submit="Extend and tell the person",
+            form=ExtendDialog,
+        ),
+    )
+    def extend(self, request: HttpRequest, form: ExtendDialog, object_id: str) -> HttpResponse:
+        def deed() -> str:
+            asked = requests.extend(the(object_id), reason=form.cleaned_data["reason"], by=person(request))
+            return f"{asked.ref} is due on {asked.due_at:%Y-%m-%d} now, and the person is told."
 
         return carry_out(self, request, deed, page_of(object_id))
 

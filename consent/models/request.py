@@ -37,6 +37,10 @@ class DeadlineRule(TrackedModel):
         help_text="A last day on a weekend or holiday moves to the next working day (Reg. 1182/71 art. 3).",
     )
     time_zone = models.CharField(max_length=64, default="UTC", help_text="Where the day of receipt is counted.")
+    extension = models.PositiveSmallIntegerField(
+        default=0,
+        help_text="So many units more, once, where the person is told why before the first deadline. 0: none.",
+    )
     citation = models.CharField(max_length=200)
     is_default = models.BooleanField(default=False, help_text="Used where nobody chose a rule for the kind.")
 
@@ -114,6 +118,9 @@ class PrivacyRequest(TrackedModel):
     details = models.TextField(blank=True, help_text="What the person wrote or said.")
     assignee = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     logged_by = models.CharField(max_length=200, editable=False)
+    extended_at = models.DateTimeField(null=True, editable=False)
+    extended_by = models.CharField(max_length=200, blank=True, editable=False)
+    extended_reason = models.CharField(max_length=500, blank=True, editable=False)
     closed_at = models.DateTimeField(null=True, editable=False)
     closed_by = models.CharField(max_length=200, blank=True, editable=False)
     outcome = models.CharField(max_length=20, choices=Outcome.choices, blank=True, editable=False)
@@ -133,6 +140,12 @@ class PrivacyRequest(TrackedModel):
                 | ~Q(state="closed") & Q(closed_at=None, closed_by="", outcome="", close_reason=""),
                 name="privacyrequest_closed_with_a_reason",
                 violation_error_message="A closed request says when, by whom, with what outcome and why.",
+            ),
+            models.CheckConstraint(
+                condition=Q(extended_at=None, extended_by="", extended_reason="")
+                | Q(extended_at__isnull=False) & ~Q(extended_by="") & ~Q(extended_reason=""),
+                name="privacyrequest_extended_with_a_reason",
+                violation_error_message="An extended request says when, by whom and why.",
             ),
             models.CheckConstraint(
                 condition=Q(received_at__lte=F("due_at")),
@@ -159,6 +172,7 @@ class RequestEvent(AppendOnly):
         LOGGED = "logged", "logged"
         ASSIGNED = "assigned", "assigned"
         ACTED = "acted", "acted on"
+        EXTENDED = "extended", "extended"
         ANSWERED = "answered", "answered"
         CLOSED = "closed", "closed"
         NOTE = "note", "note"

@@ -13,7 +13,7 @@ from incidents import alerts, linking, services
 from incidents.demo.people import LEAVING
 from incidents.models import AlertSource
 from messaging.models import TemplateBody, TemplateVersion
-from messaging.publishing import draft_from, publish
+from messaging.publishing import check, draft_from
 
 
 def incident(now: datetime, officer: User) -> None:
@@ -50,7 +50,7 @@ def failed_template(officer: User) -> None:
         text=Replace(F("text"), Value("{{ purpose"), Value("{{ purpos"))
     )
     try:
-        publish(draft, reason="Shorter text for the incident", by=officer)
+        check(draft, reason="Shorter text for the incident", by=officer)
     except ValidationError:
         return
 

@@ -7,7 +7,7 @@ from config.database import readable_by_auditor
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0003_texts"),
+        ("messaging", "0002_database"),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ from config.database import always, append_only, kept, readable_by_auditor, sql_
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0004_lanes_and_incident_notices"),
+        ("messaging", "0006_texts"),
     ]
 
     operations = [

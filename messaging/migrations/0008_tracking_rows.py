@@ -1,15 +1,10 @@
-"""What tracking begins with: the ways out that lead here, the texts of text messages, and who may see what came in."""
-
-import json
-from importlib import import_module
-from pathlib import Path
+"""What tracking begins with: the ways out that lead here, and who may see what came in."""
 
 from django.db import migrations
 from django.utils import timezone
 
 from config.grants import granted
 
-TEXTS = Path(__file__).parent / "text_messages"
 EXIT_PATHS = [
     # code, name, kind, owner
     ("mailto", "Unsubscribe by mail of the mail program", "reply", "Platform team"),
@@ -43,12 +38,6 @@ def add_exit_paths(apps, schema_editor):
             )
 
 
-def add_texts(apps, schema_editor):
-    publish = import_module("messaging.migrations.0003_texts").publish
-    for folder in sorted(path.parent for path in TEXTS.glob("*/template.json")):
-        publish(apps, folder, json.loads((folder / "template.json").read_text(encoding="utf-8")), "")
-
-
 class Migration(migrations.Migration):
     dependencies = [
         ("messaging", "0007_tracking"),
@@ -59,6 +48,5 @@ class Migration(migrations.Migration):
     # Going back leaves the rows: codes that decisions name are never deleted, and published texts are kept.
     operations = [
         migrations.RunPython(add_exit_paths, migrations.RunPython.noop),
-        migrations.RunPython(add_texts, migrations.RunPython.noop),
         granted(MATRIX),
     ]

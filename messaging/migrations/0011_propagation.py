@@ -15,7 +15,7 @@ from config.database import always, append_only, kept, readable_by_auditor
 class Migration(migrations.Migration):
     dependencies = [
         ("messaging", "0008_tracking_rows"),
-        ("consent", "0005_history_in_log_order"),
+        ("consent", "0007_history_in_log_order"),
     ]
 
     operations = [

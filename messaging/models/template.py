@@ -19,15 +19,28 @@ class MessageClass(models.TextChoices):
     OPERATIONAL = "operational", "operational"
 
 
+# Where the HTML of every version fails, the plain text alone goes out: it says the same, and each of these is awaited.
+TEXT_WILL_DO = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
+# Mail that somebody could want to end. What the law or the person's own request asks for is not.
+ENDABLE = frozenset({MessageClass.CONFIRMATION, MessageClass.CONSENT_UPDATE, MessageClass.OPERATIONAL})
+# No marketing and no way back in: messaging/gates.py refuses both.
+PLAIN_NEWS = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
+
+
 class Template(TrackedModel):
     """A message the product knows how to write, by its key."""
 
     key = models.CharField(primary_key=True, max_length=50)
     title = models.CharField(max_length=100)
     message_class = models.CharField(max_length=20, choices=MessageClass.choices)
+    channel = models.CharField(max_length=10, choices=[("email", "e-mail"), ("sms", "text message")], default="email")
 
     class Meta:
         ordering = ["key"]
+
+    @property
+    def is_text_message(self) -> bool:
+        return self.channel == "sms"
 
     def __str__(self) -> str:
         return self.title
@@ -36,11 +49,20 @@ class Template(TrackedModel):
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
     def published(self, key: str) -> Self:
         """Newest first: the first is used, the next where the first one cannot be rendered."""
-        return self.filter(template=key, state=TemplateVersion.State.PUBLISHED).order_by("-number")
+        return (
+            self.filter(template=key, state=TemplateVersion.State.PUBLISHED)
+            .select_related("template")
+            .defer("snapshots")
+            .order_by("-number")
+        )
 
 
 class TemplateVersion(models.Model):
-    """One state of a template's text. Once published, the database refuses every change but its retirement."""
+    """One state of a template's text: draft, checked, approved by another person, published, retired.
+
+    The hash is taken when it is checked, by the database; whoever changes the content afterwards makes it a draft
+    again. Once published, the database refuses every change but its retirement.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft", "draft"
@@ -56,9 +78,23 @@ class TemplateVersion(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
     context_schema = models.JSONField(default=dict, help_text="JSON Schema of what the text may name.")
     samples = models.JSONField(default=list, help_text="Contexts that every locale must render with before publishing.")
-    content_hash = models.BinaryField(max_length=32, null=True, help_text="SHA-256 of all bodies, set at publishing.")
+    snapshots = models.JSONField(
+        default=list, help_text="Every sample in every language as it read when the version was checked."
+    )
+    content_hash = models.BinaryField(
+        max_length=32, null=True, help_text="SHA-256 of schema, samples and bodies: what was checked and approved."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.CharField("author", max_length=200, help_text="Who wrote on it last.")
+    checked_at = models.DateTimeField(null=True)
+    checked_by = models.CharField(max_length=200, blank=True)
+    checked_reason = models.CharField(max_length=500, blank=True)
+    approved_at = models.DateTimeField(null=True)
+    approved_by = models.CharField(max_length=200, blank=True)
+    approved_reason = models.CharField(max_length=500, blank=True)
+    returned_at = models.DateTimeField(null=True, help_text="When it last became a draft again.")
+    returned_by = models.CharField(max_length=200, blank=True)
+    returned_reason = models.CharField(max_length=500, blank=True)
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
     published_reason = models.CharField(max_length=500, blank=True)
@@ -71,20 +107,31 @@ class TemplateVersion(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["template", "number"], name="templateversion_numbered_once"),
-            models.CheckConstraint(
-                condition=Q(published_at=None, published_by="") | (Q(published_at__isnull=False) & ~Q(published_by="")),
-                name="templateversion_published_at_with_published_by",
-                violation_error_message="A published version says when and by whom.",
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{step}_at": None, f"{step}_by": ""})
+                    | (Q(**{f"{step}_at__isnull": False}) & ~Q(**{f"{step}_by": ""})),
+                    name=f"templateversion_{step}_at_with_{step}_by",
+                    violation_error_message=f"A {step} version says when and by whom.",
+                )
+                for step in ("checked", "approved", "returned", "published", "retired")
             ),
             models.CheckConstraint(
-                condition=Q(retired_at=None, retired_by="") | (Q(retired_at__isnull=False) & ~Q(retired_by="")),
-                name="templateversion_retired_at_with_retired_by",
-                violation_error_message="A retired version says when and by whom.",
+                condition=~Q(approved_by=F("created_by")) | Q(approved_by="system:holdfast"),
+                name="templateversion_approved_by_another",
+                violation_error_message="Somebody other than its author approves a version.",
             ),
             models.CheckConstraint(
-                condition=~Q(published_by=F("created_by")) | ~Q(created_by__startswith="user:"),
-                name="templateversion_published_by_another",
-                violation_error_message="Somebody other than its author publishes a version.",
+                condition=Q(state="draft", checked_at=None, approved_at=None, content_hash=None)
+                | Q(state="checked", checked_at__isnull=False, approved_at=None, content_hash__isnull=False)
+                | Q(
+                    state__in=["approved", "published", "retired"],
+                    checked_at__isnull=False,
+                    approved_at__isnull=False,
+                    content_hash__isnull=False,
+                ),
+                name="templateversion_comes_step_by_step",
+                violation_error_message="A version is checked, then approved, then published.",
             ),
         ]
 
@@ -101,7 +148,8 @@ class TemplateBody(models.Model):
     locale = models.CharField(max_length=35)
     subject = models.CharField(max_length=200)
     text = models.TextField()
-    html = models.TextField(blank=True)
+    html = models.TextField(blank=True, help_text="May hold one style element; it is written into the tags.")
+    inlined = models.TextField(blank=True, editable=False, help_text="The HTML as it is sent, made when checked.")
 
     class Meta:
         verbose_name_plural = "template bodies"
@@ -111,8 +159,22 @@ class TemplateBody(models.Model):
         return f"{self.version} {self.locale}"
 
 
+class TemplateFaultQuerySet(models.QuerySet["TemplateFault"]):
+    def open(self) -> Self:
+        """Not mended yet: messages are written from an older version, as plain text only, or not at all."""
+        return self.filter(mended_at=None)
+
+    def unseen(self) -> Self:
+        """Open, and nobody has said that they are at it."""
+        return self.open().filter(acknowledged_at=None)
+
+
 class TemplateFault(models.Model):
-    """A published version failed in a language, and an older one was sent, or nothing. Shown until it is mended."""
+    """A published version failed in a language, and an older one was sent, or text only, or nothing.
+
+    It is open until a newer version is published, this one is retired, or somebody says why it is mended. One that
+    happens again is open again.
+    """
 
     personal: ClassVar[tuple[str, ...]] = ()
 
@@ -122,9 +184,29 @@ class TemplateFault(models.Model):
     count = models.PositiveIntegerField(default=1)
     first_at = models.DateTimeField(default=timezone.now)
     last_at = models.DateTimeField(default=timezone.now)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=200, blank=True)
+    acknowledged_reason = models.CharField(max_length=500, blank=True)
+    mended_at = models.DateTimeField(null=True)
+    mended_by = models.CharField(max_length=200, blank=True)
+    mended_reason = models.CharField(max_length=500, blank=True)
+
+    objects = TemplateFaultQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["version", "locale"], name="templatefault_one_per_locale")]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "locale"], name="templatefault_one_per_locale"),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{step}_at": None, f"{step}_by": ""})
+                    | (Q(**{f"{step}_at__isnull": False}) & ~Q(**{f"{step}_by": ""})),
+                    name=f"templatefault_{step}_at_with_{step}_by",
+                    violation_error_message=f"A fault that is {step} says when and by whom.",
+                )
+                for step in ("acknowledged", "mended")
+            ),
+        ]
+        indexes = [models.Index(fields=["-last_at"], name="templatefault_open", condition=Q(mended_at=None))]
 
     def __str__(self) -> str:
         return f"{self.version} {self.locale}: {self.error}"

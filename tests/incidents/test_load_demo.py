@@ -64,7 +64,8 @@ def assert_the_desk_has_work():
     assert PrivacyRequest.objects.overdue(now).count() == 1
     assert PrivacyRequest.objects.due_within(7, now).exists()
     assert Reversal.objects.filter(confirmation=None).count() == 1
-    assert Message.objects.filter(request_id__isnull=False).count() == 2
+    assert Message.objects.filter(template_key="request_answered").count() == 2
+    assert Message.objects.filter(template_key="request_received").count() == PrivacyRequest.objects.count()
 
 
 def assert_the_surge_is_tied():

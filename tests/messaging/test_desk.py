@@ -13,11 +13,11 @@ from incidents.models import DecisionLink
 from messaging import health
 from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver
-from messaging.models import Message, SendHold, TemplateVersion, TransportHealth
+from messaging.models import Message, SendHold, TemplateFault, TemplateVersion, TransportHealth
 from messaging.publishing import draft_from
 from messaging.services import enqueue
 from messaging.sweeping import sweep
-from tests.factories import UserFactory, incident, opt_out
+from tests.factories import TemplateFaultFactory, UserFactory, incident, opt_out
 from tests.messaging.smtp import fault_server
 
 pytestmark = pytest.mark.usefixtures("newsletter")
@@ -207,16 +207,79 @@ def test_a_responder_may_look_and_not_hold(client, message):
     assert message.state == "pending"
 
 
-def test_a_colleague_publishes_what_the_author_cannot(client, officer):
+def test_a_colleague_approves_what_the_author_cannot(client, officer):
     draft = draft_from(TemplateVersion.objects.published("request_received").get(), by=officer)
-    press(client, draft, "publish_it", reason="Mine")
+    press(client, draft, "check_it", reason="Ready")
+    press(client, draft, "approve_it", reason="Mine")
     assert "You wrote this version: ask a colleague" in client.get(page(draft)).content.decode()
 
     client.force_login(UserFactory(username="bela", role="Officer"))
-    press(client, draft, "publish_it", reason="Read it")
+    press(client, draft, "approve_it", reason="Read it")
+    press(client, draft, "publish_it", reason="Now")
 
     draft.refresh_from_db()
-    assert (draft.state, draft.published_by) == ("published", "user:bela")
+    assert (draft.state, draft.approved_by, draft.published_by) == ("published", "user:bela", "user:bela")
+    text = client.get(page(draft)).content.decode()
+    assert "Read it" in text
+    assert "every sample reads the same in every language" in text
+
+
+def test_a_checked_version_goes_back_to_draft_by_its_button(client, officer):
+    draft = draft_from(TemplateVersion.objects.published("request_received").get(), by="user:anna")
+    press(client, draft, "check_it", reason="Ready")
+
+    press(client, draft, "return_it", reason="A typing error")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.returned_by, draft.returned_reason) == ("draft", "user:olga", "A typing error")
+
+
+def test_a_preview_can_run_load_and_reach_nothing_and_shows_only_in_our_own_frame(client, officer):
+    version = TemplateVersion.objects.published("request_received").get()
+    url = reverse("admin:messaging_templateversion_preview", args=[version.pk, "de", 1])
+
+    shown = client.get(url)
+
+    assert (
+        f'sandbox="" loading="lazy" referrerpolicy="no-referrer" src="{url}"'
+        in client.get(page(version)).content.decode()
+    )
+    assert "Wir haben Ihre Anfrage erhalten" in shown.content.decode()
+    policy = shown["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert "sandbox" in policy
+    assert shown["X-Frame-Options"] == "SAMEORIGIN"
+    assert client.get(reverse("admin:messaging_templateversion_preview", args=[version.pk, "pl", 1])).status_code == 404
+
+
+def test_who_may_not_see_texts_sees_no_preview(client):
+    client.force_login(UserFactory())
+    version = TemplateVersion.objects.published("request_received").get()
+
+    assert client.get(reverse("admin:messaging_templateversion_preview", args=[version.pk, "de", 1])).status_code == 403
+
+
+def test_a_fault_is_taken_care_of_and_mended_by_its_buttons(client, officer):
+    fault = TemplateFaultFactory()
+    press(client, fault, "acknowledge_it", reason="I look at it")
+    fault.refresh_from_db()
+    assert (fault.acknowledged_by, TemplateFault.objects.unseen().count()) == ("user:olga", 0)
+
+    press(client, fault, "mend_it", reason="The data were wrong")
+
+    fault.refresh_from_db()
+    assert (fault.mended_by, TemplateFault.objects.open().count()) == ("user:olga", 0)
+    assert "The data were wrong" in client.get(page(fault)).content.decode()
+
+
+def test_the_dashboard_says_that_texts_fail_until_they_are_mended(client, officer):
+    assert "Texts that fail" not in client.get(reverse("admin:index")).content.decode()
+
+    TemplateFaultFactory()
+
+    assert "Texts that fail" in client.get(reverse("admin:index")).content.decode()
 
 
 def test_the_page_of_a_draft_says_what_stands_in_its_way_and_shows_every_language(client, officer):

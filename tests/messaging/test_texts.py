@@ -4,14 +4,27 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
 
+from messaging import words
+from messaging.gates import problems_of, render_sample
 from messaging.models import Message, Template, TemplateBody, TemplateFault, TemplateVersion
-from messaging.publishing import draft_from, problems_of, publish, render_sample, retire
+from messaging.publishing import approve, back_to_draft, changes_of, check, draft_from, publish, retire
 from messaging.rendering import RenderError, published, render
 from tests.factories import MessageFactory
 
 pytestmark = pytest.mark.django_db
 
-KEYS = ["opt_in_second_step", "opt_out_confirmation", "request_answered", "request_received"]
+KEYS = [
+    "apology_correction",
+    "consent_update",
+    "incident_notice",
+    "opt_in_second_step",
+    "opt_out_confirmation",
+    "privacy_notice",
+    "request_answered",
+    "request_extended",
+    "request_received",
+]
+FREE = ("purpose", "answer", "reason", "what_happened", "what_went_wrong", "ref")
 TEXT_MESSAGES = ["help_sms", "opt_out_confirmation_sms"]
 CONTEXT = {"purpose": "News", "channel": "email", "decided_at": "2026-03-01T08:05:00+00:00", "reference": "1"}
 
@@ -25,6 +38,13 @@ def draft():
 def write(version, locale="en", **texts):
     TemplateBody.objects.filter(version=version, locale=locale).update(**texts)
     return version
+
+
+def go_out(version, reason="Read it", by="user:bela"):
+    """Through every step, by Bela."""
+    check(version, by=by)
+    approve(version, reason=reason, by=by)
+    return publish(version, reason=reason, by=by)
 
 
 def rendered(**context):
@@ -48,11 +68,13 @@ def test_every_shipped_text_passes_the_gates_in_every_language(key):
 def test_a_shipped_text_has_no_entities_in_plain_text_and_escapes_them_in_html(key, locale):
     version = TemplateVersion.objects.published(key).get()
     sample = {
-        name: "O'Brien & <Söhne>" if isinstance(value, str) and name in ("purpose", "answer", "ref") else value
+        name: "O'Brien & <Söhne>" if isinstance(value, str) and name in FREE else value
         for name, value in version.samples[0].items()
     }
+    if "body" in sample:
+        sample["body"] = ["O'Brien & <Söhne>"]
 
-    shown = render_sample(version, sample, locale)
+    shown = render_sample(version, sample, version.bodies.get(locale=locale))
 
     assert "&" not in shown.subject.replace("O'Brien & <Söhne>", "")
     assert "O'Brien & <Söhne>" in shown.text
@@ -89,7 +111,7 @@ def test_a_text_that_could_harm_is_not_published(draft, part, text, says):
     write(draft, **{part: text})
 
     with pytest.raises(ValidationError, match=says):
-        publish(draft, reason="Try it", by="user:bela")
+        check(draft, by="user:bela")
 
     draft.refresh_from_db()
     assert draft.state == "draft"
@@ -101,29 +123,97 @@ def test_a_version_without_english_or_samples_is_not_published(draft):
     TemplateBody.objects.filter(version=draft, locale="en").update(locale="it")
 
     with pytest.raises(ValidationError) as refused:
-        publish(draft, reason="Try it", by="user:bela")
+        check(draft, by="user:bela")
 
     assert "in English" in str(refused.value)
     assert "at least one sample" in str(refused.value)
 
 
-def test_its_author_cannot_publish_a_version_and_a_colleague_says_why(draft):
+def test_a_version_is_checked_then_approved_by_another_person_then_published(draft):
+    with pytest.raises(ValidationError, match="Only an approved version can be published"):
+        publish(draft, reason="Quick", by="user:bela")
+    check(draft, reason="Ready", by="user:anna")
     with pytest.raises(ValidationError, match="ask a colleague"):
-        publish(draft, reason="Mine", by="user:anna")
+        approve(draft, reason="Mine", by="user:anna")
     with pytest.raises(ValidationError, match="Say why"):
-        publish(draft, reason=" ", by="user:bela")
+        approve(draft, reason=" ", by="user:bela")
+    approve(draft, reason="Read it", by="user:bela")
 
-    published = publish(draft, reason="Read it", by="user:bela")
+    published = publish(draft, reason="Now", by="user:anna")
 
-    assert (published.state, published.published_by, published.published_reason) == (
-        "published",
+    assert published.state == "published"
+    assert (published.checked_by, published.approved_by, published.published_by) == (
+        "user:anna",
         "user:bela",
-        "Read it",
+        "user:anna",
     )
+    assert (published.approved_reason, published.published_reason) == ("Read it", "Now")
+
+
+@pytest.mark.parametrize("step", ["checked", "approved"])
+def test_a_change_after_the_check_takes_check_and_approval_away(draft, step):
+    check(draft, by="user:anna")
+    if step == "approved":
+        approve(draft, reason="Read it", by="user:bela")
+
+    write(draft, subject="Something else")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.checked_at, draft.approved_by, draft.content_hash) == ("draft", None, "", None)
+    assert (draft.returned_by, draft.returned_reason) == ("user:anna", "Its content was changed.")
+
+
+def test_new_samples_after_the_approval_make_a_draft_again(draft):
+    check(draft, by="user:anna")
+    approve(draft, reason="Read it", by="user:bela")
+
+    TemplateVersion.objects.filter(pk=draft.pk).update(samples=draft.samples[:1])
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.approved_at) == ("draft", None)
+
+
+def test_an_approved_version_goes_back_to_draft_with_a_reason(draft):
+    check(draft, by="user:anna")
+    with pytest.raises(ValidationError, match="Say why"):
+        back_to_draft(draft, reason="", by="user:bela")
+
+    back_to_draft(draft, reason="A typing error", by="user:bela")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.returned_by, draft.returned_reason) == ("draft", "user:bela", "A typing error")
+    with pytest.raises(ValidationError, match="goes back to draft"):
+        back_to_draft(draft, reason="Again", by="user:bela")
+
+
+def test_what_reads_otherwise_than_it_was_checked_is_not_published(draft, monkeypatch):
+    check(draft, by="user:anna")
+    approve(draft, reason="Read it", by="user:bela")
+    monkeypatch.setitem(words.BY_CHANNEL["en"], "email", "by carrier pigeon")
+
+    with pytest.raises(ValidationError, match="no longer reads as it did"):
+        publish(draft, reason="Now", by="user:bela")
+
+
+def test_the_approver_sees_what_reads_differently_from_what_is_sent_now(draft):
+    write(draft, locale="de", subject="Erledigt: {{ reference }}")
+
+    before, differences = changes_of(draft)
+
+    assert before.number == 1
+    assert [difference.title for difference in differences] == [f"de, sample {n}, subject" for n in (1, 2, 3, 4)]
+    assert differences[0].lines == ["-Ihre Abmeldung ist gespeichert: Newsletter", "+Erledigt: 4711"]
+
+
+def test_a_published_version_keeps_how_each_of_its_samples_read(draft):
+    published = go_out(draft)
+
+    assert len(published.snapshots) == len(draft.samples) * 4
+    assert published.snapshots[0]["subject"].startswith("Ihre Abmeldung ist gespeichert")
 
 
 def test_what_is_published_is_sent_from_then_on(draft):
-    publish(write(draft, subject="Done: {{ purpose }}"), reason="Shorter", by="user:bela")
+    go_out(write(draft, subject="Done: {{ purpose }}"))
 
     text, version, is_degraded = rendered()
 
@@ -131,7 +221,7 @@ def test_what_is_published_is_sent_from_then_on(draft):
 
 
 def test_a_version_that_breaks_gives_way_to_the_last_good_one_and_leaves_a_fault(draft):
-    publish(write(draft, subject="{{ reference }}"), reason="Shorter", by="user:bela")
+    go_out(write(draft, subject="{{ reference }}"))
 
     text, version, is_degraded = rendered(reference="")  # an empty subject, which no sample of it showed
     rendered(reference="")
@@ -154,7 +244,9 @@ def test_a_missing_name_is_an_error_also_where_the_schema_let_it_through(draft):
     version = TemplateVersion.objects.get(pk=draft.pk)
 
     with pytest.raises(RenderError, match="names"):
-        render_sample(version, {"channel": "email", "decided_at": CONTEXT["decided_at"]}, "en")
+        render_sample(
+            version, {"channel": "email", "decided_at": CONTEXT["decided_at"]}, version.bodies.get(locale="en")
+        )
 
 
 @pytest.mark.parametrize(("asked", "given"), [("de-AT", "de"), ("fr", "fr"), ("pl", "en"), ("", "en")])
@@ -167,7 +259,7 @@ def test_a_language_that_is_missing_falls_back_to_its_parent_and_then_to_english
 def test_a_good_version_sets_free_what_could_not_be_rendered(draft):
     message = MessageFactory(template_key="opt_out_confirmation", state="render_failed")
 
-    publish(draft, reason="Mended", by="user:bela")
+    go_out(draft)
 
     message.refresh_from_db()
     assert message.state == Message.State.PENDING
@@ -177,7 +269,7 @@ def test_the_only_published_version_cannot_be_retired(draft):
     first = TemplateVersion.objects.published("opt_out_confirmation").get()
     with pytest.raises(ValidationError, match="only published version"):
         retire(first, reason="Old", by="user:anna")
-    publish(draft, reason="Newer", by="user:bela")
+    go_out(draft)
 
     retired = retire(first, reason="Old", by="user:anna")
 
@@ -191,10 +283,12 @@ def test_a_draft_may_change(draft):
         assert cursor.rowcount == 4
 
 
-def test_publishing_by_its_author_is_refused_by_the_database_too(draft):
-    with pytest.raises(DatabaseError, match="published_by_another"):
+def test_approving_by_its_author_is_refused_by_the_database_too(draft):
+    check(draft, by="user:anna")
+
+    with pytest.raises(DatabaseError, match="approved_by_another"):
         TemplateVersion.objects.filter(pk=draft.pk).update(
-            state="published", content_hash=b"x", published_by="user:anna", published_at="2026-01-01T00:00:00Z"
+            state="approved", approved_by="user:anna", approved_at="2026-01-01T00:00:00Z"
         )
 
 
@@ -207,7 +301,7 @@ def test_every_template_is_told_in_its_history():
 def test_a_shipped_text_message_is_short_and_has_no_html(key, locale):
     version = TemplateVersion.objects.published(key).get()
 
-    shown = render_sample(version, version.samples[0], locale)
+    shown = render_sample(version, version.samples[0], version.bodies.get(locale=locale))
 
     assert len(shown.text.strip()) <= 160
     assert shown.html == ""

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("consent", "0004_support_desk"),
+        ("consent", "0006_extension_spans"),
     ]
 
     operations = [

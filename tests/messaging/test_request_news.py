@@ -1,0 +1,81 @@
+"""A request that is logged or extended is news to its person, owed in the same transaction."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils import timezone
+
+from consent import requests
+from consent.identifiers import Identity
+from consent.models import DeadlineRule
+from messaging.models import Message
+from tests.factories import UserFactory
+
+pytestmark = pytest.mark.django_db
+ANNA = [Identity.of("email", "anna@example.org")]
+
+
+def logged(kind="access", **facts):
+    return requests.log_request(ANNA, kind, by="user:bela", locale="de", **facts)
+
+
+def told(key):
+    return Message.objects.get(template_key=key)
+
+
+@pytest.mark.parametrize("kind", ["access", "deletion", "correction", "opt_out"])
+def test_a_logged_request_is_acknowledged_once_with_its_reference_and_its_day(kind):
+    request = logged(kind)
+
+    message = told("request_received")
+
+    assert (message.request_id, message.locale, message.message_class) == (request.pk, "de", "privacy_notice")
+    assert message.context == {
+        "ref": request.ref,
+        "kind": kind,
+        "received_at": request.received_at.isoformat(),
+        "due_at": request.due_at.isoformat(),
+    }
+
+
+def test_an_extended_request_counts_both_spans_from_its_receipt_and_tells_the_person_why():
+    request = logged(rule=DeadlineRule.objects.get(pk="EU-ART12-3-ACCESS"))
+    first = request.due_at
+
+    extended = requests.extend(request, reason="Drei Archive", by="user:bela")
+
+    assert extended.due_at > first + timedelta(days=55)
+    assert extended.due_at == requests.due_by(request.rule, request.received_at, is_extended=True)
+    assert (extended.extended_by, extended.extended_reason) == ("user:bela", "Drei Archive")
+    assert told("request_extended").context["reason"] == "Drei Archive"
+    assert extended.events.last().kind == "extended"
+
+
+def test_an_extension_is_refused_without_a_reason_twice_late_and_where_the_rule_has_none():
+    request = logged()
+    with pytest.raises(ValidationError, match="Say why more time"):
+        requests.extend(request, reason=" ", by="user:bela")
+    requests.extend(request, reason="Much to read", by="user:bela")
+    with pytest.raises(ValidationError, match="extended once"):
+        requests.extend(request, reason="More", by="user:bela")
+    late = logged(received_at=timezone.now() - timedelta(days=60))
+    with pytest.raises(ValidationError, match="overdue"):
+        requests.extend(late, reason="Late", by="user:bela")
+    with pytest.raises(ValidationError, match="allows no extension"):
+        requests.extend(logged("opt_out"), reason="Later", by="user:bela")
+
+
+def test_support_extends_by_a_button_that_is_there_once(client):
+    client.force_login(UserFactory(username="sam", role="Support"))
+    request = logged()
+    url = reverse("admin:consent_privacyrequest_extend", args=[request.pk])
+    page = reverse("admin:consent_privacyrequest_change", args=[request.pk])
+    assert url in client.get(page).content.decode()
+
+    client.post(url, {"_form_submitted": "on", "reason": "Drei Archive"})
+
+    request.refresh_from_db()
+    assert request.extended_by == "user:sam"
+    assert url not in client.get(page).content.decode()
