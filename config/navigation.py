@@ -25,6 +25,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Messages",
         (
             ("Outbox", "outgoing_mail", "messaging.Message"),
+            ("Notices", "campaign", "messaging.Notice"),
             ("Templates", "article", "messaging.Template"),
             ("Template versions", "history_edu", "messaging.TemplateVersion"),
         ),

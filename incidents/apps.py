@@ -6,7 +6,10 @@ class IncidentsConfig(AppConfig):
 
     def ready(self) -> None:
         from consent import feed, story
+        from incidents.cohorts import newest, tied_people
         from incidents.story import tied
+        from messaging.cohorts import COHORTS, Provider
 
         feed.READERS.add("incidents.tasks.read_log")
         story.PROVIDERS.append(tied)
+        COHORTS["incident"] = Provider(find=tied_people, choices=newest)

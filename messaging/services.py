@@ -16,7 +16,8 @@ from config.models import User
 from consent import subjects
 from consent.models import Identifier
 from consent.services import actor_of
-from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Template
+from messaging.freezing import freeze
+from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Template, TemplateVersion
 
 NO_ADDRESS = "No e-mail address is known for this person, or it was erased: nothing was sent."
 State = Message.State
@@ -36,6 +37,8 @@ class NewMessage:
     decision_id: int | None = None
     request_id: int | None = None
     incident_id: int | None = None
+    notice_id: int | None = None
+    version: TemplateVersion | None = None  # a text that was approved for it: rendered at once, from no other
     lane: str = Message.Lane.CRITICAL
     on_doubt: str = Message.OnDoubt.RESEND
     not_before: datetime = field(default_factory=timezone.now)
@@ -158,6 +161,7 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
         decision_id=message.decision_id,
         request_id=message.request_id,
         incident_id=message.incident_id,
+        notice_id=message.notice_id,
         sealed_recipient=address,
         template_key=message.template_key,
         context=dict(message.context),
@@ -170,4 +174,6 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
     )
     if address is None:
         row.state, row.last_error, row.settled_at = State.SUPPRESSED, NO_ADDRESS, timezone.now()
+    elif message.version is not None:
+        freeze(row, message.version)
     return row

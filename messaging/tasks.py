@@ -6,7 +6,7 @@ import structlog
 from celery import Task, shared_task
 from django.db.models.functions import Now
 
-from messaging import confirmations, delivery, sweeping
+from messaging import batches, confirmations, delivery, sweeping
 from messaging.models import Message
 
 log = structlog.get_logger(__name__)
@@ -41,8 +41,16 @@ def deliver(message_id: str) -> None:
 @shared_task(name="messaging.tasks.sweep")
 def sweep() -> None:
     sweeping.sweep()
+    batches.tend()
     confirmations.owe_all()
     nudge()
+
+
+@shared_task(name="messaging.tasks.send_notices")
+def send_notices() -> None:
+    """The next batches of each notice that is being sent, as far as its rate allows."""
+    if batches.send_all():
+        nudge()
 
 
 def nudge(at_most: int = NUDGES) -> None:

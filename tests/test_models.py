@@ -27,6 +27,8 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "messaging.TemplateFault": "a count of what went wrong, with its last error",
     "messaging.Message": "its attempts and events tell what happened to it",
     "messaging.DeliveryAttempt": "its phase only moves forward",
+    "messaging.Notice": "its events tell what was done; a trigger keeps it as it was approved",
+    "messaging.NoticeRecipient": "counted anew while it is a draft, then fixed by a trigger",
     "messaging.Suppression": "made, and lifted by its own end",
     "messaging.TransportHealth": "what the last attempts taught",
     "incidents.AlertGroup": "its deliveries tell what happened to it",

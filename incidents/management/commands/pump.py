@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
 from incidents import alerts, linking
-from messaging import confirmations, delivery, sweeping
+from messaging import batches, confirmations, delivery, sweeping
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +20,8 @@ STEPS: dict[str, Callable[[], int]] = {
     "choices kept up with": upkeep.keep_up,
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
+    "notices stopped": batches.tend,
+    "notices owed": batches.send_due,
     "messages sent": lambda: delivery.deliver_due(100),
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
