@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import prefetch_related_objects
 from django.db.models.functions import Now
 
 from consent.models import Subject
@@ -87,6 +88,7 @@ def allowed_now(notice: Notice) -> int:
 
 def owe(notice: Notice, version: TemplateVersion, ids: list[int]) -> int:
     """Write messages down for these recipients, with the text that was approved. A fixed number of statements."""
+    prefetch_related_objects([version], "bodies")
     with connection.cursor() as cursor:
         cursor.execute(MERGED, [ids])
         people = list(

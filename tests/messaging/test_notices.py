@@ -72,7 +72,7 @@ def attack(sql, *values):
 
 def test_counting_says_who_is_left_out_and_why_and_seals_the_rest_with_a_digest():
     known = people("anna", "bela", "cem", "dora")
-    erase(known["bela"])
+    erase(known["bela"], by="user:olga")
     Suppression.objects.create(digest=email("cem@example.org")[0].digest, reason="hard bounce")
     nobody = SubjectFactory().pk
 
@@ -88,7 +88,9 @@ def test_a_breach_notice_goes_to_people_who_opted_out_and_an_update_does_not():
     known = people("anna", "bela")
     record([opt_out("bela@example.org", "newsletter")])
     silent = SubjectFactory().pk
-    Identifier.objects.create(subject_id=silent, kind="email", digest=b"s" * 32, sealed=email("s@example.org")[0].seal())
+    Identifier.objects.create(
+        subject_id=silent, kind="email", digest=b"s" * 32, sealed=email("s@example.org")[0].seal()
+    )
 
     breach = counted([*known.values(), silent])
     update = counted([*known.values(), silent], message_class=MessageClass.CONSENT_UPDATE, purpose="newsletter")
@@ -181,7 +183,10 @@ def test_every_change_takes_the_approval_back():
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("UPDATE messaging_notice SET state = 'sending' WHERE id = %s", "notice_sent_as_approved|cannot become sending"),
+        (
+            "UPDATE messaging_notice SET state = 'sending' WHERE id = %s",
+            "notice_sent_as_approved|cannot become sending",
+        ),
         ("UPDATE messaging_notice SET context = '{}' WHERE id = %s", "is fixed"),
         ("UPDATE messaging_notice SET listed = ARRAY[gen_random_uuid()] WHERE id = %s", "refused|append|change"),
         ("DELETE FROM messaging_notice WHERE id = %s", "permission denied|refuse|change"),
