@@ -55,6 +55,9 @@ urlpatterns = [
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),
     path("api/v1/messages/<uuid:pk>/", messages.MessageView.as_view()),
+    path("api/v1/notices/", messages.NoticesView.as_view()),
+    path("api/v1/notices/<str:ref>/", messages.NoticeView.as_view()),
+    path("api/v1/notices/<str:ref>/recipients/", messages.RecipientsView.as_view()),
     path("api/v1/schema/", docs.schema, name="schema"),
     path("api/v1/docs/", docs.DocsView.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""What became of a notice: how far it is, and for each recipient what can be proved, by number and without addresses."""
+"""What became of a notice: how far it is, and for each recipient what can be proved, without addresses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
