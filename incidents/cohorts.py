@@ -13,7 +13,7 @@ NEWEST = 100
 
 def tied_people(notice: Notice) -> Iterable[UUID]:
     """What messaging asks when it counts a notice of kind "incident". Raises ValidationError for an unknown one."""
-    if not Incident.objects.filter(pk=notice.incident_id).exists():
+    if notice.incident_id is None or not Incident.objects.filter(pk=notice.incident_id).exists():
         raise ValidationError("There is no such incident.")
     ties = DecisionLink.objects.filter(incident=notice.incident_id)
     return ties.order_by().values_list("subject_id", flat=True).distinct()

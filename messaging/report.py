@@ -72,7 +72,7 @@ def exclusions_of(notice: Notice) -> list[tuple[str, int]]:
     return [(reason.label, counts[reason]) for reason in NoticeRecipient.Excluded if reason in counts]
 
 
-def recipients_of(notice: Notice) -> QuerySet[NoticeRecipient]:
+def recipients_of(notice: Notice) -> QuerySet[Any]:
     """With their outcome, their message, and when delivery or a bounce was heard of."""
     events = DeliveryEvent.objects.filter(message=OuterRef("message")).order_by().values("message")
     return (

@@ -49,8 +49,10 @@ def context(notice: Notice, request: HttpRequest) -> dict[str, Any]:
 def preview(notice: Notice, request: HttpRequest) -> dict[str, Any]:
     """Each language of the fixed text with the facts of this notice, or of the newest one while it is a draft."""
     version = notice.version or TemplateVersion.objects.published(notice.template_id).first()
-    shown = []
-    for body in version.bodies.order_by("locale") if version else ():
+    shown: list[dict[str, Any]] = []
+    if version is None:
+        return {"previews": shown, "version": None}
+    for body in version.bodies.order_by("locale"):
         try:
             shown.append({"title": body.locale, "body": render_sample(version, notice.context, body.locale)})
         except RenderError as error:
@@ -64,7 +66,7 @@ def recipients(notice: Notice, request: HttpRequest) -> dict[str, Any]:
         raise Http404("No such page.")
     found = proofs.recipients_of(notice).filter(pk__gt=int(after)).order_by("pk")
     some = list(found.filter(outcome=outcome)[: ROWS + 1] if outcome else found[: ROWS + 1])
-    where = {"tab": "recipients", **({"outcome": outcome} if outcome else {})}
+    where: dict[str, str | int] = {"tab": "recipients", **({"outcome": outcome} if outcome else {})}
     return {
         "rows": [proofs.proof(row) | {"shown": row, "words": Outcome(row.outcome).label} for row in some[:ROWS]],
         "outcome": outcome,

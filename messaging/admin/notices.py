@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
@@ -161,7 +161,7 @@ class NoticeAdmin(RecordAdmin):
             context = {"title": str(notice), "subtitle": None, **tabs.context(notice, request)}
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def download(self, request: HttpRequest, object_id: int) -> HttpResponse:
+    def download(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """The proof report as a file; who took it, and why, stands in the events."""
         if not request.user.has_perm("messaging.view_noticerecipient"):
             raise PermissionDenied
@@ -188,6 +188,8 @@ class NoticeAdmin(RecordAdmin):
     def has_approve_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not self._in(request, object_id, "approve", State.COUNTED):
             return False
+        if object_id is None:
+            return True
         actor = person(request).actor
         made = Notice.objects.filter(pk=object_id).values_list("created_by", "edited_by", "counted_by").first()
         return made is None or actor not in made
@@ -210,7 +212,8 @@ class NoticeAdmin(RecordAdmin):
         """`said` is filled in from the notice as it is afterwards."""
 
         def deed() -> str:
-            done = verb(the(object_id), **form.cleaned_data, by=person(request))
+            given = {name: form.cleaned_data[name] for name in ("reason", "code", "rate") if name in form.cleaned_data}
+            done = verb(the(object_id), **given, by=person(request))
             return said.format(ref=done.ref, to_write=f"{done.to_write:,}", left_out=f"{done.left_out:,}")
 
         return carry_out(self, request, deed, tabs.page(object_id, tab))

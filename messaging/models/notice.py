@@ -1,7 +1,7 @@
 """A notice: one text that goes to many people, counted first, approved by another person, and sent in batches."""
 
 from datetime import timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -198,7 +198,8 @@ OUTCOME = Case(
 
 
 class NoticeRecipientQuerySet(models.QuerySet["NoticeRecipient"]):
-    def with_outcome(self) -> Self:
+    def with_outcome(self) -> models.QuerySet[Any]:
+        """Each with `outcome`, a value of Outcome."""
         return self.annotate(outcome=OUTCOME)
 
     def to_be_owed(self) -> Self:
