@@ -131,10 +131,13 @@ def finish(notice: Notice) -> None:
 
 
 def tend() -> int:
-    """What slipped past a pause or a cancellation because it was with a relay at that moment; returns how many."""
+    """What slipped past a pause or a cancellation because it was with a relay at that moment, and what waits for people
+    who were erased; returns how many.
+    """
     waiting = Message.objects.filter(state__in=Message.WAITING)
     paused = Notice.objects.lean().filter(state=State.PAUSED, messages__in=waiting).distinct()
     late = Message.objects.filter(state__in=[*Message.WAITING, Message.State.HELD])
     cancelled = Notice.objects.lean().filter(state=State.CANCELLED, messages__in=late).distinct()
     stopped = sum(mass.hold_all(notice, reason="The notice is paused.", by=SYSTEM) for notice in paused)
+    stopped += mass.suppress_erased()
     return stopped + sum(mass.cancel_all(notice, reason="The notice was cancelled.", by=SYSTEM) for notice in cancelled)

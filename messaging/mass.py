@@ -26,6 +26,16 @@ CANCEL = """
                 THEN 'closed_unknown' ELSE 'cancelled' END
      WHERE notice_id = %s AND state IN ('pending', 'ready', 'retry_wait', 'held') RETURNING id
 """
+# Also for a notice whose class reaches erased people when they ask for it: nobody asked for this one.
+ERASED = """
+    UPDATE messaging_message m
+       SET state = 'suppressed', settled_at = clock_timestamp(),
+           last_error = 'This person was erased: nobody is written to.'
+      FROM consent_subject s JOIN consent_subject root ON root.id = coalesce(s.merged_into_id, s.id)
+     WHERE m.notice_id IS NOT NULL AND m.state IN ('pending', 'ready', 'retry_wait', 'held')
+       AND s.id = m.subject_id AND root.erased_at IS NOT NULL
+       AND NOT EXISTS (SELECT FROM messaging_deliveryattempt a WHERE a.message_id = m.id AND a.phase = 'ponr')
+"""
 
 
 def hold_all(notice: Notice, *, reason: str, by: User | str) -> int:
@@ -41,6 +51,13 @@ def release_all(notice: Notice, *, reason: str, by: User | str) -> int:
 def cancel_all(notice: Notice, *, reason: str, by: User | str) -> int:
     """Withdraw what did not leave; what may have been sent is closed as unknown."""
     return _change(CANCEL, notice, "cancelled", reason, by)
+
+
+def suppress_erased() -> int:
+    """Write to nobody who was erased while a notice to them waited; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(ERASED)
+        return cursor.rowcount
 
 
 def _change(sql: str, notice: Notice, kind: str, reason: str, by: User | str) -> int:

@@ -15,7 +15,7 @@ from consent.services import actor_of
 from messaging import cohorts
 from messaging.counting import count_in, fingerprint_of
 from messaging.gate import ALLOWED_ANYWAY
-from messaging.mass import cancel_all, hold_all, release_all
+from messaging.mass import cancel_all, hold_all, release_all, suppress_erased
 from messaging.models import MessageClass, Notice, NoticeEvent, NoticeRecipient, Template, TemplateVersion
 from messaging.publishing import render_sample
 from messaging.rendering import RenderError
@@ -24,6 +24,7 @@ from messaging.rendering import RenderError
 CLASSES = (
     MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE, MessageClass.CONSENT_UPDATE, MessageClass.OPERATIONAL,
 )  # fmt: skip
+LONGEST_REASON = 500
 CODE = 8  # characters of the fingerprint that whoever approves copies from the page
 DRAFTED = (
     "title", "template_id", "context", "purpose", "incident_id", "reason", "cohort_kind", "cohort", "listed", "rate",
@@ -164,6 +165,7 @@ def resume(notice: Notice, *, reason: str, by: User | str) -> Notice:
     _say_why(reason)
     notice.state = State.SENDING
     notice.save()
+    suppress_erased()
     note(notice, Kind.RESUMED, by, reason, released=release_all(notice, reason=reason, by=by))
     return notice
 
@@ -256,8 +258,8 @@ def _locked(notice: Notice, states: Sequence[str], what: str) -> Notice:
 
 
 def _say_why(reason: str) -> None:
-    if not reason.strip():
-        raise ValidationError("Say why.")
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise ValidationError(f"Say why, in {LONGEST_REASON} characters at most.")
 
 
 def _numbers(notice: Notice) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def recipients(notice: Notice, request: HttpRequest) -> dict[str, Any]:
     return {
         "rows": [proofs.proof(row) | {"shown": row, "words": Outcome(row.outcome).label} for row in some[:ROWS]],
         "outcome": outcome,
-        "outcomes": Outcome.choices,
+        "outcomes": [(name, f"{words} ({count:,})") for name, words, count in proofs.progress_of(notice).in_words()],
         "newest": after != "0",
         "first": "?" + urlencode(where),
         "older": "?" + urlencode({**where, "after": some[ROWS - 1].pk}) if len(some) > ROWS else "",
@@ -126,7 +126,9 @@ def whom(notice: Notice) -> str:
     if notice.cohort_kind == Notice.Kind.LIST:
         return f"a list of {notice.cohort.get('lines', 0):,} lines, {notice.cohort.get('refused', 0):,} name nobody"
     if notice.cohort_kind == Notice.Kind.QUERY:
-        filters = {name.replace("_", " "): value for name, value in notice.cohort.items() if name != "of"}
+        filters = {
+            name.replace("_", " "): value.replace("_", " ") for name, value in notice.cohort.items() if name != "of"
+        }
         whose = "standing choice" if notice.cohort.get("of") == "standing" else "any decision"
         return f"{whose}: " + ", ".join(f"{name} {value}" for name, value in filters.items())
     return "people tied to the incident"

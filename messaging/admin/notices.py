@@ -27,6 +27,7 @@ COLOURS: dict[str, str] = {
     State.PAUSED: "danger",
     State.DONE: "success",
 }
+HAPPENS = ("edited", "counted", "approved", "started", "cancelled", "done")
 
 
 @admin.register(Notice)
@@ -57,13 +58,19 @@ class NoticeAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Notice]:
         return super().get_queryset(request).defer("listed").select_related("template", "version")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What did not happen yet has no line."""
+        pairs = {f"{what}_{part}": what for what in HAPPENS for part in ("at", "by")}
+        names = [(field, field if isinstance(field, str) else field.__name__) for field in self.fields]
+        return [field for field, name in names if name not in pairs or getattr(obj, f"{pairs[name]}_at", None)]
+
     # Columns
 
     @display(description="To whom")
     def whom(self, notice: Notice) -> str:
         return tabs.whom(notice)
 
-    @display(description="Text, as approved")
+    @display(description="Version of the text")
     def text(self, notice: Notice) -> str:
         return str(notice.version or "fixed at counting")
 

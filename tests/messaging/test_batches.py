@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
@@ -185,6 +186,38 @@ def test_somebody_who_was_erased_since_the_counting_leaves_only_a_number():
     message = notice.messages.get(subject_id=known["anna"])
     assert (message.state, message.sealed_recipient, message.raw) == ("suppressed", None, None)
     assert progress_of(notice).counts == {"suppressed": 1, "waiting": 1}
+
+
+def test_somebody_who_was_erased_while_a_notice_waited_is_not_written_to(relay_inbox):
+    known = people("anna", "bela")
+    notice = started(known.values(), message_class=MessageClass.PRIVACY_NOTICE)
+    batches.send_all()
+    notices.pause(notice, reason="Stop", by="user:rita")
+    erase(known["anna"], by="user:olga")
+
+    notices.resume(notice, reason="Go on", by="user:bela")
+    deliver_due(transport=relay_inbox.relay())
+
+    assert [mail.recipients for mail in relay_inbox.mails] == [["bela@example.org"]]
+    assert progress_of(notice).counts == {"suppressed": 1, "sent": 1}
+
+
+def test_two_workers_do_not_take_the_same_notice(committed):
+    notice = started(people("anna").values())
+
+    with ThreadPoolExecutor(1) as other, transaction.atomic():
+        Notice.objects.select_for_update().get(pk=notice.pk)
+        taken = other.submit(in_a_session_of_its_own, notice.pk).result(10)
+
+    assert taken == 0
+    assert batches.send_batch(notice.pk) == 1
+
+
+def in_a_session_of_its_own(notice_id):
+    try:
+        return batches.send_batch(notice_id)
+    finally:
+        connections.close_all()
 
 
 def test_two_who_turn_out_to_be_one_person_get_one_mail():

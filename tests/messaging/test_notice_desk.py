@@ -213,6 +213,7 @@ def test_recipients_are_filtered_and_paged(client):
 
     assert first.count("/admin/consent/subject/") >= 25
     assert "Next page" in first
+    assert "On its way (29)" in first
     assert sent.count("/admin/messaging/message/0") + sent.count(str(notice.messages.get(state="accepted").pk)) >= 1
     assert client.get(page(notice, "recipients") + "&outcome=nonsense").status_code == 404
     assert client.get(page(notice, "recipients") + "&after=x").status_code == 404
