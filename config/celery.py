@@ -89,10 +89,12 @@ def configuration() -> dict[str, Any]:
         "task_default_queue": "events",
         "task_routes": {
             "messaging.tasks.sweep": {"queue": "sweep"},
+            "messaging.tasks.send_notices": {"queue": "sweep"},
             "messaging.tasks.tell": {"queue": "webhooks"},
         },
         "task_create_missing_queues": False,  # a misspelt queue is an error here, not a mail that nobody sends
         "beat_schedule": every("messaging.tasks.sweep", 10, "sweep")
+        | every("messaging.tasks.send_notices", 5, "sweep")
         | every("messaging.tasks.read_inbound", 10, "events")
         | every("consent.tasks.read_log", 5, "events")
         | every("messaging.tasks.propagate", 5, "events")

@@ -25,6 +25,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Messages",
         (
             ("Outbox", "outgoing_mail", "messaging.Message"),
+            ("Notices", "campaign", "messaging.Notice"),
             ("Replies", "mark_email_unread", "messaging.InboundMessage"),
             ("Suppressions", "block", "messaging.Suppression"),
             ("Hook deliveries", "webhook", "messaging.HookDelivery"),

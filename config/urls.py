@@ -10,7 +10,7 @@ from consent.public.one_click import one_click
 from consent.public.preferences import preferences
 from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
-from messaging.api import endpoints, messages
+from messaging.api import endpoints, messages, notices
 from messaging.webhooks import receive_mail, receive_text
 
 urlpatterns = [
@@ -59,6 +59,9 @@ urlpatterns = [
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),
     path("api/v1/messages/<uuid:pk>/", messages.MessageView.as_view()),
+    path("api/v1/notices/", notices.NoticesView.as_view()),
+    path("api/v1/notices/<str:ref>/", notices.NoticeView.as_view()),
+    path("api/v1/notices/<str:ref>/recipients/", notices.RecipientsView.as_view()),
     # Services: where changes are sent
     path("api/v1/endpoints/", endpoints.EndpointsView.as_view()),
     path("api/v1/endpoints/<str:name>/", endpoints.EndpointView.as_view()),

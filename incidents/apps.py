@@ -7,9 +7,12 @@ class IncidentsConfig(AppConfig):
     def ready(self) -> None:
         from consent import feed, story
         from incidents import mails
+        from incidents.cohorts import newest, tied_people
         from incidents.story import tied
         from messaging import belonging
+        from messaging.cohorts import COHORTS, Provider
 
         feed.READERS.add("incidents.tasks.read_log")
         story.PROVIDERS.append(tied)
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
+        COHORTS["incident"] = Provider(find=tied_people, choices=newest)

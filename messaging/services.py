@@ -17,7 +17,15 @@ from consent import subjects
 from consent.models import Channel, Identifier
 from consent.services import actor_of
 from messaging import policy
-from messaging.models import RECIPIENTS, DeliveryAttempt, DeliveryEvent, Message, Template
+from messaging.freezing import freeze
+from messaging.models import (
+    RECIPIENTS,
+    DeliveryAttempt,
+    DeliveryEvent,
+    Message,
+    Template,
+    TemplateVersion,
+)
 
 State = Message.State
 SENT_AGAIN = [
@@ -39,6 +47,8 @@ class NewMessage:
     decision_id: int | None = None
     request_id: int | None = None
     incident_id: int | None = None
+    notice_id: int | None = None
+    version: TemplateVersion | None = None  # a text that was approved for it: rendered at once, from no other
     lane: str = Message.Lane.CRITICAL
     on_doubt: str = ""  # empty: as the policy of its class says
     not_before: datetime = field(default_factory=timezone.now)
@@ -178,6 +188,7 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
         decision_id=message.decision_id,
         request_id=message.request_id,
         incident_id=message.incident_id,
+        notice_id=message.notice_id,
         sealed_recipient=address,
         template_key=message.template_key,
         context=dict(message.context),
@@ -190,4 +201,6 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
     )
     if address is None:
         row.state, row.last_error, row.settled_at = State.SUPPRESSED, no_address(row), timezone.now()
+    elif message.version is not None:
+        freeze(row, message.version)
     return row

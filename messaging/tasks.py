@@ -6,7 +6,7 @@ import structlog
 from celery import Task, shared_task
 from django.db.models.functions import Now
 
-from messaging import confirmations, delivery, sweeping
+from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
 from messaging.propagation import fanout, sending
@@ -46,8 +46,16 @@ def read_inbound() -> None:
 @shared_task(name="messaging.tasks.sweep")
 def sweep() -> None:
     sweeping.sweep()
+    batches.tend()
     confirmations.owe_all()
     nudge()
+
+
+@shared_task(name="messaging.tasks.send_notices")
+def send_notices() -> None:
+    """The next batches of each notice that is being sent, as far as its rate allows."""
+    if batches.send_all():
+        nudge()
 
 
 def nudge(at_most: int = NUDGES, lanes: Sequence[str] = Message.Lane.values) -> None:

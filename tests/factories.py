@@ -33,15 +33,18 @@ from messaging.models import (
     HookDelivery,
     InboundMessage,
     Message,
+    Notice,
     SendHold,
     Suppression,
     Template,
+    TemplateBody,
     TemplateFault,
     TemplateVersion,
     TransportHealth,
     WebhookDelivery,
 )
 from messaging.models.template import MessageClass
+from messaging.publishing import approve, check, publish
 
 PASSWORD = "correct horse battery staple"
 
@@ -330,6 +333,53 @@ class InboundMessageFactory(factory.django.DjangoModelFactory):
     raw_digest = factory.Sequence(lambda n: n.to_bytes(32))
     kind = InboundMessage.Kind.REPLY
     state = InboundMessage.State.OPEN
+
+
+NOTICE_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "what": {"type": "string", "title": "What happened", "maxLength": 500},
+        "found_at": {"type": "string", "format": "date-time"},
+        "steps": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    },
+    "required": ["what", "found_at", "steps"],
+    "additionalProperties": False,
+}
+NOTICE_FACTS = {
+    "what": "A list was copied.",
+    "found_at": "2026-11-20T09:00:00+00:00",
+    "steps": ["Change your password"],
+}
+
+
+def notice_text(key="breach", message_class=MessageClass.INCIDENT_NOTICE, *, text="") -> TemplateVersion:
+    """A published text in English and German that names what happened, when it was found, and what to do."""
+    template, _ = Template.objects.get_or_create(key=key, defaults={"title": key, "message_class": message_class})
+    number = template.versions.count() + 1
+    version = TemplateVersion.objects.create(
+        template=template, number=number, context_schema=NOTICE_SCHEMA, samples=[NOTICE_FACTS], created_by="user:author"
+    )
+    facts = (
+        "{{ what }} {{ found_at|date:'Y-m-d' }} {% for step in steps %}{{ step }}{% endfor %} {{ organisation }} "
+        "{{ preferences_url }} {% reason %}You get this because your data were touched.{% endreason %}"
+    )
+    for locale, subject in (("en", "About your data"), ("de", "Zu Ihren Daten")):
+        TemplateBody.objects.create(version=version, locale=locale, subject=subject, text=f"{text}{facts}")
+    check(version, reason="For tests", by="user:author")
+    approve(version, reason="For tests", by="user:publisher")
+    return publish(version, reason="For tests", by="user:publisher")
+
+
+class NoticeFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Notice
+
+    ref = factory.Sequence(lambda n: f"NTC-T{n}")
+    title = factory.Sequence(lambda n: f"Notice {n}")
+    template = factory.SubFactory(TemplateFactory, message_class=MessageClass.PRIVACY_NOTICE)
+    reason = "They must be told"
+    cohort_kind = Notice.Kind.LIST
+    created_by = "user:someone"
 
 
 class IncidentFactory(factory.django.DjangoModelFactory):

@@ -31,6 +31,8 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "messaging.SendHold": "held, then let go once: a trigger refuses more",
     "messaging.HookDelivery": "bytes as they came; its fate is written once",
     "messaging.InboundMessage": "bytes as they came; what was done about it is written once",
+    "messaging.Notice": "its events tell what was done; a trigger keeps it as it was approved",
+    "messaging.NoticeRecipient": "counted anew while it is a draft, then fixed by a trigger",
     "messaging.TransportHealth": "what the last attempts taught",
     "messaging.EndpointSecret": "made, and given an end once",
     "messaging.EndpointHealth": "what the last calls taught",

@@ -1,5 +1,5 @@
 """The desk's view of messages: what is owed, what became of it, what came back, whom we tell, and the texts."""
 
-from messaging.admin import endpoints, faults, inbound, outbox, sending, templates, webhooks
+from messaging.admin import endpoints, faults, inbound, notices, outbox, sending, templates, webhooks
 
-__all__ = ["endpoints", "faults", "inbound", "outbox", "sending", "templates", "webhooks"]
+__all__ = ["endpoints", "faults", "inbound", "notices", "outbox", "sending", "templates", "webhooks"]

@@ -14,7 +14,7 @@ from config.database import always, append_only, kept, readable_by_auditor
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0008_tracking_rows"),
+        ("messaging", "0010_notice_permissions"),
         ("consent", "0007_history_in_log_order"),
     ]
 

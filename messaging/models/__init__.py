@@ -13,6 +13,7 @@ from messaging.models.message import (
     Suppression,
     TransportHealth,
 )
+from messaging.models.notice import Notice, NoticeEvent, NoticeRecipient, Outcome
 from messaging.models.template import MessageClass, Template, TemplateBody, TemplateFault, TemplateVersion
 from messaging.models.webhook import Reconciliation, WebhookAttempt, WebhookDelivery, WebhookReplay
 
@@ -29,6 +30,10 @@ __all__ = [
     "InboundMessage",
     "Message",
     "MessageClass",
+    "Notice",
+    "NoticeEvent",
+    "NoticeRecipient",
+    "Outcome",
     "Reconciliation",
     "SendHold",
     "Suppression",

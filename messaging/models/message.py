@@ -100,6 +100,8 @@ class Message(models.Model):
     decision_id = models.BigIntegerField(null=True, blank=True, help_text="The decision that it confirms.")
     request_id = models.BigIntegerField(null=True, blank=True, help_text="The privacy request that it answers.")
     incident_id = models.BigIntegerField(null=True, blank=True, help_text="The incident that it is about.")
+    notice = models.ForeignKey("Notice", models.PROTECT, null=True, blank=True, related_name="messages", db_index=False)
+    held_with_notice = models.BooleanField(default=False, help_text="Held because its notice is, and let go with it.")
     sealed_recipient = models.BinaryField(null=True, help_text="The address, encrypted; empty where none is known.")
     template_version = models.ForeignKey(TemplateVersion, models.PROTECT, null=True, related_name="messages")
     template_key = models.CharField(max_length=50)
@@ -145,6 +147,7 @@ class Message(models.Model):
             models.Index(fields=["owed_by"], name="message_owed", condition=Q(settled_at=None)),
             models.Index(fields=["subject_id", "-created_at"], name="message_of_subject"),
             models.Index(fields=["decision_id"], name="message_of_decision"),
+            models.Index(fields=["notice", "state"], name="message_of_notice", condition=Q(notice__isnull=False)),
             models.Index(fields=["-created_at", "-id"], name="message_recent"),
             models.Index(
                 fields=["-created_at"],

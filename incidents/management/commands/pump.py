@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
 from incidents import alerts, linking
-from messaging import confirmations, delivery, sweeping
+from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
 from messaging.propagation import fanout, sending
@@ -24,6 +24,8 @@ STEPS: dict[str, Callable[[], int]] = {
     "choices kept up with": upkeep.keep_up,
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
+    "notices stopped": batches.tend,
+    "notices owed": batches.send_due,
     "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "changes owed to services": fanout.owe,
