@@ -95,17 +95,32 @@ def test_killed_it_leaves_nothing_lost_and_nothing_sent_twice(stand, moment, vic
     assert marked == (states["in_doubt"],)
 
 
-def test_a_worker_that_sleeps_past_its_lease_before_the_point_of_no_return_sends_no_dot(stand):
+def test_a_worker_that_wakes_up_while_another_has_its_message_sends_no_dot(stand):
     sleeper = stand.start_sending(processes=1)
+    asleep = at(stand, sleeper, "before", lambda _: sleeper.send(signal.SIGSTOP))
+    awake = stand.sink.hold("data", lambda number: number == asleep.number)
 
-    hold = at(stand, sleeper, "before", lambda _: sleeper.send(signal.SIGSTOP))
     stand.leases_end()
     stand.pump()
-    assert stand.until_sent()["accepted"] == PEOPLE
+    until(lambda: stand.pauses_end() or awake.reached.is_set(), 30, stand.said)
     sleeper.send(signal.SIGCONT)
 
-    assert hold.ended.wait(30), stand.said()  # it gave the connection up, and there was no dot on it
-    assert stand.account()["accepted"] == PEOPLE
+    assert asleep.ended.wait(30), stand.said()  # it gave the connection up
+    awake.let_go()
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() == PEOPLE
+
+
+def test_a_worker_that_wakes_up_after_its_lease_sends_no_dot_even_if_nobody_else_has_noticed(stand):
+    sleeper = stand.start_sending(processes=1)
+    hold = at(stand, sleeper, "before", lambda _: sleeper.send(signal.SIGSTOP))
+
+    stand.leases_end()
+    sleeper.send(signal.SIGCONT)
+
+    assert hold.ended.wait(30), stand.said()
+    assert stand.account(at_rest=False)["sending"] >= 1
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
     assert stand.sink.taken.total() == PEOPLE
 
 
@@ -133,6 +148,7 @@ def test_two_workers_and_a_pump_at_once_send_each_message_once(stand):
 
     assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
     assert len(stand.sink.ports) >= 3
+    assert "duplicate key" not in stand.said()  # nor did two of them take the same row, and one fall over it
     assert stand.sink.taken.total() == PEOPLE
 
 
