@@ -20,15 +20,20 @@ from messaging.transports import configured
 from tests.stack.launcher import Stack
 
 TEMPLATE, DATABASE = "holdfast_template", "holdfast_test"
+QUICK = {
+    "autovacuum": "off",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "256MB",
+}
 
 
 class Cluster:
     """The test run's PostgreSQL: an administrator's URL, and one for each login."""
 
     def __init__(self, data: Path) -> None:
-        self.server = start_postgres(
-            data, autovacuum="off", fsync="off", synchronous_commit="off", full_page_writes="off", max_wal_size="256MB"
-        )
+        self.server = start_postgres(data, **QUICK)
         self.admin_url: str = self.server.get_uri()
         self.passwords = {login: secrets.token_hex(8) for login in LOGINS}
         provision(self.admin_url, TEMPLATE, self.passwords)

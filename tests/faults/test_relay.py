@@ -1,0 +1,113 @@
+"""A mail server that refuses, stalls, changes its mind and goes silent, while five hundred confirmations are owed."""
+
+import pytest
+
+from tests.faults.sink import DROP, every
+from tests.faults.stand import PEOPLE
+from tests.stack.launcher import until
+
+pytestmark = pytest.mark.faults
+
+EACH = PEOPLE // 25  # people whom one fault is for
+LATER = [
+    ("rcpt", "421 4.3.2 closing"),
+    ("rcpt", "450 4.2.0 greylisted"),
+    ("data", "421 4.3.2 closing"),
+    ("data", DROP),
+    ("dot", "421 4.3.2 closing"),
+    ("dot", "450 4.2.0 try again"),
+]
+NEVER = [("rcpt", "550 5.1.1 no such user"), ("dot", "550 5.7.1 not wanted here")]
+DOUBT = [("dot", DROP)]
+
+
+@pytest.mark.parametrize(
+    ("faults", "state"),
+    [
+        pytest.param(LATER, "retry_wait", id="refused-for-now"),
+        pytest.param(NEVER, "rejected", id="refused-for-good"),
+        pytest.param(DOUBT, "in_doubt", id="silent-after-the-dot"),
+    ],
+)
+def test_what_the_server_does_to_some_is_told_of_each_and_stops_nobody_else(stand, faults, state):
+    for rest, (phase, answer) in enumerate(faults):
+        stand.sink.fault(phase, answer, every(25, rest))
+    hurt = EACH * len(faults)
+    stand.start_sending()
+
+    stand.until_states(lambda states: states == {"accepted": PEOPLE - hurt, state: hurt}, nudged=True)
+    assert stand.account(at_rest=False)[state] == hurt
+    stand.sink.heal()
+
+    if state == "in_doubt":
+        assert stand.sink.taken.total() == PEOPLE  # it had them all, and said nothing
+        stand.doubts_age()
+    if state == "rejected":  # a refusal for good is for people to look at, and not tried again
+        assert stand.until_sent("rejected", nudged=True)["rejected"] == hurt
+        assert stand.sink.taken.total() == PEOPLE - hurt
+    else:
+        assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+        assert stand.sink.taken.total() == PEOPLE + (hurt if state == "in_doubt" else 0)
+
+
+def test_a_server_that_hangs_up_in_the_middle_of_the_text_has_nothing_and_gets_it_once(stand):
+    stand.sink.fault("body", DROP, every(25))
+    stand.start_sending()
+
+    # Where the whole text was on its way before the end was noticed, nobody here can know that it was not read.
+    ended = {"accepted", "retry_wait", "in_doubt"}
+    stand.until_states(lambda states: states["accepted"] == PEOPLE - EACH and set(states) <= ended, nudged=True)
+    stand.account(at_rest=False)
+    stand.sink.heal()
+    stand.until_sent("in_doubt", nudged=True)
+    stand.doubts_age()
+
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() == PEOPLE
+
+
+def failures(stand):
+    query = "SELECT count(*) FROM messaging_deliveryattempt WHERE outcome = 'retry_wait'"
+    return stand.database.execute(query).fetchone()[0]
+
+
+def test_a_server_that_is_gone_for_a_while_gets_the_rest_when_it_is_back(stand):
+    hold = stand.sink.hold("rcpt", lambda number: number >= 40)
+    stand.start_sending()
+    hold.until_reached()
+
+    stand.sink.close()
+    until(lambda: failures(stand) >= 5, 30, stand.said)
+    before = stand.account(at_rest=False)
+    stand.sink.open()
+
+    assert 40 <= before["accepted"] < PEOPLE
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() == PEOPLE
+
+
+def test_a_server_that_turns_everybody_away_at_the_door_is_left_alone_until_it_does_not(stand):
+    stand.sink.fault("greeting", "421 4.7.0 too many connections")
+    stand.start_sending()
+
+    until(lambda: failures(stand) >= 5, 30, stand.said)
+    assert stand.account(at_rest=False)["accepted"] == 0
+    stand.sink.heal()
+
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() == PEOPLE
+
+
+@pytest.mark.parametrize(("phase", "state"), [("rcpt", "retry_wait"), ("dot", "in_doubt")])
+def test_a_server_that_stalls_in_one_dialogue_keeps_nobody_else_waiting(stand, phase, state):
+    hold = stand.sink.hold(phase, lambda number: number >= 40)
+    stand.start_sending()
+    hold.until_reached()
+
+    stand.until_states(lambda states: states == {"accepted": PEOPLE - 1, "sending": 1}, nudged=True)
+    hold.let_go(DROP)
+
+    stand.until_states(lambda states: states == {"accepted": PEOPLE - 1, state: 1})
+    rest = [state] if state == "in_doubt" else []
+    stand.until_sent(*rest, nudged=True)
+    assert stand.sink.taken.total() == PEOPLE
