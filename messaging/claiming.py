@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from messaging import gate, health
+from messaging import gate
 from messaging.composing import compose, preferences_url
 from messaging.models import DeliveryAttempt, Message, TemplateVersion
 from messaging.rendering import RenderError, published, render
@@ -57,7 +57,7 @@ def claim(
         log.error("message_not_rendered", message=str(message.pk), template=message.template_key, error=why)
         return _settled(message, State.RENDER_FAILED, why)
     transport = routes.choose(message, timezone.now())
-    if transport is None or not health.may_try(transport.name):
+    if transport is None:
         return _waits(message)
     return _taken(message, transport, frozen)
 
@@ -100,7 +100,7 @@ def _taken(message: Message, transport: Transport, frozen: dict[str, object]) ->
 
 
 def _waits(message: Message) -> Message:
-    """Nothing takes it now; it is looked at again in a while, so that it does not stand before the others."""
+    """A last resort works and may not have it yet, or the one transport that may be asked does not: others go first."""
     Message.objects.filter(pk=message.pk).update(not_before=Now() + NO_WAY)
     return message
 

@@ -12,18 +12,14 @@ from messaging.models import TransportHealth
 
 OPENS_AFTER = 5  # failures in a row
 LONGEST_PAUSE = 60  # seconds
-TRIAL = timedelta(seconds=30)  # for the one who tries whether it works again
+TRIAL = timedelta(seconds=5)  # for the one who tries whether it works again
 NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row
 _noted: dict[str, float] = {}  # when this process last wrote down that a transport works
 
 
 def is_usable(transport: str) -> bool:
-    return transport not in out_of_order()
-
-
-def out_of_order() -> set[str]:
-    """Those that are left alone now. One statement."""
-    return set(TransportHealth.objects.filter(open_until__gt=Now()).values_list("transport", flat=True))
+    """Not left alone now."""
+    return not TransportHealth.objects.filter(transport=transport, open_until__gt=Now()).exists()
 
 
 def may_try(transport: str) -> bool:
@@ -31,7 +27,14 @@ def may_try(transport: str) -> bool:
     failing = TransportHealth.objects.filter(transport=transport, failures_in_a_row__gte=OPENS_AFTER)
     if not failing.exists():
         return True
-    return bool(failing.filter(open_until__lte=Now()).update(open_until=Now() + TRIAL))
+    return bool(failing.exclude(open_until__gt=Now()).update(open_until=Now() + TRIAL))
+
+
+def unusable(transports: Iterable[str]) -> set[str]:
+    """Those that are left alone now, or that another worker is trying. One statement while all is well."""
+    names = list(transports)
+    failing = TransportHealth.objects.filter(transport__in=names, failures_in_a_row__gte=OPENS_AFTER)
+    return {name for name in failing.values_list("transport", flat=True) if not may_try(name)}
 
 
 def know(transports: Iterable[str]) -> None:

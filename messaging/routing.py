@@ -37,7 +37,10 @@ class Routes:
         if self.looked_at is None or time.monotonic() - self.looked_at > FRESH:
             holds = list(SendHold.objects.active(Now()))
             self.holds = [hold for hold in holds if hold.scope != Scope.TRANSPORT]
-            out = health.out_of_order() | {hold.value for hold in holds if hold.scope == Scope.TRANSPORT}
+            held = {hold.value for hold in holds if hold.scope == Scope.TRANSPORT}
+            out = held | health.unusable(
+                t.name for found in self.by_channel.values() for t in found if t.name not in held
+            )
             self.usable = {
                 channel: [transport for transport in transports if transport.name not in out]
                 for channel, transports in self.by_channel.items()
