@@ -21,7 +21,9 @@ STEPS: dict[str, Callable[[], int]] = {
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
     "messages sent": lambda: delivery.deliver_due(100),
+    "alerts taken from disk": alerts.replay,
     "alerts read": alerts.read_stored,
+    "alert sources watched": alerts.watch,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
 }
