@@ -1,7 +1,7 @@
 """Who may send alerts: an address with a token, a signature where the sender can sign, and how it is listened to."""
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -164,7 +164,3 @@ class AlertSecret(models.Model):
 
     def __str__(self) -> str:
         return f"secret {self.pk} of {self.created_at:%Y-%m-%d %H:%M}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.full_clean(exclude=["source", "sealed"])
-        super().save(*args, **kwargs)
