@@ -18,7 +18,7 @@ def watch(now: datetime | None = None) -> int:
     """Open and resolve what is due; returns how much was done. Run it after the stored deliveries were read."""
     now = now or timezone.now()
     silent = sum(_miss(source.pk, now) for source in silent_sources(now))
-    announced = sum(_announce(pk) for pk in _unannounced())
+    announced = sum(_announce(pk, now) for pk in _unannounced())
     return silent + announced + sum(_calmed(group.source_id, now) for group in _calm(now))
 
 
@@ -67,7 +67,7 @@ def _unannounced() -> list[int]:
 
 
 @transaction.atomic
-def _announce(overflow_id: int) -> int:
+def _announce(overflow_id: int, now: datetime) -> int:
     """Once for each quarter of an hour in which deliveries were turned away. The count goes on in its row."""
     overflow = (
         AlertOverflow.objects.select_for_update(skip_locked=True, of=("self",))
@@ -77,7 +77,7 @@ def _announce(overflow_id: int) -> int:
     )
     if overflow is None:
         return 0
-    source, now = overflow.source, timezone.now()
+    source = overflow.source
     said = Notification(
         group_key=OVERFLOW,
         title=f"{source.name} sends more than it may: deliveries are turned away",
