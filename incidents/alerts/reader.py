@@ -7,22 +7,29 @@ one delivery of the hundred cannot be used, each is read for itself, and only th
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from incidents.alerts.adapters import ADAPTERS
 from incidents.alerts.grouping import HEARTBEAT, Fate, Folding
 from incidents.alerts.posted import known_as
-from incidents.alerts.reading import Alert, Notification, Rules, Severity, Unreadable
+from incidents.alerts.reading import Alert, Notification, Rules, Severity, Unreadable, plain
 from incidents.models import AlertDelivery, AlertSource
 
 log = structlog.get_logger(__name__)
 Outcome = AlertDelivery.Outcome
 AT_ONCE = 100
-SETTLED = ("outcome", "group", "reason", "parsed_at", "sender_event_id")
+SAVE = """
+    UPDATE incidents_alertdelivery d
+       SET outcome = n.outcome, group_id = n.group_id, reason = n.reason, sender_event_id = n.event_id, parsed_at = %s
+      FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[])
+           AS n (id, outcome, group_id, reason, event_id)
+     WHERE d.id = n.id
+"""
 
 
 @dataclass(slots=True)
@@ -75,7 +82,7 @@ def _read_or_put_aside(source: AlertSource, deliveries: Sequence[AlertDelivery])
         log.exception("alert_not_read", delivery=deliveries[0].pk)
         [again] = AlertDelivery.objects.filter(pk=deliveries[0].pk)
         _settle(again, Fate(Outcome.REJECTED, f"It could not be used: {error}"))
-        again.save(update_fields=SETTLED)
+        _save([again])
 
 
 def read(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> None:
@@ -93,7 +100,7 @@ def read(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> None:
             one.delivery.sender_event_id = known_as(one.event_id)
             known[one.event_id] = one.delivery.pk
     folding.save()
-    AlertDelivery.objects.bulk_update(deliveries, SETTLED)
+    _save(deliveries)
 
 
 def _parsed(source: AlertSource, delivery: AlertDelivery, rules: Rules) -> Read:
@@ -148,7 +155,7 @@ def _together(fates: Sequence[Fate]) -> Fate:
     return Fate(telling.outcome, f"{len(fates)} events: {told}. {' '.join(refs)}".strip(), telling.group)
 
 
-def _is_back(folding: Folding, source: AlertSource, heard: Sequence) -> None:
+def _is_back(folding: Folding, source: AlertSource, heard: Sequence[datetime]) -> None:
     """The next delivery ends a silence that was noticed."""
     if folding.is_firing(HEARTBEAT):
         said = Notification(
@@ -162,5 +169,16 @@ def _is_back(folding: Folding, source: AlertSource, heard: Sequence) -> None:
 
 
 def _settle(delivery: AlertDelivery, fate: Fate) -> None:
-    delivery.outcome, delivery.group, delivery.reason = fate.outcome, fate.group, fate.reason[:300]
-    delivery.parsed_at = timezone.now()
+    delivery.outcome, delivery.group, delivery.reason = fate.outcome, fate.group, plain(fate.reason)[:300]
+
+
+def _save(deliveries: Sequence[AlertDelivery]) -> None:
+    columns = [
+        [one.pk for one in deliveries],
+        [one.outcome for one in deliveries],
+        [one.group_id for one in deliveries],
+        [one.reason for one in deliveries],
+        [one.sender_event_id for one in deliveries],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(SAVE, [timezone.now(), *columns])
