@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -127,10 +127,16 @@ class AlertSourceAdmin(TrackedAdmin):
     def save_model(self, request: HttpRequest, obj: AlertSource, form: forms.ModelForm, change: bool) -> None:
         alerts.change(obj, reason=form.cleaned_data["reason"], by=person(request))
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlertSource]:
+        active = AlertSecret.objects.filter(source=OuterRef("pk"), retired_at=None)
+        return super().get_queryset(request).annotate(has_secret=Exists(active))
+
     @display(description="Who is let in", label={"signed": "success", "token": "warning", "nobody": "danger"})
     def strength(self, source: AlertSource) -> tuple[str, str]:
         if source.signature == Signature.NONE:
             return "token", "address only: whoever knows it can post"
+        if not getattr(source, "has_secret", False):
+            return "nobody", "nobody: it has no secret yet"
         return "signed", f"signed: {source.get_signature_display()}"
 
     @display(description="Secrets")
@@ -149,10 +155,10 @@ class AlertSourceAdmin(TrackedAdmin):
         until = timezone.localtime(source.silenced_until)
         return f"until {until:%Y-%m-%d %H:%M %Z} by {source.silenced_by}: {source.silence_reason}"
 
-    @display(description="Turned away for its pace, last 24 hours")
+    @display(description="Turned away")
     def turned_away(self, source: AlertSource) -> str:
         recent = source.overflows.filter(began_at__gte=timezone.now() - timedelta(hours=24))
-        return f"{recent.aggregate(Sum('count'))['count__sum'] or 0:,}"
+        return f"{recent.aggregate(Sum('count'))['count__sum'] or 0:,} deliveries in the last 24 hours"
 
     @display(description="Steps")
     def how_to_connect(self, source: AlertSource) -> SafeString:

@@ -54,6 +54,13 @@ def digest(delivery: AlertDelivery) -> str:
     return bytes(delivery.body_digest).hex()
 
 
+@display(description="Came")
+def way(delivery: AlertDelivery) -> str:
+    if delivery.is_test:
+        return "as a test, from here"
+    return "by disk: the database was away" if delivery.was_spooled else "by its address"
+
+
 @display(description="Wiped")
 def wiped(delivery: AlertDelivery) -> str:
     return f"{delivery.wiped_at:%Y-%m-%d %H:%M} UTC by {delivery.wiped_by}" if delivery.wiped_at else "no"
@@ -79,8 +86,8 @@ class AlertDeliveryAdmin(RecordAdmin):
     sortable_by = ()
     readonly_fields = fields = (
         "sender", badge("outcome", OUTCOMES), "reason", incident, badge("signature", SIGNATURES),
-        moment("received_at", "Received"), "occurrence", moment("parsed_at", "Read"), "sender_event_id", "was_spooled",
-        "is_test", "content_type", "size", digest, headers, wiped, body,
+        moment("received_at", "Received"), "occurrence", moment("parsed_at", "Read"), "sender_event_id",
+        way, "content_type", "size", digest, headers, wiped, body,
     )  # fmt: skip
     actions_detail = ("wipe",)
 

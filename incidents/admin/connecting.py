@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from incidents.models import AlertSource
 
 Kind = AlertSource.Kind
-PASTE = "Press New secret below and paste what it shows as the {0}, or paste the {0} that the sender shows into it."
+PASTE = "Press New secret above and paste what it shows as the {0}, or paste the {0} that the sender shows into it."
 
 STEPS: dict[str, tuple[str, ...]] = {
     Kind.ALERTMANAGER: (

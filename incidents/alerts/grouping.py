@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
@@ -150,7 +151,7 @@ def _locked(source: AlertSource, keys: set[bytes]) -> dict[bytes, AlertGroup]:
 def _save(groups: Sequence[AlertGroup]) -> None:
     if not groups:
         return
-    columns = [
+    columns: list[list[Any]] = [
         [group.pk for group in groups],
         [group.state for group in groups],
         [group.is_open for group in groups],

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -173,7 +174,7 @@ def _settle(delivery: AlertDelivery, fate: Fate) -> None:
 
 
 def _save(deliveries: Sequence[AlertDelivery]) -> None:
-    columns = [
+    columns: list[list[Any]] = [
         [one.pk for one in deliveries],
         [one.outcome for one in deliveries],
         [one.group_id for one in deliveries],

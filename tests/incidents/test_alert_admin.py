@@ -61,6 +61,8 @@ def test_a_secret_made_here_is_shown_once_and_retired_with_a_press(client, respo
     retired = pressed(client, source, "retire_secret", which=source.secrets.get().pk)
 
     assert secrets_of(source) == []
+    assert "nobody: it has no secret yet" in retired
+    assert "nobody: it has no secret yet" not in again
     assert len(text) > 40
     assert text not in again
     assert "by user:rita" in again
