@@ -88,13 +88,15 @@ def verify(source: AlertSource, posted: Posted) -> None:
         verifier(Sent(posted.body, posted.headers, posted.at), secrets_of(source), terms)
 
 
-@transaction.atomic
 def _once(source: AlertSource, posted: Posted, signature: str) -> AlertDelivery:
     """A repeat of an event that is here already is counted on it; the sender is told the same number again."""
     event_id = posted.event_id(source)
-    if event_id and (known := _again(source, event_id)):
-        return known
     delivery = _row(source, posted, signature=signature, sender_event_id=event_id, raw_body=posted.body)
+    if not event_id:
+        delivery.save(force_insert=True)  # one statement: in a storm each further one counts
+        return delivery
+    if known := _again(source, event_id):
+        return known
     try:
         with transaction.atomic():
             delivery.save(force_insert=True)

@@ -215,7 +215,7 @@ class Bench:
 
     def alert_storm(self) -> Iterator[Figure]:
         """Twelve times BENCH_SECONDS is the length of a storm: a minute by default, and so 5,000 deliveries."""
-        raging, length = storm.Storm(self.port, self.seeded.key), self.seconds * 12.0
+        raging, length = storm.Storm(self.stand, self.port, self.seeded.key), self.seconds * 12.0
         raging.opt_outs(2)
         pairs = paired(lambda _: raging.in_the_storm(length), lambda _: raging.opt_outs(length), min(self.rounds, 3))
         note = "milliseconds; 20 opt-outs and 83 deliveries a second, each at its own time"

@@ -176,6 +176,17 @@ def test_a_line_that_was_cut_off_or_does_not_open_stops_nothing(issued, folder):
     assert len((folder / spool.UNREADABLE).read_bytes().splitlines()) == 2
 
 
+def test_what_waits_is_seen_by_whoever_watches_the_numbers(issued, client):
+    post(issued[1])
+    before = client.get("/metrics").content.decode()
+    alerts.replay()
+    after = client.get("/metrics").content.decode()
+
+    assert 'holdfast_alerts_waiting{for="database"} 1.0' in before
+    assert 'holdfast_alerts_waiting{for="reader"} 1.0' in after
+    assert "holdfast_alerts_over_limit_total 0.0" in after
+
+
 def test_a_full_spool_answers_503_and_leaves_the_disk_to_opt_outs(issued, monkeypatch):
     monkeypatch.setattr(spool, "MOST_BYTES", 100)
 

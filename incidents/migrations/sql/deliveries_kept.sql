@@ -1,7 +1,7 @@
 -- What was delivered stays as it came, and its fate is written once. Later it may be counted again, or wiped once.
-DROP TRIGGER a_as_it_came ON incidents_alertdelivery;
+DROP TRIGGER IF EXISTS a_as_it_came ON incidents_alertdelivery;
 
-CREATE FUNCTION incidents_delivery_as_it_came() RETURNS trigger
+CREATE OR REPLACE FUNCTION incidents_delivery_as_it_came() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   wipes boolean := OLD.wiped_at IS NULL AND NEW.wiped_at IS NOT NULL AND OLD.outcome <> 'stored';
