@@ -234,4 +234,4 @@ def test_groups_of_alerts_are_listed_with_their_state_and_incident(api, django_a
 
 
 def test_alerts_are_for_who_may_read_incidents(api, problem):
-    problem(Api(Scope.CHECK).get("/api/v1/alerts/"), 403, "forbidden")
+    problem(Api(Scope.CHECK).get("/api/v1/alerts/"), 403, "missing_scope")
