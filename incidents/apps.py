@@ -6,7 +6,7 @@ class IncidentsConfig(AppConfig):
 
     def ready(self) -> None:
         from consent import feed, story
-        from incidents import mails
+        from incidents import health, mails
         from incidents.cohorts import newest, tied_people
         from incidents.story import tied
         from messaging import belonging
@@ -16,3 +16,4 @@ class IncidentsConfig(AppConfig):
         story.PROVIDERS.append(tied)
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
+        health.register()

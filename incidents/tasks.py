@@ -14,4 +14,7 @@ def read_log() -> None:
 
 @shared_task
 def read_alerts() -> None:
+    """First what waits on disk, so that nobody is taken for silent who was heard."""
+    alerts.replay()
     alerts.read_stored()
+    alerts.watch()

@@ -39,6 +39,8 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "messaging.WebhookDelivery": "its attempts and replays tell what happened to it",
     "incidents.AlertGroup": "its deliveries tell what happened to it",
     "incidents.AlertDelivery": "bytes as they came; its fate is written once",
+    "incidents.AlertOverflow": "a count",
+    "incidents.AlertSecret": "made once and retired once, each with who and when; its text must not survive that",
     "incidents.DecisionRollup": "a count",
     "incidents.DecisionMinute": "a count",
     "incidents.Backfill": "work that is owed, until it is done",

@@ -1,95 +1,25 @@
-"""Who may post alerts, and what they posted: as it came, with what became of it."""
+"""What was posted: as it came, with what became of it."""
 
 import json
 from typing import Any
 
-from django import forms
-from django.conf import settings
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.admin import HistoryAdmin, ReasonDialog, RecordAdmin, action, ask, badge, display, moment, person, widgets
-from config.deeds import add_errors, carry_out, form_page
+from config.admin import RecordAdmin, action, ask, badge, display, moment, person, theme_forms
+from config.deeds import carry_out
 from incidents import alerts
-from incidents.models import AlertDelivery, AlertSource
+from incidents.models import AlertDelivery
 
-
-class NewSourceForm(forms.Form):
-    name = forms.CharField(
-        max_length=100,
-        widget=widgets.UnfoldAdminTextInputWidget,
-        help_text="Which Alertmanager it is. The address that it posts to is shown once, on the next page.",
-    )
-
-
-@admin.register(AlertSource)
-class AlertSourceAdmin(HistoryAdmin, RecordAdmin):
-    shows_history = True
-    list_display = ("name", "kind", "is_active", moment("last_seen_at", "Last heard"), moment("created_at"))
-    list_filter = ("is_active",)
-    ordering = ("name",)
-    readonly_fields = fields = (
-        "name", "kind", "is_active", moment("created_at"), moment("last_seen_at", "Last heard"),
-    )  # fmt: skip
-    actions_detail = ("renew_token", "switch")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("incidents.add_alertsource")
-
-    def has_renew_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("incidents.change_alertsource")
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = NewSourceForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                source, token = alerts.issue_source(form.cleaned_data["name"], by=person(request))
-            except ValidationError as error:
-                add_errors(form, error)
-            else:
-                self._show(request, token)
-                return HttpResponseRedirect(_page(source.pk))
-        return form_page(
-            self, request, form, [(None, {"fields": ["name"]})], title="Let something post alerts", submit="Add"
-        )
-
-    @action(
-        description="New address",
-        permissions=["renew"],
-        icon="key",
-        dialog=ask("Give it a new address", "The old one stops working at once.", submit="Renew"),
-    )
-    def renew_token(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            reason = form.cleaned_data["reason"]
-            self._show(request, alerts.renew_token(the(object_id), reason=reason, by=person(request)))
-            return "The old address no longer works."
-
-        return carry_out(self, request, deed, _page(object_id))
-
-    @action(
-        description="Switch on or off",
-        permissions=["renew"],
-        icon="power_settings_new",
-        dialog=ask("Switch on or off", "While it is off, its deliveries are refused.", submit="Switch"),
-    )
-    def switch(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            source = alerts.switch(the(object_id), reason=form.cleaned_data["reason"], by=person(request))
-            return f"{source} is {'on' if source.is_active else 'off'}."
-
-        return carry_out(self, request, deed, _page(object_id))
-
-    def _show(self, request: HttpRequest, token: str) -> None:
-        url = f"{settings.PUBLIC_URL}{reverse('alerts', args=[token])}"
-        self.message_user(request, f"Copy this address now, it is not shown again: {url}", messages.WARNING)
+OUTCOMES = {
+    "accepted": "success", "rejected": "danger", "refused": "danger", "stored": "warning", "silenced": "info",
+    "monitored": "info",
+}  # fmt: skip
+SIGNATURES = {"valid": "success", "invalid": "danger"}
 
 
 @display(description="Incident")
@@ -101,9 +31,11 @@ def incident(delivery: AlertDelivery) -> SafeString | str:
 
 
 @display(description="As it came")
-def body(delivery: AlertDelivery) -> SafeString:
+def body(delivery: AlertDelivery) -> SafeString | str:
     """The bytes as text. JSON is set out to be read; nothing in it is markup."""
     raw = bytes(delivery.raw_body)
+    if not raw:
+        return "Wiped. Its digest is kept." if delivery.wiped_at else "Only its digest and size were kept."
     try:
         text = json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -111,24 +43,56 @@ def body(delivery: AlertDelivery) -> SafeString:
     return format_html('<pre class="hf-raw">{}</pre>', text.encode("utf-8", "replace").decode())
 
 
+@display(description="Headers")
+def headers(delivery: AlertDelivery) -> SafeString | str:
+    lines = format_html_join("\n", "{}: {}", sorted(delivery.headers.items()))
+    return format_html('<pre class="hf-raw">{}</pre>', lines) if lines else ""
+
+
+@display(description="SHA-256 of the body")
+def digest(delivery: AlertDelivery) -> str:
+    return bytes(delivery.body_digest).hex()
+
+
+@display(description="Came")
+def way(delivery: AlertDelivery) -> str:
+    if delivery.is_test:
+        return "as a test, from here"
+    return "by disk: the database was away" if delivery.was_spooled else "by its address"
+
+
+@display(description="Wiped")
+def wiped(delivery: AlertDelivery) -> str:
+    return f"{delivery.wiped_at:%Y-%m-%d %H:%M} UTC by {delivery.wiped_by}" if delivery.wiped_at else "no"
+
+
+class WipeDialog(theme_forms.BaseDialogForm):
+    """Nothing is asked beyond the press: who and when are kept beside the delivery."""
+
+
 @admin.register(AlertDelivery)
 class AlertDeliveryAdmin(RecordAdmin):
     list_display = (
         "number",
         moment("received_at", "Received"),
-        "source",
-        badge("outcome", {"accepted": "success", "rejected": "danger", "stored": "warning"}),
+        "sender",
+        badge("outcome", OUTCOMES),
         "reason",
         incident,
     )
-    list_filter = ("outcome", "source")
+    list_filter = ("outcome", "signature", "source")
     list_select_related = ("source", "group__incident")
     ordering = ("-pk",)
     sortable_by = ()
     readonly_fields = fields = (
-        "source", badge("outcome", {"accepted": "success", "rejected": "danger", "stored": "warning"}), "reason",
-        incident, "content_type", moment("received_at", "Received"), moment("parsed_at", "Read"), body,
+        "sender", badge("outcome", OUTCOMES), "reason", incident, badge("signature", SIGNATURES),
+        moment("received_at", "Received"), "occurrence", moment("parsed_at", "Read"), "sender_event_id",
+        way, "content_type", "size", digest, headers, wiped, body,
     )  # fmt: skip
+    actions_detail = ("wipe",)
+
+    def has_wipe_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("incidents.wipe_alertdelivery")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertDelivery]:
         """A list does not load the bodies."""
@@ -136,20 +100,39 @@ class AlertDeliveryAdmin(RecordAdmin):
         return (
             found
             if "object_id" in (request.resolver_match.kwargs if request.resolver_match else {})
-            else (found.defer("raw_body"))
+            else (found.defer("raw_body", "headers"))
         )
 
     @display(description="Delivery")
     def number(self, delivery: AlertDelivery) -> str:
         return f"#{delivery.pk}"
 
+    @display(description="Source")
+    def sender(self, delivery: AlertDelivery) -> str:
+        return str(delivery.source) if delivery.source else "unknown: nobody has its token"
 
-def the(object_id: str) -> AlertSource:
-    source = AlertSource.objects.filter(pk=object_id).first()
-    if source is None:
-        raise Http404("No such source of alerts.")
-    return source
+    @action(
+        description="Wipe the payload",
+        permissions=["wipe"],
+        icon="ink_eraser",
+        dialog=ask(
+            "Wipe its payload",
+            "Body and headers are emptied for good. That it came, its digest and what became of it stay.",
+            submit="Wipe",
+            form=WipeDialog,
+        ),
+    )
+    def wipe(self, request: HttpRequest, form: WipeDialog, object_id: str) -> HttpResponse:
+        delivery = AlertDelivery.objects.filter(pk=object_id).first()
+        if delivery is None:
+            raise Http404("No such delivery.")
+
+        def deed() -> str:
+            alerts.wipe(delivery, by=person(request))
+            return "The payload is gone. The record stays."
+
+        return carry_out(self, request, deed, _page(object_id))
 
 
 def _page(object_id: Any) -> str:
-    return reverse("admin:incidents_alertsource_change", args=[object_id])
+    return reverse("admin:incidents_alertdelivery_change", args=[object_id])

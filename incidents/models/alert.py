@@ -1,30 +1,14 @@
-"""Alerts: who may send them, each delivery as it came, and the group that one incident answers for."""
+"""Alerts: each delivery as it came, and the group that one incident answers for."""
 
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from config.history import TrackedModel
+from incidents.models.alert_source import AlertSource
 from incidents.models.incident import Incident
-
-
-class AlertSource(TrackedModel):
-    """Something that may post alerts here, known by the token in its address (Alertmanager cannot sign)."""
-
-    class Kind(models.TextChoices):
-        ALERTMANAGER = "alertmanager", "Alertmanager"
-
-    name = models.CharField(max_length=100, unique=True)
-    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.ALERTMANAGER)
-    token_digest = models.BinaryField(max_length=32, unique=True, editable=False)
-    is_active = models.BooleanField(default=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class AlertGroup(models.Model):
@@ -47,6 +31,7 @@ class AlertGroup(models.Model):
     delivery_count = models.PositiveIntegerField(default=0)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True, help_text="The newest moment that the sender itself gave.")
     incident = models.ForeignKey(Incident, models.PROTECT, related_name="alert_groups")
 
     class Meta:
@@ -55,39 +40,114 @@ class AlertGroup(models.Model):
                 fields=["source", "key"], condition=Q(is_open=True), name="alertgroup_one_open_per_key"
             )
         ]
+        indexes = [models.Index(fields=["source", "key", "-id"], name="alertgroup_newest_of_key")]
 
     def __str__(self) -> str:
         return self.title
 
 
+class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
+    def to_read(self) -> Self:
+        return self.filter(outcome=AlertDelivery.Outcome.STORED)
+
+    def heard(self) -> Self:
+        """What its sender really sent; what was refused at the door tells nothing about them."""
+        return self.exclude(outcome=AlertDelivery.Outcome.REFUSED).exclude(is_test=True)
+
+    def of_source_since(self, source: AlertSource, since: datetime) -> Self:
+        return self.filter(source=source, received_at__gt=since)
+
+
 class AlertDelivery(models.Model):
-    """A delivery as it came, kept also when it was refused. The bytes never change; its fate is written once."""
+    """A delivery as it came, kept also when it was refused. The bytes never change; its fate is written once.
+
+    Three things may happen to it later: it is received again, its payload is wiped, and nothing else.
+    """
 
     class Outcome(models.TextChoices):
         STORED = "stored", "to be read"
         ACCEPTED = "accepted", "accepted"
         DUPLICATE = "duplicate", "duplicate"
         EMPTY = "empty", "without alerts"
-        REJECTED = "rejected", "rejected"
+        SILENCED = "silenced", "silenced"
+        MONITORED = "monitored", "watched only"
+        REJECTED = "rejected", "could not be read"
+        REFUSED = "refused", "refused at the door"
+
+    class Signature(models.TextChoices):
+        NONE = "none", "not signed"
+        VALID = "valid", "signature holds"
+        INVALID = "invalid", "signature does not hold"
 
     personal: ClassVar[tuple[str, ...]] = ("raw_body",)
 
-    source = models.ForeignKey(AlertSource, models.PROTECT, related_name="deliveries")
-    raw_body = models.BinaryField()
-    body_digest = models.BinaryField(max_length=32)
+    source = models.ForeignKey(
+        AlertSource, models.PROTECT, null=True, related_name="deliveries", help_text="Empty: nobody has its token."
+    )
+    raw_body = models.BinaryField(blank=True)
+    body_digest = models.BinaryField(max_length=32, help_text="SHA-256 of the body; it outlives the body.")
+    size = models.PositiveIntegerField(default=0, help_text="Bytes, as received.")
     content_type = models.CharField(max_length=100, blank=True)
+    headers = models.JSONField(default=dict, blank=True, help_text="Those that say something about the delivery.")
+    signature = models.CharField(max_length=10, choices=Signature.choices, default=Signature.NONE)
+    sender_event_id = models.CharField(max_length=200, blank=True, help_text="The same on each attempt of the sender.")
+    occurrence = models.PositiveIntegerField(default=1, help_text="How often it was received.")
+    is_test = models.BooleanField(default=False)
+    was_spooled = models.BooleanField(default=False, help_text="Taken to disk while the database was away.")
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.STORED)
     reason = models.CharField(max_length=300, blank=True)
     group = models.ForeignKey(AlertGroup, models.PROTECT, null=True, related_name="deliveries")
     received_at = models.DateTimeField(default=timezone.now)
     parsed_at = models.DateTimeField(null=True)
+    wiped_at = models.DateTimeField(null=True)
+    wiped_by = models.CharField(max_length=200, blank=True)
+
+    objects = AlertDeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "alert deliveries"
+        permissions = [("wipe_alertdelivery", "Can wipe the payload of alert delivery")]
         indexes = [
             models.Index(fields=["received_at"], name="alertdelivery_to_read", condition=Q(outcome="stored")),
+            models.Index(fields=["source", "received_at"], name="alertdelivery_of_source"),
             models.Index(fields=["body_digest"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "sender_event_id"],
+                condition=~Q(sender_event_id=""),
+                name="alertdelivery_once_per_sender_event",
+            ),
+            models.CheckConstraint(
+                condition=Q(wiped_at=None, wiped_by="")
+                | (Q(wiped_at__isnull=False, raw_body=b"", headers={}) & ~Q(wiped_by="")),
+                name="alertdelivery_wiped_at_with_wiped_by_and_nothing_left",
+                violation_error_message="A wiped payload is empty, and says when and by whom.",
+            ),
+            models.CheckConstraint(
+                condition=Q(source__isnull=False) | Q(outcome="refused", raw_body=b""),
+                name="alertdelivery_of_nobody_is_refused",
+                violation_error_message="Of a delivery that nobody has the token of, only digest and size are kept.",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"delivery #{self.pk}"
+
+
+class AlertOverflow(models.Model):
+    """Deliveries of a source that were turned away in a quarter of an hour, announced once."""
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    source = models.ForeignKey(AlertSource, models.PROTECT, related_name="overflows")
+    began_at = models.DateTimeField(help_text="Begin of the quarter of an hour.")
+    count = models.PositiveIntegerField(default=0)
+    announced_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "began_at"], name="alertoverflow_one_row")]
+        indexes = [models.Index(fields=["began_at"], name="alertoverflow_unsaid", condition=Q(announced_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.source_id}"

@@ -18,7 +18,7 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, load, messages
+from tests.benchmarks import batches, load, messages, storm
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
@@ -101,6 +101,7 @@ class Bench:
             "check_batch": self.check_batch,
             "guarded": self.guarded,
             "messages": lambda: messages.figures(self.stand, self.rounds),
+            "alert_storm": self.alert_storm,
         }
 
     def decisions(self) -> Iterator[Figure]:
@@ -212,6 +213,14 @@ class Bench:
             yield figure(f"guarded 5,000, {kind} ÷ bare INSERT + INSERT … ON CONFLICT", same_work, 0.50, note)
             note = "base: the state's row alone, which is a third of the rows"
             yield figure(f"guarded 5,000, {kind} ÷ bare INSERT … ON CONFLICT alone", state_only, 0.50, note)
+
+    def alert_storm(self) -> Iterator[Figure]:
+        """Twelve times BENCH_SECONDS is the length of a storm: a minute by default, and so 5,000 deliveries."""
+        raging, length = storm.Storm(self.stand, self.port, self.seeded.key), self.seconds * 12.0
+        raging.opt_outs(2)
+        pairs = paired(lambda _: raging.in_the_storm(length), lambda _: raging.opt_outs(length), min(self.rounds, 3))
+        note = "milliseconds; 20 opt-outs and 83 deliveries a second, each at its own time"
+        yield at_most("alert storm: opt-out p99 ÷ quiet p99", pairs, 1.5, note)
 
 
 def _binary(name: str) -> Path:

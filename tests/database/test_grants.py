@@ -82,6 +82,7 @@ SECRETS = [
     ("consent_identifier", "digest"),
     ("consent_evidence", "salt"),
     ("incidents_alertsource", "token_digest"),
+    ("incidents_alertsecret", "sealed"),
 ]
 
 

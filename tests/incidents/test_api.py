@@ -1,5 +1,6 @@
 """Incidents over HTTP: declared, followed, told, contained and closed by services."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -8,12 +9,21 @@ from django.utils import timezone
 from config.models import Scope
 from consent.services import record
 from consent.story import tell
-from incidents import linking
+from incidents import alerts, linking
 from incidents.models import DecisionMinute, Incident
 from tests.api.conftest import Api
 from tests.api.conftest import api as api
 from tests.api.conftest import problem as problem
-from tests.factories import ExitPathFactory, PurposeFactory, SubjectFactory, incident, opt_out
+from tests.factories import (
+    AlertDeliveryFactory,
+    AlertSourceFactory,
+    ExitPathFactory,
+    PurposeFactory,
+    SubjectFactory,
+    incident,
+    opt_out,
+)
+from tests.incidents.test_alerts import ALERT, CANARY, firing, resolved
 
 ALL = "/api/v1/incidents/"
 
@@ -204,3 +214,24 @@ def test_a_list_is_filtered_and_bounded(api, django_assert_max_num_queries):
         body = api.get(f"{ALL}?mode=drill&page_size=50").json()
 
     assert [row["mode"] for row in body["results"]] == ["drill", "drill"]
+
+
+def test_groups_of_alerts_are_listed_with_their_state_and_incident(api, django_assert_max_num_queries):
+    source = AlertSourceFactory(name="Alertmanager")
+    for key in ("first", "second"):
+        AlertDeliveryFactory(source=source, raw_body=json.dumps(firing(ALERT, CANARY, groupKey=key)).encode())
+    AlertDeliveryFactory(source=source, raw_body=json.dumps(resolved(ALERT, CANARY, groupKey="first")).encode())
+    alerts.read_stored()
+    api.get("/api/v1/alerts/")
+
+    with django_assert_max_num_queries(3):
+        newest, oldest = api.get("/api/v1/alerts/").json()["results"]
+
+    assert (newest["state"], newest["firing"], newest["resolved"]) == ("firing", 2, 0)
+    assert (oldest["state"], oldest["firing"], oldest["resolved"]) == ("resolved", 0, 2)
+    assert (oldest["source"], oldest["incident"], oldest["delivery_count"]) == ("Alertmanager", "INC-1", 2)
+    assert len(api.get("/api/v1/alerts/?state=firing").json()["results"]) == 1
+
+
+def test_alerts_are_for_who_may_read_incidents(api, problem):
+    problem(Api(Scope.CHECK).get("/api/v1/alerts/"), 403, "missing_scope")

@@ -31,7 +31,9 @@ STEPS: dict[str, Callable[[], int]] = {
     "changes owed to services": fanout.owe,
     "services told": lambda: sending.recover() + sending.tell_all(),
     "what came back read": inbox.read_all,
+    "alerts taken from disk": alerts.replay,
     "alerts read": alerts.read_stored,
+    "alert sources watched": alerts.watch,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
 }

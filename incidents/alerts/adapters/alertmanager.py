@@ -1,0 +1,69 @@
+"""Reading what Alertmanager sends (webhook version 4). Operators may replace its whole body: nothing is trusted."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from incidents.alerts.reading import (
+    Alert,
+    Notification,
+    Rules,
+    Unreadable,
+    labels,
+    moment,
+    object_of,
+    plain,
+    shown,
+    text,
+    title_of,
+)
+
+
+def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notification]:
+    """Raises Unreadable with a reason for people."""
+    return [notification_of(object_of(body), "4", rules)]
+
+
+def notification_of(message: Mapping[str, Any], version: str, rules: Rules) -> Notification:
+    """The outline that Alertmanager and Grafana share."""
+    if message.get("version") != version:
+        other = shown(message.get("version"))
+        raise Unreadable(f'version must be "{version}", not {other}. A changed payload is not read.')
+    if message.get("status") not in ("firing", "resolved"):
+        raise Unreadable(f"status must be firing or resolved, not {shown(message.get('status'))}.")
+    entries = message.get("alerts")
+    if not isinstance(entries, list):
+        raise Unreadable("alerts must be a list.")
+    common = {**labels(message, "commonLabels"), **labels(message, "groupLabels")}
+    key, told = text(message, "groupKey"), labels(message, "commonAnnotations")
+    sets = [common, *(labels(entry, "labels") for entry in entries if isinstance(entry, dict))]
+    return Notification(
+        group_key=key,
+        title=title_of(
+            common.get("alertname"), told.get("title") or told.get("summary"), otherwise=f"Alerts of {plain(key)}"
+        ),
+        severity=rules.severity(found.get("severity") for found in sets),
+        alerts=tuple(_alerts(entries)),
+        truncated=_count(message.get("truncatedAlerts", 0)),
+    )
+
+
+def _alerts(entries: list[Any]) -> Iterator[Alert]:
+    for index, entry in enumerate(entries):
+        where = f"alerts[{index}]"
+        if not isinstance(entry, dict):
+            raise Unreadable(f"{where} must be an object.")
+        if entry.get("status") not in ("firing", "resolved"):
+            raise Unreadable(f"{where}.status must be firing or resolved.")
+        yield Alert(
+            fingerprint=text(entry, "fingerprint", where, longest=64),
+            is_firing=entry["status"] == "firing",
+            name=plain(labels(entry, "labels").get("alertname", ""))[:100],
+            starts_at=moment(entry.get("startsAt"), f"{where}.startsAt"),
+            ends_at=moment(entry.get("endsAt"), f"{where}.endsAt"),
+        )
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise Unreadable("truncatedAlerts must be a count.")
+    return value

@@ -1,0 +1,227 @@
+"""What notifications do to the groups of a source: open, join, resolve. One open group per key, whoever races.
+
+Locks are taken in one order: the incidents of the groups by their ids, then the groups. Closing an incident and tying
+decisions to it lock the incident first as well, so nobody waits in a circle.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+
+from incidents import timeline
+from incidents.alerts.reading import Notification
+from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
+from incidents.services import declare
+from incidents.timeline import Kind, NewLine, Source
+
+Outcome, State = AlertDelivery.Outcome, AlertGroup.State
+EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
+MOST_RESOLVED = 500  # alerts of a group that are over and still listed
+# Whole columns as arrays: for a hundred rows Django's bulk_update spends more on writing the statement than all else.
+SAVE = """
+    UPDATE incidents_alertgroup g
+       SET state = n.state, is_open = n.is_open, fingerprints = n.fingerprints::jsonb, last_at = n.last_at,
+           truncated_count = n.truncated_count, delivery_count = n.delivery_count, told_at = n.told_at
+      FROM unnest(%s::bigint[], %s::text[], %s::boolean[], %s::text[], %s::timestamptz[], %s::int[], %s::int[],
+                  %s::timestamptz[])
+           AS n (id, state, is_open, fingerprints, last_at, truncated_count, delivery_count, told_at)
+     WHERE g.id = n.id
+"""
+
+# Causes of ours, beside those that senders name: no sender can say them, control characters are refused.
+HEARTBEAT, OVERFLOW = "\0heartbeat", "\0overflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    outcome: str
+    reason: str = ""
+    group: AlertGroup | None = None
+
+
+class Folding:
+    """The groups that a batch is about, locked in the caller's transaction and saved once at its end."""
+
+    def __init__(self, source: AlertSource, group_keys: Iterable[str], now: datetime) -> None:
+        self.source, self.now = source, now
+        self.groups = _locked(source, {key_of(name) for name in group_keys})
+        self.changed: dict[int, AlertGroup] = {}
+        self.lines: list[NewLine] = []
+
+    def hear(self, said: Notification, received_at: datetime) -> Fate:
+        """Open or join the incident of its group. Nothing that a sender writes makes it fail."""
+        group = self.groups.get(key_of(said.group_key))
+        if group and group.told_at and said.told_at and said.told_at < group.told_at:
+            return Fate(Outcome.DUPLICATE, "Older than what was heard of it before.", group)
+        if not said.alerts:
+            return self._news_of(group, said, received_at)
+        if group is None or not group.is_open:
+            if not said.is_firing:
+                return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.")
+            if not self.source.opens_incidents(self.now):
+                return self._opens_nothing(said)
+            group = self._again(group) or self._opened(said, received_at)
+        return self._folded(group, said, received_at)
+
+    def is_firing(self, group_key: str) -> bool:
+        group = self.groups.get(key_of(group_key))
+        return group is not None and bool(group.is_open) and group.state == State.FIRING
+
+    def save(self) -> None:
+        """The groups as they stand now, and the lines that tell how they came to."""
+        _save(list(self.changed.values()))
+        if self.lines:
+            timeline.append_many(self.lines, source=Source.ALERT, actor=f"alert:{self.source.name}")
+
+    def _folded(self, group: AlertGroup, said: Notification, received_at: datetime) -> Fate:
+        before = (group.fingerprints, group.truncated_count, group.state)
+        group.fingerprints = _states(group.fingerprints, said)
+        group.truncated_count = said.truncated
+        group.state = _state(group)
+        group.is_open = True if group.state == State.FIRING else None
+        is_news = bool(said.note) or before != (group.fingerprints, group.truncated_count, group.state)
+        group.delivery_count += 1
+        group.last_at = max(group.last_at, received_at)
+        group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
+        self.changed[group.pk] = group
+        if not is_news:
+            return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
+        old = before[2] if before[0] else ""
+        self._tell(group, f"{group.title}: {said.note or _told(group)}", received_at, old=old, new=group.state)
+        return Fate(Outcome.ACCEPTED, "", group)
+
+    def _news_of(self, group: AlertGroup | None, said: Notification, received_at: datetime) -> Fate:
+        """News without an alert, such as a note at the sender: told where an incident goes on, and opens none."""
+        if not said.note or group is None or not group.incident.is_open:
+            # Alertmanager sends no alerts with status resolved; it says nothing about any alert.
+            return Fate(Outcome.EMPTY, "It names no alert, so it changes nothing.")
+        group.delivery_count += 1
+        self.changed[group.pk] = group
+        self._tell(group, f"{group.title}: {said.note}", received_at, old="", new=group.state)
+        return Fate(Outcome.ACCEPTED, "", group)
+
+    def _tell(self, group: AlertGroup, text: str, received_at: datetime, *, old: str, new: str) -> None:
+        self.lines.append(NewLine(group.incident_id, Kind.ALERT, text, received_at, old, new))
+
+    def _opens_nothing(self, said: Notification) -> Fate:
+        if self.source.is_silenced(self.now):
+            return Fate(Outcome.SILENCED, f"Silenced; it would have opened an incident: {said.title}")
+        return Fate(Outcome.MONITORED, f"Only watched; it would have opened an incident: {said.title}")
+
+    def _again(self, group: AlertGroup | None) -> AlertGroup | None:
+        """A cause that comes back while its incident is open belongs to it."""
+        if group is None or not group.incident.is_open:
+            return None
+        group.is_open = True
+        return group
+
+    def _opened(self, said: Notification, received_at: datetime) -> AlertGroup:
+        """The constraint decides who opens it; whoever comes second joins."""
+        key = key_of(said.group_key)
+        try:
+            with transaction.atomic():
+                self.groups[key] = _open(self.source, said, received_at)
+        except IntegrityError:
+            quicker = _locked(self.source, {key}).get(key)
+            if quicker is None or not quicker.is_open:
+                raise
+            self.groups[key] = quicker
+        return self.groups[key]
+
+
+def key_of(group_key: str) -> bytes:
+    return hashlib.sha256(group_key.encode()).digest()
+
+
+def _locked(source: AlertSource, keys: set[bytes]) -> dict[bytes, AlertGroup]:
+    """The newest group of each key; a closed one matters too, while its incident is open."""
+    newest = AlertGroup.objects.filter(source=source, key__in=keys).order_by("key", "-pk").distinct("key")
+    found = dict(newest.values_list("pk", "incident_id"))
+    incidents = Incident.objects.select_for_update(no_key=True).filter(pk__in=found.values()).order_by("pk")
+    list(incidents.values_list("pk", flat=True))
+    groups = AlertGroup.objects.select_for_update(no_key=True, of=("self",)).select_related("incident")
+    return {bytes(group.key): group for group in groups.filter(pk__in=found).order_by("pk")}
+
+
+def _save(groups: Sequence[AlertGroup]) -> None:
+    if not groups:
+        return
+    columns: list[list[Any]] = [
+        [group.pk for group in groups],
+        [group.state for group in groups],
+        [group.is_open for group in groups],
+        [json.dumps(group.fingerprints) for group in groups],
+        [group.last_at for group in groups],
+        [group.truncated_count for group in groups],
+        [group.delivery_count for group in groups],
+        [group.told_at for group in groups],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(SAVE, columns)
+
+
+def _open(source: AlertSource, said: Notification, received_at: datetime) -> AlertGroup:
+    incident = declare(
+        said.title,
+        occurred_from=_start(said, received_at),
+        severity=said.severity,
+        status=Incident.Status.TRIAGE,
+        mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,
+        by=f"alert:{source.name}",
+        source=Source.ALERT,
+    )
+    return AlertGroup.objects.create(
+        source=source,
+        key=key_of(said.group_key),
+        group_key=said.group_key.replace("\0", "this product: "),
+        title=said.title,
+        incident=incident,
+        first_at=received_at,
+        last_at=received_at,
+    )
+
+
+def _start(said: Notification, received_at: datetime) -> datetime:
+    """When the earliest alert began: not after it was heard of, and not more than a day before."""
+    return max(min(said.starts_at or received_at, received_at), received_at - EARLIEST)
+
+
+def _states(known: Mapping[str, dict[str, str]], said: Notification) -> dict[str, dict[str, str]]:
+    """Each alert's own state, as last heard. What names all of its group, untruncated, says that the rest is gone."""
+    kept = {} if said.is_whole and not said.truncated else dict(known)
+    for alert in said.alerts:
+        since = alert.starts_at.isoformat() if alert.starts_at else ""
+        before = known.get(alert.fingerprint, {})
+        if alert.is_firing and before.get("state") == State.FIRING:
+            since = before.get("since") or since  # it has not begun anew
+        kept[alert.fingerprint] = {
+            "state": State.FIRING.value if alert.is_firing else State.RESOLVED.value,
+            "name": alert.name,
+            "since": since,
+        }
+    over = [fingerprint for fingerprint, alert in kept.items() if alert["state"] == State.RESOLVED]
+    for fingerprint in over[:-MOST_RESOLVED]:
+        del kept[fingerprint]
+    return kept
+
+
+def _state(group: AlertGroup) -> str:
+    """Resolved only when every alert known is, and none was left out: what is not shown may be firing."""
+    fires = any(alert["state"] == State.FIRING for alert in group.fingerprints.values())
+    return State.FIRING if fires or group.truncated_count else State.RESOLVED
+
+
+def _told(group: AlertGroup) -> str:
+    states = [alert["state"] for alert in group.fingerprints.values()]
+    firing = states.count(State.FIRING)
+    text = f"{firing} firing, {len(states) - firing} resolved"
+    if group.truncated_count:
+        text += f", {group.truncated_count} not shown"
+    if group.state == State.RESOLVED:
+        text += ". The source says it is over; the incident stays open until somebody closes it"
+    return text + "."
