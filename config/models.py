@@ -43,6 +43,7 @@ class Scope(models.TextChoices):
     PURPOSES_WRITE = "purposes:write", "register purposes"
     INCIDENTS_WRITE = "incidents:write", "declare incidents and add to their timeline"
     INCIDENTS_READ = "incidents:read", "read incidents and telemetry"
+    INCIDENTS_RESTRICTED = "incidents:restricted", "also those that are restricted"
 
 
 class ServiceKeyQuerySet(models.QuerySet["ServiceKey"]):

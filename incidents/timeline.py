@@ -153,7 +153,7 @@ def is_pinned(entry: TimelineEntry) -> bool:
 def pinned(incident: Incident, most: int = 25) -> list[TimelineEntry]:
     """The lines that are kept in sight, in the order of what happened. One query."""
     said = TimelineEntry.objects.filter(incident=incident, kind=Kind.PIN)
-    newest = said.order_by("pins", "-seq").distinct("pins").values("pk")
+    newest = said.order_by("pins_id", "-seq").distinct("pins_id").values("pk")
     kept = TimelineEntry.objects.filter(pk__in=newest, new="pinned").values("pins")
     return list(TimelineEntry.objects.filter(pk__in=kept).order_by("occurred_at", "seq")[:most])
 

@@ -33,6 +33,7 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.AlertDelivery": "bytes as they came; its fate is written once",
     "incidents.DecisionRollup": "a count",
     "incidents.DecisionMinute": "a count",
+    "incidents.IncidentRole": "taken and laid down, each with who and when",
     "incidents.Backfill": "work that is owed, until it is done",
 }
 

@@ -299,3 +299,15 @@ class AffectedSet(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.decisions} decisions, {self.subjects} people"
+
+    @property
+    def decisions_hex(self) -> str:
+        return bytes(self.decisions_digest).hex()
+
+    @property
+    def subjects_hex(self) -> str:
+        return bytes(self.subjects_digest).hex()
+
+    @property
+    def messages_hex(self) -> str:
+        return bytes(self.messages_digest).hex()

@@ -32,6 +32,9 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
             Q(occurred_to=None) | Q(occurred_to__gte=first), occurred_from__lte=last
         )
 
+    def unrestricted(self) -> Self:
+        return self.filter(visibility=Incident.Visibility.OPEN)
+
     def visible_to(self, user: Any) -> Self:
         """A restricted incident is seen by who holds a role in it, and by those who may see all restricted ones."""
         if user.has_perm("incidents.view_restricted"):

@@ -100,3 +100,7 @@ class TimelineEntry(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.incident_id}.{self.seq} {self.kind}"
+
+    @property
+    def evidence_hex(self) -> str:
+        return bytes(self.evidence_digest).hex() if self.evidence_digest is not None else ""
