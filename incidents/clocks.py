@@ -57,6 +57,7 @@ def start_clock(
         decided_by=actor_of(by),
     )
     clock.full_clean(exclude=["incident", "rule"])
+    clock.validate_constraints()  # those over what was excluded too
     clock.save_as(actor_of(by), reason)
     text = f"{rule} applies ({clock.citation}, {clock.term}), counted from {_told(begins)}. {_until(clock)} {reason}"
     timeline.append(incident, Kind.CLOCK, text, source=source, actor=actor_of(by), new=State.RUNNING)

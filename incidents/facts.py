@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import models, transaction
 
 from config.models import User
 from incidents import clocks
@@ -119,7 +119,8 @@ def moments_of(incident: Incident) -> list[IncidentMoment]:
 
 
 def _told(field: str, old: Any, new: Any) -> str:
-    name = str(Incident._meta.get_field(field).verbose_name)
+    column = Incident._meta.get_field(field)
+    name = str(column.verbose_name) if isinstance(column, models.Field) else field
     if field in LONG:
         return f"{name} rewritten"
     return f"{name} {_word(old)} → {_word(new)}"

@@ -28,7 +28,7 @@ NEXT: Mapping[str, tuple[str, ...]] = {
     Status.DECLINED: (Status.DECLARED,),
     Status.MERGED: (),
 }
-ORDER = list(Status)
+ORDER = Status.values
 
 
 def may_become(incident: Incident, status: str) -> bool:

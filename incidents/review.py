@@ -66,7 +66,7 @@ def submit(incident: Incident, *, by: User | str, source: str = Source.UI) -> Po
         raise ValidationError(f"It is {review.get_state_display()} already.", code="state")
     missing = [name for name in ("what_happened", "causes", "lessons") if not getattr(review, name)]
     if missing:
-        names = [str(PostIncidentReview._meta.get_field(name).verbose_name) for name in missing]
+        names = [PostIncidentReview.words_for(name) for name in missing]
         raise ValidationError(f"Still to be written: {', '.join(names)}.", code="empty")
     _fill_in(review)
     review.state, review.submitted_at, review.submitted_by = State.SUBMITTED, timezone.now(), actor_of(by)

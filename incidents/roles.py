@@ -79,6 +79,7 @@ def _check(person: User) -> None:
 def _give(incident: Incident, person: User, role: str, by: User | str) -> IncidentRole:
     held = IncidentRole(incident=incident, person=person, role=role, assumed_by=actor_of(by))
     held.full_clean(exclude=["incident", "person"])
+    held.validate_constraints()  # those over what was excluded too
     held.save()
     return held
 

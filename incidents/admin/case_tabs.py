@@ -40,8 +40,7 @@ def review(incident: Incident, request: HttpRequest) -> dict[str, Any]:
     if found is None:
         return {"review": None}
     sections = [
-        (str(PostIncidentReview._meta.get_field(name).verbose_name).capitalize(), getattr(found, name))
-        for name in PostIncidentReview.SECTIONS
+        (PostIncidentReview.words_for(name).capitalize(), getattr(found, name)) for name in PostIncidentReview.SECTIONS
     ]
     return {
         "review": found,

@@ -140,7 +140,7 @@ class ReviewForm(forms.Form):
         review = PostIncidentReview.objects.filter(incident=incident).first()
         for name in PostIncidentReview.SECTIONS:
             self.fields[name] = forms.CharField(
-                label=str(PostIncidentReview._meta.get_field(name).verbose_name).capitalize(),
+                label=PostIncidentReview.words_for(name).capitalize(),
                 required=False,
                 max_length=20_000,
                 initial=getattr(review, name, ""),

@@ -159,11 +159,9 @@ class IncidentClock(TrackedModel):
 
     @property
     def was_late(self) -> bool:
-        return (
-            self.state == self.State.MET
-            and None not in (self.due_at, self.answered_at)
-            and self.answered_at > self.due_at
-        )  # type: ignore[operator]  # both are there
+        if self.state != self.State.MET or self.due_at is None or self.answered_at is None:
+            return False
+        return self.answered_at > self.due_at
 
 
 class FollowUpQuerySet(models.QuerySet["FollowUp"]):
@@ -272,6 +270,11 @@ class PostIncidentReview(TrackedModel):
 
     def __str__(self) -> str:
         return f"review of {self.incident_id}"
+
+    @classmethod
+    def words_for(cls, section: str) -> str:
+        field = cls._meta.get_field(section)
+        return str(field.verbose_name) if isinstance(field, models.Field) else section
 
     def is_overdue(self, now: datetime) -> bool:
         return self.state == self.State.DUE and self.due_at is not None and self.due_at < now

@@ -182,6 +182,8 @@ def test_parts_are_taken_and_laid_down_and_the_past_is_kept():
     assert declared.commander == ben
     with pytest.raises(ValidationError, match="already"):
         roles.renounce(held, by="user:anna")
+    with pytest.raises(ValidationError, match="have this part already"):
+        roles.assume(declared, roles.assume(declared, anna, "legal", by="user:ben").person, "legal", by="user:ben")
     with pytest.raises(ValidationError, match="account is active"):
         roles.assume(declared, UserFactory(service=True), "liaison", by="user:ben")
 

@@ -1,4 +1,4 @@
-"""What is tied, sealed and chained, as it is committed: whom an incident touched, and what somebody changed beside us."""
+"""What is tied, sealed and chained, once it is committed: whom an incident touched, and what was changed beside us."""
 
 import hashlib
 from datetime import timedelta
