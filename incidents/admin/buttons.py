@@ -274,13 +274,13 @@ BUTTONS: dict[str, Button] = {
     ),
 }  # fmt: skip
 
-ALWAYS = [name for name, button in BUTTONS.items() if not button.tab]
-MAIN = ALWAYS[: ALWAYS.index("decline")]
+STEPS = ("accept", "contain", "begin_recovery", "begin_monitoring", "close", "post_update")
+HERE = (*(name for name, button in BUTTONS.items() if button.tab), "write_review")
+# The bar has room for a few: the next steps, then what belongs to the tab, then everything else.
 ACTIONS: tuple[Any, ...] = (
-    *MAIN,
-    *(name for name, button in BUTTONS.items() if button.tab),
-    "write_review",
-    {"title": "More", "items": tuple(ALWAYS[ALWAYS.index("decline") :])},
+    *STEPS,
+    {"title": "On this tab", "items": HERE},
+    {"title": "More", "items": tuple(name for name in BUTTONS if name not in (*STEPS, *HERE))},
     {"title": "Export", "items": ("export_json", "export_csv", "export_pdf")},
 )
 
