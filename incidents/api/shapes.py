@@ -80,6 +80,8 @@ class IncidentShown(serializers.ModelSerializer[Incident]):
     commander = serializers.CharField(allow_null=True, source="commander.actor", default=None)
     duplicate_of = serializers.CharField(allow_null=True, source="duplicate_of.ref", default=None)
     dpv_status = serializers.SerializerMethodField()
+    type = serializers.CharField(read_only=True, help_text="One of the types; empty: not said.")
+    attorney_review = serializers.CharField(read_only=True, help_text="requested, done, or empty: not asked for.")
 
     class Meta:
         model = Incident

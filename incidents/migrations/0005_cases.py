@@ -1960,9 +1960,9 @@ class Migration(migrations.Migration):
             "incidents_incidentclockrule",
             "incidents_incidentmoment",
             "incidents_incidentrelation",
+            "incidents_incidentrole",
             "incidents_severitypolicy",
         ),
-        *readable_by_auditor("incidents_incidentrole", without=["person_id"]),
         *readable_by_auditor("incidents_historicalincidentclock", "incidents_incidentclock", without=["answer"]),
         *readable_by_auditor(
             "incidents_historicalpostincidentreview",

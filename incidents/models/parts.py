@@ -50,7 +50,7 @@ class IncidentRole(models.Model):
         LEGAL = "legal", "legal"
         OBSERVER = "observer", "observer: may see it"
 
-    personal: ClassVar[tuple[str, ...]] = ("person",)
+    personal: ClassVar[tuple[str, ...]] = ()  # colleagues are named by their account, as `commander` is
 
     incident = models.ForeignKey(Incident, models.PROTECT, related_name="roles")
     person = models.ForeignKey(User, models.PROTECT, related_name="+")
