@@ -45,6 +45,7 @@ class Scope(models.TextChoices):
     INCIDENTS_READ = "incidents:read", "read incidents and telemetry"
     ENDPOINTS_WRITE = "endpoints:write", "say where changes are sent, and have them sent again"
     ENDPOINTS_READ = "endpoints:read", "read where changes are sent, and how far behind each service is"
+    INCIDENTS_RESTRICTED = "incidents:restricted", "also those that are restricted"
 
 
 class ServiceKeyQuerySet(models.QuerySet["ServiceKey"]):

@@ -42,6 +42,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Incidents",
         (
             ("Incidents", "crisis_alert", "incidents.Incident"),
+            ("Follow-ups", "checklist", "incidents.FollowUp"),
+            ("Legal clocks", "timer", "incidents.IncidentClock"),
             ("Alert sources", "sensors", "incidents.AlertSource"),
             ("Alert deliveries", "notifications", "incidents.AlertDelivery"),
         ),
@@ -58,6 +60,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Deadline rules", "event_upcoming", "consent.DeadlineRule"),
             ("Answer texts", "text_snippet", "consent.AnswerText"),
+            ("Rules of legal clocks", "hourglass_top", "incidents.IncidentClockRule"),
+            ("Severities", "signal_cellular_alt", "incidents.SeverityPolicy"),
             ("Guard", "shield", "consent.GuardChange"),
             ("Users", "group", "config.User"),
             ("Roles", "badge", "auth.Group"),

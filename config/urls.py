@@ -8,7 +8,7 @@ from consent.api import catalogue, checks, decisions, people, requests, reversal
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
 from consent.public.preferences import preferences
-from incidents.api import alerts, incidents, telemetry
+from incidents.api import alerts, cases, incidents, telemetry
 from incidents.webhooks import receive
 from messaging.api import endpoints, messages, notices
 from messaging.webhooks import receive_mail, receive_text
@@ -53,6 +53,25 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/scope/", incidents.ScopeView.as_view()),
     path("api/v1/incidents/<str:ref>/contain/", incidents.ContainView.as_view()),
     path("api/v1/incidents/<str:ref>/close/", incidents.CloseView.as_view()),
+    path("api/v1/incidents/<str:ref>/accept/", cases.AcceptView.as_view()),
+    path("api/v1/incidents/<str:ref>/acknowledge/", cases.AcknowledgeView.as_view()),
+    path("api/v1/incidents/<str:ref>/decline/", cases.DeclineView.as_view()),
+    path("api/v1/incidents/<str:ref>/recover/", cases.RecoverView.as_view()),
+    path("api/v1/incidents/<str:ref>/monitor/", cases.MonitorView.as_view()),
+    path("api/v1/incidents/<str:ref>/reopen/", cases.ReopenView.as_view()),
+    path("api/v1/incidents/<str:ref>/merge/", cases.MergeView.as_view()),
+    path("api/v1/incidents/<str:ref>/updates/", cases.UpdateView.as_view()),
+    path("api/v1/incidents/<str:ref>/moments/", cases.MomentView.as_view()),
+    path("api/v1/incidents/<str:ref>/people/", cases.PeopleView.as_view()),
+    path("api/v1/incidents/<str:ref>/people/<int:role>/renounce/", cases.RenounceView.as_view()),
+    path("api/v1/incidents/<str:ref>/clocks/", cases.ClocksView.as_view()),
+    path("api/v1/incidents/<str:ref>/clocks/<str:rule>/", cases.ClockView.as_view()),
+    path("api/v1/incidents/<str:ref>/follow-ups/", cases.FollowUpsView.as_view()),
+    path("api/v1/incidents/<str:ref>/follow-ups/<int:follow_up>/", cases.FollowUpView.as_view()),
+    path("api/v1/incidents/<str:ref>/review/", cases.ReviewView.as_view()),
+    path("api/v1/incidents/<str:ref>/related/", cases.RelatedView.as_view()),
+    path("api/v1/incidents/<str:ref>/affected/", cases.AffectedView.as_view()),
+    path("api/v1/incidents/<str:ref>/timeline/export/", cases.ExportView.as_view()),
     path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
     path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
     path("api/v1/alerts/", alerts.AlertsView.as_view()),

@@ -52,13 +52,19 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     period = rates.PERIODS.get(request.GET.get("period", ""), rates.PERIODS["1h"])
     by = request.GET.get("by") if request.GET.get("by") in rates.BY else "cause"
-    incidents = rates.bands(period.steps(now)[0], now) if user.has_perm("incidents.view_incident") else []
+    incidents = (
+        rates.bands(period.steps(now)[0], now, Incident.objects.visible_to(user))
+        if user.has_perm("incidents.view_incident")
+        else []
+    )
     open_incidents = [incident for incident in incidents if incident.is_open]
     cards = _vital_cards(user, open_incidents, now)
     if user.has_perm("consent.view_decision"):
         context["chart"] = chart.draw(rates.opt_outs(period, by or "cause", now), period, incidents)
     if user.has_perm("incidents.view_incident"):
-        context["open_incidents"] = [(_page("incidents_incident_change", i.pk), i) for i in open_incidents[:ROWS]]
+        context["open_incidents"] = [
+            (_page("incidents_incident_change", i.pk), i, _next_due(i)) for i in open_incidents[:ROWS]
+        ]
     if user.has_perm("consent.view_privacyrequest"):
         requests, card = _requests(now)
         context["due_requests"] = [
@@ -112,6 +118,11 @@ def _incident_card(incidents: list[Incident]) -> Card:
     notes += [f"and {drills} drill{'' if drills == 1 else 's'}"] if drills else []
     tone = "danger" if real else ""
     return Card("Open incidents", str(len(real)), notes, tone, _page("incidents_incident_changelist"))
+
+
+def _next_due(incident: Any) -> datetime | None:
+    """Whichever comes first: a running legal clock, or the next word to those who wait."""
+    return min(filter(None, (incident.clock_due, incident.next_update_due)), default=None)
 
 
 def _requests(now: datetime) -> tuple[list[PrivacyRequest], Card]:

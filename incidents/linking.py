@@ -27,6 +27,9 @@ from incidents.models import Backfill, Incident
 READER = "incident-links"
 BATCH = 1000
 
+INSIDE = """d.received_at >= i.occurred_from AND (i.occurred_to IS NULL OR d.received_at <= i.occurred_to)
+         AND (i.purposes = '{}' OR d.purpose = '*' OR d.purpose = ANY (i.purposes))
+         AND (i.exit_paths = '{}' OR d.exit_path = ANY (i.exit_paths))"""
 # `picked` is the log's part that is looked at; the rest ties it, rolls it up and counts it in one statement.
 TIE = """
     WITH picked AS (
@@ -35,9 +38,7 @@ TIE = """
       INSERT INTO incidents_decisionlink (incident_id, decision_id, subject_id, linked_at)
       SELECT i.id, d.id, d.subject_id, clock_timestamp()
         FROM incidents_incident i JOIN picked d
-          ON d.received_at >= i.occurred_from AND (i.occurred_to IS NULL OR d.received_at <= i.occurred_to)
-         AND (i.purposes = '{{}}' OR d.purpose = '*' OR d.purpose = ANY (i.purposes))
-         AND (i.exit_paths = '{{}}' OR d.exit_path = ANY (i.exit_paths))
+          ON {belongs}
        WHERE i.id = ANY (%(incidents)s)
        ORDER BY i.id, d.id
       ON CONFLICT (incident_id, decision_id) DO NOTHING
@@ -53,8 +54,15 @@ TIE = """
       FROM (SELECT incident_id, count(*) AS new FROM tied GROUP BY incident_id) n WHERE n.incident_id = i.id
     RETURNING n.new
 """
-TIE_LISTED = TIE.format(which="id = ANY (%(decisions)s)")
-TIE_RANGE = TIE.format(which="id BETWEEN %(first)s AND %(last)s AND received_at >= %(from)s")
+TIE_LISTED = TIE.format(which="id = ANY (%(decisions)s)", belongs=INSIDE)
+TIE_RANGE = TIE.format(which="id BETWEEN %(first)s AND %(last)s AND received_at >= %(from)s", belongs=INSIDE)
+# What was tied to an incident that turned out to be this one: it belongs to it whatever its window and scope say.
+CARRY = TIE.format(
+    which="id IN (SELECT decision_id FROM incidents_decisionlink"
+    " WHERE incident_id = %(carries)s AND decision_id BETWEEN %(first)s AND %(last)s)",
+    belongs="true",
+)
+CARRY_BOUNDS = "SELECT min(decision_id), max(decision_id) FROM incidents_decisionlink WHERE incident_id = %s"
 
 COUNT = """
     INSERT INTO incidents_decisionminute AS m (minute, exit_path, choice, cause, count)
@@ -80,9 +88,9 @@ def read_log(limit: int = BATCH) -> int:
         return len(decisions)
 
 
-def owe_backfill(incident: Incident, reason: str) -> Backfill:
-    """In the transaction that declared or widened the incident."""
-    return Backfill.objects.create(incident=incident, reason=reason)
+def owe_backfill(incident: Incident, reason: str, *, carries: Incident | None = None) -> Backfill:
+    """In the transaction that declared or widened the incident, or merged another, whose ties it then takes over."""
+    return Backfill.objects.create(incident=incident, reason=reason, carries=carries)
 
 
 def backfill(limit: int = 5 * BATCH) -> int:
@@ -96,13 +104,19 @@ def backfill(limit: int = 5 * BATCH) -> int:
 def _step(work: Backfill, limit: int) -> int:
     incident = Incident.objects.select_for_update(no_key=True).get(pk=work.incident_id)
     if work.next_id is None or work.last_id is None:
-        work.next_id, work.last_id = _bounds(incident)
+        work.next_id, work.last_id = _bounds(incident, work.carries_id)
     last = min(work.next_id + limit - 1, work.last_id)
     if last >= work.next_id and incident.status not in Incident.DISOWNED:
         with connection.cursor() as cursor:
             cursor.execute(
-                TIE_RANGE,
-                {"incidents": [incident.pk], "first": work.next_id, "last": last, "from": incident.occurred_from},
+                CARRY if work.carries_id else TIE_RANGE,
+                {
+                    "incidents": [incident.pk],
+                    "first": work.next_id,
+                    "last": last,
+                    "from": incident.occurred_from,
+                    "carries": work.carries_id,
+                },
             )
     looked_at = last - work.next_id + 1
     work.next_id = last + 1
@@ -112,9 +126,12 @@ def _step(work: Backfill, limit: int) -> int:
     return max(looked_at, 1)
 
 
-def _bounds(incident: Incident) -> tuple[int, int]:
+def _bounds(incident: Incident, carries: int | None) -> tuple[int, int]:
     with connection.cursor() as cursor:
-        cursor.execute(BOUNDS, [incident.occurred_from, incident.occurred_to])
+        if carries:
+            cursor.execute(CARRY_BOUNDS, [carries])
+        else:
+            cursor.execute(BOUNDS, [incident.occurred_from, incident.occurred_to])
         first, last = cursor.fetchone()
     return (first, last) if first is not None else (1, 0)
 

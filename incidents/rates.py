@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from consent.models import Cause, Choice
 from incidents.models import Incident
+from incidents.models.incident import IncidentQuerySet
 
 MOST_KEYS = 5  # drawn one by one; what remains is "other"
 OTHER, UNNAMED = "other", "not named"
@@ -91,10 +92,14 @@ def by_minute(since: datetime, until: datetime) -> list[dict[str, object]]:
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
-def bands(since: datetime, until: datetime, most: int = 50) -> list[Incident]:
-    """The incidents whose window meets the span, and all that are open: for the chart and its list in one query."""
-    met = Incident.objects.touching(since, until) | Incident.objects.open()
-    return list(met.select_related("commander").order_by("-occurred_from", "-pk")[:most])
+def bands(since: datetime, until: datetime, seen: IncidentQuerySet | None = None, most: int = 50) -> list[Incident]:
+    """The incidents whose window meets the span, and all that are open: for the chart and its list in one query.
+
+    `seen` are those that the viewer may see; all that are not restricted, where nothing is said.
+    """
+    seen = Incident.objects.unrestricted() if seen is None else seen
+    met = seen.touching(since, until) | seen.open()
+    return list(met.with_next_clock().select_related("commander").order_by("-occurred_from", "-pk")[:most])
 
 
 def title_of(key: str) -> str:

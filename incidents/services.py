@@ -1,21 +1,34 @@
-"""What may be done with an incident: declare, note, contain, close, move its window or scope, give it a commander."""
+"""What may be done with an incident: declare, note, move its window or scope; the rest has modules of its own.
+
+`lifecycle` takes it from triage to its end, `roles` says who does what, `clocks` counts down, `facts` describes,
+`follow_ups`, `review` and `relations` are what they are called, `affected` counts and seals whom it touched. What other
+apps and programs need is named here too.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.utils import timezone
 
 from config.models import User
-from config.nudge import nudge
 from consent.services import actor_of
-from incidents import linking, timeline
-from incidents.models import AlertGroup, DecisionLink, Incident, TimelineEntry
+from incidents import clocks, timeline
+from incidents.changing import locked, look_back, note_moments
+from incidents.lifecycle import close, contain
+from incidents.models import DecisionLink, Incident, TimelineEntry
+from incidents.roles import assign_commander
 from incidents.scope import check_scope, check_window, past, said, told_scope, told_window
 from incidents.timeline import Kind, Source
+from incidents.vocabulary import dpv_types_of
+
+__all__ = [
+    "add_note", "assign_commander", "change_scope", "close", "contain", "correct_note", "declare", "incidents_of",
+    "open_or_join", "pin_line", "set_window",
+]  # fmt: skip
 
 Status = Incident.Status
+LONGEST_CHAIN = 20  # merges that are followed to the incident that goes on
 
 
 @transaction.atomic
@@ -32,13 +45,22 @@ def declare(
     occurred_to: datetime | None = None,
     status: str = Status.DECLARED,
     source: str = Source.UI,
+    detected_at: datetime | None = None,
+    priority: str = Incident.Priority.P3,
+    type: str = "",
+    estimated: Sequence[str] = (),
+    dedup_key: str = "",
 ) -> Incident:
     """Open an incident. Its start may lie in the past: what was decided since then is tied to it afterwards.
 
-    A near-duplicate is allowed, two people may see one fire. Raises ValidationError by field.
+    `estimated` names the times that are a guess: occurred_from, occurred_to, detected_at. A near-duplicate is allowed,
+    two people may see one fire; but a `dedup_key` is that of one open incident: see `open_or_join`. Raises
+    ValidationError by field.
     """
     check_scope(purposes, exit_paths)
     check_window(occurred_from, occurred_to)
+    if detected_at:
+        past(detected_at, "detected_at")
     incident = Incident(
         title=title,
         summary=summary.replace("\r\n", "\n").strip(),
@@ -49,23 +71,104 @@ def declare(
         exit_paths=sorted(set(exit_paths)),
         occurred_from=occurred_from,
         occurred_to=occurred_to,
+        detected_at=detected_at,
+        priority=priority,
+        type=type,
+        dpv_types=dpv_types_of(type) if type else [],
+        dedup_key=dedup_key,
+        is_open_key=True if dedup_key else None,
         declared_by=actor_of(by),
     )
     incident.full_clean(exclude=["ref"])
+    if status != Status.TRIAGE:
+        incident.next_update_due = clocks.next_update(incident)
     incident.ref = _next_ref()
     incident.save_as(actor_of(by), "Declared")
     text = f"Declared as {incident.get_severity_display()}. It is about {told_scope(incident)}."
     timeline.append(incident, Kind.DECLARED, text, source=source, actor=actor_of(by), new=status)
-    _look_back(incident, "declared")
+    known = [kind for kind in ("occurred_from", "occurred_to", "detected_at", "declared_at") if getattr(incident, kind)]
+    note_moments(incident, known, by=by, estimated=estimated)
+    look_back(incident, "declared")
     return incident
 
 
+@transaction.atomic
+def open_or_join(
+    key: str,
+    title: str,
+    *,
+    occurred_from: datetime,
+    detected_at: datetime,
+    by: User | str,
+    severity: str = Incident.Severity.SEV3,
+    purposes: Sequence[str] = (),
+    exit_paths: Sequence[str] = (),
+    mode: str = Incident.Mode.REAL,
+    source: str = Source.DETECTOR,
+    text: str = "",
+    type: str = "",
+) -> tuple[Incident, bool]:
+    """The one open incident of a cause: opened in triage, or told once more. Returns it and whether it is new.
+
+    Two who call at once get the same one. What was merged is looked for where it went on; an incident that has ended
+    is not opened again, the same cause later makes a new one. Raises ValidationError by field.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"incidents.key:{mode}:{key}"])
+    told = text.strip() or title
+    if incident := _open_of(key, mode):
+        timeline.append(incident, Kind.DETECTOR, told, source=source, actor=actor_of(by), occurred_at=detected_at)
+        return incident, False
+    incident = declare(
+        title,
+        occurred_from=min(occurred_from, detected_at),
+        detected_at=detected_at,
+        by=by,
+        severity=severity,
+        purposes=purposes,
+        exit_paths=exit_paths,
+        mode=mode,
+        status=Status.TRIAGE,
+        source=source,
+        type=type,
+        dedup_key=_key_of(key, mode),
+    )
+    timeline.append(incident, Kind.DETECTOR, told, source=source, actor=actor_of(by), occurred_at=detected_at)
+    return incident, True
+
+
+def _open_of(key: str, mode: str) -> Incident | None:
+    found = Incident.objects.filter(dedup_key=_key_of(key, mode)).order_by("-pk").select_related("duplicate_of").first()
+    for _ in range(LONGEST_CHAIN):
+        if found is None or found.status != Status.MERGED:
+            break
+        found = found.duplicate_of
+    return found if found and found.is_open else None
+
+
+def _key_of(key: str, mode: str) -> str:
+    """A drill's cause is not the real one."""
+    return key if mode == Incident.Mode.REAL else f"{mode}:{key}"
+
+
 def add_note(
-    incident: Incident, text: str, *, by: User | str, occurred_at: datetime | None = None, source: str = Source.UI
+    incident: Incident,
+    text: str,
+    *,
+    by: User | str,
+    occurred_at: datetime | None = None,
+    source: str = Source.UI,
+    evidence: str = "",
+    evidence_digest: bytes | None = None,
+    skew_ms: int | None = None,
 ) -> TimelineEntry:
-    """A line by a person or service, also after the incident was closed. Raises ValidationError."""
+    """A line by a person or service, also after the incident was closed. `evidence` says where what shows it is kept,
+    `evidence_digest` is its SHA-256, `skew_ms` how far the sender's clock is ahead of ours. Raises ValidationError."""
     text = said(text, "text", "Write what happened.")
-    return timeline.append(incident, Kind.NOTE, text, source=source, actor=actor_of(by), occurred_at=occurred_at)
+    return timeline.append(
+        incident, Kind.NOTE, text, source=source, actor=actor_of(by), occurred_at=occurred_at,
+        evidence=evidence, evidence_digest=evidence_digest, skew_ms=skew_ms,
+    )  # fmt: skip
 
 
 def correct_note(
@@ -79,38 +182,6 @@ def correct_note(
 
 
 @transaction.atomic
-def contain(
-    incident: Incident, *, reason: str, by: User | str, at: datetime | None = None, source: str = Source.UI
-) -> Incident:
-    """It does no more harm; `at` says since when. Raises ValidationError when it is contained or over already."""
-    incident = _locked(incident)
-    if incident.contained_at or not incident.is_open:
-        raise ValidationError(f"{incident.ref} is {incident.get_status_display()} already.", code="status")
-    moment = past(at or timezone.now(), "at")
-    if moment < incident.occurred_from:
-        raise ValidationError({"at": "It cannot be contained before it began."})
-    incident.contained_at, incident.contained_by = moment, actor_of(by)
-    _move(incident, Status.CONTAINED, reason, by, source, occurred_at=moment)
-    return incident
-
-
-@transaction.atomic
-def close(incident: Incident, *, reason: str, by: User | str, source: str = Source.UI) -> Incident:
-    """It is over. Its window ends now, unless an end was given; decisions received before still find it.
-
-    Alerts that go on firing open a new incident. Raises ValidationError without a reason.
-    """
-    incident = _locked(incident)
-    if not incident.is_open:
-        raise ValidationError(f"{incident.ref} is {incident.get_status_display()} already.", code="status")
-    incident.closed_at, incident.closed_by = timezone.now(), actor_of(by)
-    incident.occurred_to = incident.occurred_to or incident.closed_at
-    AlertGroup.objects.filter(incident=incident, is_open=True).update(is_open=None)
-    _move(incident, Status.CLOSED, reason, by, source)
-    return incident
-
-
-@transaction.atomic
 def set_window(
     incident: Incident,
     occurred_from: datetime,
@@ -118,19 +189,24 @@ def set_window(
     *,
     reason: str,
     by: User | str,
+    estimated: Sequence[str] = (),
     source: str = Source.UI,
 ) -> Incident:
     """Move its start or end. Decisions that come to lie inside are tied; those left outside stay tied.
 
     A closed incident keeps an end. Raises ValidationError by field.
     """
-    incident = _locked(incident)
+    incident = locked(incident)
     check_window(occurred_from, occurred_to)
     if not incident.is_open and occurred_to is None:
         raise ValidationError({"occurred_to": "A closed incident has ended: say when."})
     if incident.contained_at and occurred_from > incident.contained_at:
         raise ValidationError({"occurred_from": "It cannot begin after it was contained."})
+    before = {"occurred_from": incident.occurred_from, "occurred_to": incident.occurred_to}
     old, (incident.occurred_from, incident.occurred_to) = told_window(incident), (occurred_from, occurred_to)
+    note_moments(
+        incident, [kind for kind, was in before.items() if getattr(incident, kind) != was], by=by, estimated=estimated
+    )
     _rewrite(incident, "Window", old, told_window(incident), reason, by, source)
     return incident
 
@@ -146,7 +222,7 @@ def change_scope(
     source: str = Source.UI,
 ) -> Incident:
     """Change which purposes and ways out it is about; empty means all. What was tied stays tied."""
-    incident = _locked(incident)
+    incident = locked(incident)
     check_scope(purposes, exit_paths)
     old = told_scope(incident)
     incident.purposes, incident.exit_paths = sorted(set(purposes)), sorted(set(exit_paths))
@@ -154,26 +230,11 @@ def change_scope(
     return incident
 
 
-@transaction.atomic
-def assign_commander(
-    incident: Incident, commander: User | None, *, by: User | str, source: str = Source.UI
-) -> Incident:
-    """Who leads. An incident that an alert opened is no longer in triage once somebody takes it."""
-    incident = _locked(incident)
-    if not incident.is_open:
-        raise ValidationError(
-            f"{incident.ref} is {incident.get_status_display()}: it needs no commander.", code="status"
-        )
-    old, new = str(incident.commander or ""), str(commander or "")
-    if old == new:
-        return incident
-    incident.commander = commander
-    if commander and incident.status == Status.TRIAGE:
-        incident.status = Status.DECLARED
-    incident.save_as(actor_of(by), "Commander assigned")
-    text = f"{new} leads." if new else "Nobody leads."
-    timeline.append(incident, Kind.STATUS, text, source=source, actor=actor_of(by), old=old, new=new)
-    return incident
+def pin_line(entry: TimelineEntry, *, by: User | str, source: str = Source.UI) -> TimelineEntry:
+    """Keep a line in sight above the story, or let it go. Raises ValidationError for a line about a pin."""
+    if entry.kind == Kind.PIN:
+        raise ValidationError("Only what tells of something is kept in sight.", code="pin")
+    return timeline.pin(entry, source=source, actor=actor_of(by))
 
 
 def incidents_of(decision_ids: Iterable[int]) -> dict[int, list[Incident]]:
@@ -185,29 +246,6 @@ def incidents_of(decision_ids: Iterable[int]) -> dict[int, list[Incident]]:
     return tied
 
 
-def _locked(incident: Incident) -> Incident:
-    return Incident.objects.select_for_update(no_key=True, of=("self",)).select_related("commander").get(pk=incident.pk)
-
-
-def _move(
-    incident: Incident, status: str, reason: str, by: User | str, source: str, occurred_at: datetime | None = None
-) -> None:
-    reason = said(reason, "reason", "Say why.")
-    old, incident.status = incident.status, status
-    incident.full_clean()
-    incident.save_as(actor_of(by), reason)
-    timeline.append(
-        incident,
-        Kind.STATUS,
-        f"{incident.get_status_display().capitalize()}: {reason}",
-        source=source,
-        actor=actor_of(by),
-        occurred_at=occurred_at,
-        old=old,
-        new=status,
-    )
-
-
 def _rewrite(incident: Incident, what: str, old: str, new: str, reason: str, by: User | str, source: str) -> None:
     """Save a new window or scope, tell it, and look again at what was read."""
     reason = said(reason, "reason", "Say why.")
@@ -215,12 +253,7 @@ def _rewrite(incident: Incident, what: str, old: str, new: str, reason: str, by:
     incident.save_as(actor_of(by), reason)
     text = f"{what} changed from {old} to {new}. {reason}"
     timeline.append(incident, Kind.STATUS, text, source=source, actor=actor_of(by))
-    _look_back(incident, what.lower())
-
-
-def _look_back(incident: Incident, reason: str) -> None:
-    linking.owe_backfill(incident, reason)
-    transaction.on_commit(lambda: nudge("incidents.tasks.read_log"), robust=True)
+    look_back(incident, what.lower())
 
 
 def _next_ref() -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from consent.models import Cause, Choice
+from incidents import chain
 from incidents.models import Incident, TimelineEntry
 
 Kind, Source = TimelineEntry.Kind, TimelineEntry.Source
@@ -20,10 +20,12 @@ Kind, Source = TimelineEntry.Kind, TimelineEntry.Source
 STORY = """
     SELECT moment, rank, number, id, exit_path, choice, cause, count FROM (
       SELECT occurred_at AS moment, 1 AS rank, seq AS number, id, '' AS exit_path, '' AS choice, '' AS cause, 0 AS count
-        FROM incidents_timelineentry WHERE incident_id = %(incident)s
+        FROM incidents_timelineentry
+       WHERE incident_id = %(incident)s AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
       UNION ALL
       SELECT minute, 0, id, id, exit_path, choice, cause, count
-        FROM incidents_decisionrollup WHERE incident_id = %(incident)s
+        FROM incidents_decisionrollup
+       WHERE incident_id = %(incident)s AND (%(kinds)s::text[] IS NULL OR 'decisions' = ANY (%(kinds)s))
     ) lines
 """
 PLACE = re.compile(r"([0-9]{1,11})-([0-9]{1,6})-([01])-([0-9]{1,18})")
@@ -101,29 +103,30 @@ def append(
     source: str,
     actor: str,
     occurred_at: datetime | None = None,
-    old: str = "",
-    new: str = "",
-    supersedes: TimelineEntry | None = None,
+    **facts: Any,
 ) -> TimelineEntry:
-    """Add a line. The incident's row lock makes its number: two writers at once get two, and none is left out."""
+    """Add a line. The incident's row lock makes its number: two writers at once get two, and none is left out.
+
+    `facts` are further columns of the line: old, new, supersedes, pins, evidence, evidence_digest, skew_ms.
+    """
     with transaction.atomic():
         Incident.objects.select_for_update(no_key=True).only("pk").get(pk=incident.pk)
-        last = TimelineEntry.objects.filter(incident=incident).aggregate(last=Max("seq"))["last"] or 0
+        last = TimelineEntry.objects.filter(incident=incident).order_by("-seq").only("seq", "digest").first()
         now = timezone.now()
         entry = TimelineEntry(
             incident=incident,
-            seq=last + 1,
+            seq=last.seq + 1 if last else 1,
             kind=kind,
             text=text,
-            old=old,
-            new=new,
             source=source,
             actor=actor,
-            supersedes=supersedes,
             occurred_at=occurred_at or now,
             recorded_at=now,
+            prev_digest=bytes(last.digest) if last else b"",
+            **facts,
         )
-        entry.full_clean(exclude=["incident", "seq"])
+        entry.full_clean(exclude=["incident", "seq", "prev_digest", "digest"])
+        entry.digest = chain.digest_of(entry)
         entry.save()
     return entry
 
@@ -134,25 +137,27 @@ def append_many(lines: Sequence[NewLine], *, source: str, actor: str) -> None:
     touched = {line.incident_id for line in lines}
     incidents = Incident.objects.select_for_update(no_key=True).filter(pk__in=touched).order_by("pk")
     list(incidents.values_list("pk", flat=True))
-    last = TimelineEntry.objects.filter(incident__in=touched).values("incident").annotate(last=Max("seq"))
-    seqs = dict(last.values_list("incident", "last"))
+    newest = TimelineEntry.objects.filter(incident__in=touched).order_by("incident_id", "-seq").distinct("incident_id")
+    last = {entry.incident_id: entry for entry in newest.only("incident", "seq", "digest")}
     now, entries = timezone.now(), []
     for line in lines:
-        seqs[line.incident_id] = seqs.get(line.incident_id, 0) + 1
-        entries.append(
-            TimelineEntry(
-                incident_id=line.incident_id,
-                seq=seqs[line.incident_id],
-                kind=line.kind,
-                text=line.text,
-                old=line.old,
-                new=line.new,
-                source=source,
-                actor=actor,
-                occurred_at=line.occurred_at,
-                recorded_at=now,
-            )
+        before = last.get(line.incident_id)
+        entry = TimelineEntry(
+            incident_id=line.incident_id,
+            seq=before.seq + 1 if before else 1,
+            kind=line.kind,
+            text=line.text,
+            old=line.old,
+            new=line.new,
+            source=source,
+            actor=actor,
+            occurred_at=line.occurred_at,
+            recorded_at=now,
+            prev_digest=bytes(before.digest) if before else b"",
         )
+        entry.digest = chain.digest_of(entry)
+        last[line.incident_id] = entry
+        entries.append(entry)
     TimelineEntry.objects.bulk_create(entries)
 
 
@@ -175,12 +180,42 @@ def correct(
     )
 
 
-def story(incident: Incident, after: Place | None = None, *, size: int = 25, newest_first: bool = True) -> Story:
-    """One page of the whole story, in order. `next` is where the following page goes on, or nothing at its end."""
+def pin(entry: TimelineEntry, *, source: str, actor: str) -> TimelineEntry:
+    """Keep a line in sight, or let it go where it is pinned: told by a line of its own, since no line changes."""
+    new = "" if is_pinned(entry) else "pinned"
+    text = f"Line {entry.seq} is {'kept in sight' if new else 'no longer kept in sight'}."
+    return append(entry.incident, Kind.PIN, text, source=source, actor=actor, new=new, pins=entry)
+
+
+def is_pinned(entry: TimelineEntry) -> bool:
+    newest = TimelineEntry.objects.filter(pins=entry).order_by("-seq").first()
+    return newest is not None and newest.new == "pinned"
+
+
+def pinned(incident: Incident, most: int = 25) -> list[TimelineEntry]:
+    """The lines that are kept in sight, in the order of what happened. One query."""
+    said = TimelineEntry.objects.filter(incident=incident, kind=Kind.PIN)
+    newest = said.order_by("pins_id", "-seq").distinct("pins_id").values("pk")
+    kept = TimelineEntry.objects.filter(pk__in=newest, new="pinned").values("pins")
+    return list(TimelineEntry.objects.filter(pk__in=kept).order_by("occurred_at", "seq")[:most])
+
+
+def story(
+    incident: Incident,
+    after: Place | None = None,
+    *,
+    size: int = 25,
+    newest_first: bool = True,
+    kinds: Sequence[str] = (),
+) -> Story:
+    """One page of the whole story, or of the lines of some kinds, in order. `next` is where the following page goes
+    on, or nothing at its end. Raises ValueError for a kind that does not exist."""
+    if unknown := set(kinds) - set(Kind.values):
+        raise ValueError(f"No such kind of line: {', '.join(sorted(unknown))}.")
     direction, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
     where = f"WHERE (moment, rank, number) {beyond} (%(moment)s, %(rank)s, %(number)s)" if after else ""
     order = f"ORDER BY moment {direction}, rank {direction}, number {direction} LIMIT %(size)s"
-    facts: dict[str, Any] = {"incident": incident.pk, "size": size + 1}
+    facts: dict[str, Any] = {"incident": incident.pk, "size": size + 1, "kinds": list(kinds) or None}
     if after:
         facts |= {"moment": after.moment, "rank": after.rank, "number": after.number}
     with connection.cursor() as cursor:
@@ -192,7 +227,7 @@ def story(incident: Incident, after: Place | None = None, *, size: int = 25, new
 
 def _lines(rows: Sequence[tuple[Any, ...]]) -> list[Line]:
     ids = [row[3] for row in rows if row[1] == 1]
-    entries = TimelineEntry.objects.select_related("supersedes").in_bulk(ids) if ids else {}
+    entries = TimelineEntry.objects.select_related("supersedes", "pins").in_bulk(ids) if ids else {}
     superseded = (
         set(TimelineEntry.objects.filter(supersedes__in=ids).values_list("supersedes_id", flat=True)) if ids else set()
     )

@@ -25,7 +25,15 @@ from consent.models import (
     Subject,
 )
 from consent.services import NewDecision, record, set_guard
-from incidents.models import AlertDelivery, AlertSource, Incident
+from incidents.models import (
+    AlertDelivery,
+    AlertSource,
+    FollowUp,
+    Incident,
+    IncidentClock,
+    IncidentClockRule,
+    SeverityPolicy,
+)
 from incidents.services import declare
 from messaging.models import (
     Endpoint,
@@ -390,6 +398,50 @@ class IncidentFactory(factory.django.DjangoModelFactory):
     title = factory.Sequence(lambda n: f"Trouble {n}")
     occurred_from = factory.LazyFunction(lambda: timezone.now() - timedelta(hours=1))
     declared_by = "user:someone"
+
+
+class IncidentClockRuleFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = IncidentClockRule
+
+    code = factory.Sequence(lambda n: f"LAW-{n}")
+    title = "Somebody is told"
+    citation = "Art. 1"
+    notify = "the authority"
+    starts_at = "detected_at"
+    amount = 24
+    unit = "hours"
+
+
+class IncidentClockFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = IncidentClock
+
+    incident = factory.SubFactory(IncidentFactory)
+    rule = factory.SubFactory(IncidentClockRuleFactory)
+    citation = "Art. 1"
+    term = "24 hours"
+    why = "It is one"
+    started_at = factory.LazyFunction(timezone.now)
+    decided_by = "user:someone"
+
+
+class SeverityPolicyFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = SeverityPolicy
+
+    severity = factory.Sequence(lambda n: f"s{n}")
+
+
+class FollowUpFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = FollowUp
+
+    incident = factory.SubFactory(IncidentFactory)
+    title = factory.Sequence(lambda n: f"Mend part {n}")
+    kind = FollowUp.Kind.CORRECTIVE
+    owner = factory.SubFactory(UserFactory)
+    due_on = factory.LazyFunction(lambda: timezone.now().date() + timedelta(days=7))
 
 
 def incident(title="Relay down", /, *, minutes_ago=10, by="user:anna", **facts) -> Incident:

@@ -43,6 +43,7 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.AlertSecret": "made once and retired once, each with who and when; its text must not survive that",
     "incidents.DecisionRollup": "a count",
     "incidents.DecisionMinute": "a count",
+    "incidents.IncidentRole": "taken and laid down, each with who and when",
     "incidents.Backfill": "work that is owed, until it is done",
 }
 

@@ -8,7 +8,8 @@ from django.utils import timezone
 from config.admin import ReasonDialog, theme_forms, widgets
 from config.models import User
 from consent.models import ExitPath, Purpose
-from incidents.models import Incident, TimelineEntry
+from incidents.models import Incident, PostIncidentReview, TimelineEntry
+from incidents.vocabulary import IncidentType
 
 Text, Select = widgets.UnfoldAdminTextInputWidget, widgets.UnfoldAdminSelectWidget
 
@@ -47,16 +48,30 @@ class DeclareForm(ScopeFields, WindowFields):
         required=False, max_length=20_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})
     )
     severity = forms.ChoiceField(choices=Incident.Severity.choices, initial=Incident.Severity.SEV3, widget=Select)
+    priority = forms.ChoiceField(choices=Incident.Priority.choices, initial=Incident.Priority.P3, widget=Select)
+    type = forms.ChoiceField(choices=[("", "not said yet"), *IncidentType.choices], required=False, widget=Select)
     mode = forms.ChoiceField(choices=Incident.Mode.choices, initial=Incident.Mode.REAL, widget=Select)
+    detected_at = Moment(
+        label="Noticed", required=False, help_text="When we became aware: legal clocks count from here."
+    )
+    estimated = Several(
+        label="Estimates",
+        choices=[("occurred_from", "when it began"), ("occurred_to", "when it ended"), ("detected_at", "when noticed")],
+        help_text="Which of these times are a guess.",
+    )
+
+    def facts(self) -> dict[str, Any]:
+        return {**self.cleaned_data, "priority": self.cleaned_data["priority"] or Incident.Priority.P3}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["occurred_from"].initial = timezone.now
+        self.fields["priority"].required = False
 
     def fieldsets(self) -> list[tuple[str | None, dict[str, Any]]]:
         return [
-            (None, {"fields": ["title", ("severity", "mode"), "summary"]}),
-            ("When", {"fields": ["occurred_from", "occurred_to"]}),
+            (None, {"fields": ["title", ("severity", "priority"), ("type", "mode"), "summary"]}),
+            ("When", {"fields": ["occurred_from", "occurred_to", "detected_at", "estimated"]}),
             (
                 "About what",
                 {
@@ -66,11 +81,6 @@ class DeclareForm(ScopeFields, WindowFields):
                 },
             ),
         ]
-
-
-class ContainDialog(ReasonDialog):
-    at = Moment(label="Contained since", required=False, help_text="Empty: now.")
-    field_order = ("at", "reason")
 
 
 class WindowDialog(WindowFields, ReasonDialog):
@@ -120,3 +130,22 @@ class CorrectDialog(theme_forms.BaseDialogForm):
         field = self.fields["entry"]
         field.queryset = notes.exclude(pk__in=corrected).order_by("-seq")
         field.label_from_instance = lambda entry: f"{entry.seq}: {entry.text[:80]}"
+
+
+class ReviewForm(forms.Form):
+    """The sections of a review, and why this version."""
+
+    def __init__(self, incident: Incident, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        review = PostIncidentReview.objects.filter(incident=incident).first()
+        for name in PostIncidentReview.SECTIONS:
+            self.fields[name] = forms.CharField(
+                label=PostIncidentReview.words_for(name).capitalize(),
+                required=False,
+                max_length=20_000,
+                initial=getattr(review, name, ""),
+                widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 5}),
+            )
+        self.fields["reason"] = forms.CharField(
+            label="Reason for this version", max_length=200, widget=Text, help_text="It is kept beside your name."
+        )

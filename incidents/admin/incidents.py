@@ -4,26 +4,23 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import path, reverse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.views.decorators.http import require_POST
 
-from config.admin import HistoryAdmin, RecordAdmin, action, ask, badge, display, moment, person
-from config.deeds import add_errors, carry_out, form_page
-from incidents import services
+from config.admin import HistoryAdmin, RecordAdmin, action, badge, display, moment, person
+from config.deeds import add_errors, form_page, words
+from incidents import exports, review, services
 from incidents.admin import tabs
-from incidents.admin.forms import (
-    CommanderDialog,
-    ContainDialog,
-    CorrectDialog,
-    DeclareForm,
-    NoteForm,
-    ReasonDialog,
-    ScopeDialog,
-    WindowDialog,
-)
+from incidents.admin.buttons import ACTIONS, BUTTONS, Buttons, back_to, the
+from incidents.admin.filters import NearMissFilter, Overdue
+from incidents.admin.forms import DeclareForm, NoteForm, ReviewForm
 from incidents.models import Incident
 from incidents.scope import told_scope
+from incidents.vocabulary import dpv_status
 
 STATUSES = {
     "triage": "warning", "declared": "danger", "contained": "info", "recovering": "info", "monitoring": "info",
@@ -54,31 +51,58 @@ def tied(incident: Incident) -> str:
     return f"{incident.linked_count:,}"
 
 
+@display(description="Next due", label={"overdue": "danger", "due": "info"})
+def next_due(incident: Incident) -> tuple[str, str] | str:
+    """Whichever comes first: a running legal clock, or the next word to those who wait."""
+    terms = [(incident.clock_due, "law"), (incident.next_update_due, "update")]  # type: ignore[attr-defined]
+    known = sorted((due, what) for due, what in terms if due)
+    if not known:
+        return ""
+    due, what = known[0]
+    text = f"{what} {date_format(timezone.localtime(due), 'j M, H:i')}"
+    return ("overdue", f"{text}, overdue") if due < timezone.now() else ("due", text)
+
+
+@display(description="In DPV words")
+def dpv(incident: Incident) -> str:
+    status_word = dpv_status(incident.status, is_near_miss=incident.is_near_miss)
+    return ", ".join([*incident.dpv_types, status_word])
+
+
+@display(description="Seen by", label={"restricted": "warning"})
+def visibility(incident: Incident) -> tuple[str, str] | str:
+    return ("restricted", "restricted") if incident.is_restricted else "all who may see incidents"
+
+
 @admin.register(Incident)
-class IncidentAdmin(HistoryAdmin, RecordAdmin):
+class IncidentAdmin(Buttons, HistoryAdmin, RecordAdmin):
     shows_history = True
     list_display = (
-        "ref", "title", short_severity, status, mode, moment("occurred_from", "Opened"), tied, "commander",
+        "ref", "title", short_severity, status, mode, moment("occurred_from", "Opened"), tied, next_due, "commander",
     )  # fmt: skip
-    list_filter = ("status", "severity", "mode")
+    list_filter = ("status", "severity", "mode", "type", NearMissFilter, Overdue)
     list_select_related = ("commander",)
     search_fields = ("ref", "title")
     ordering = ("-pk",)
     readonly_fields = fields = (
-        "title", "summary", severity, status, "mode", about, moment("occurred_from", "Began"),
-        moment("occurred_to", "Ended"), moment("declared_at", "Declared"), "declared_by",
-        moment("contained_at", "Contained"), "contained_by", moment("closed_at", "Closed"), "closed_by", "commander",
-        tied,
+        "title", "summary", "impact", "resolution", severity, "priority", status, "mode", "type", dpv, "is_near_miss",
+        "near_miss_prevented_by", about, visibility, "legal_hold", "attorney_review", "caused_by_change_set",
+        moment("occurred_from", "Began"), moment("occurred_to", "Ended"), moment("detected_at", "Noticed"),
+        moment("declared_at", "Declared"), "declared_by", moment("acknowledged_at", "Acknowledged"), "acknowledged_by",
+        moment("contained_at", "Contained"), "contained_by", moment("recovered_at", "Recovered"), "recovered_by",
+        moment("closed_at", "Closed"), "closed_by", moment("next_update_due", "Next update due"), "commander", tied,
     )  # fmt: skip
     change_form_template = "admin/incidents/change_form.html"
     change_form_outer_before_template = "admin/incidents/tabs.html"
     change_form_outer_after_template = "admin/incidents/incident.html"
-    actions_detail = (
-        "contain",
-        "close",
-        "assign_commander",
-        {"title": "More", "items": ("set_window", "change_scope", "correct_note")},
-    )
+    actions_detail = ACTIONS
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
+        return super().get_queryset(request).visible_to(person(request)).with_next_clock()
+
+    def has_view_history_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        seen = obj is None or Incident.objects.visible_to(person(request)).filter(pk=obj.pk).exists()
+        return seen and super().has_view_history_permission(request, obj)
 
     # Declaring
 
@@ -91,12 +115,12 @@ class IncidentAdmin(HistoryAdmin, RecordAdmin):
         form = DeclareForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                incident = services.declare(**form.cleaned_data, by=person(request))
+                incident = services.declare(**form.facts(), by=person(request))
             except ValidationError as error:
                 add_errors(form, error)
             else:
                 self.message_user(request, f"{incident.ref} is declared.", messages.SUCCESS)
-                return HttpResponseRedirect(_page(incident.pk, "timeline"))
+                return back_to(incident.pk, "timeline")
         return form_page(self, request, form, form.fieldsets(), title="Declare an incident", submit="Declare")
 
     # The page
@@ -104,12 +128,26 @@ class IncidentAdmin(HistoryAdmin, RecordAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return super().get_fieldsets(request, obj) if obj is None or tabs.current(request) == "facts" else []
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what may be done now, and on the tab that it belongs to."""
+        incident, tab = the(request, object_id), tabs.current(request)
+        hidden = {
+            f"incidents_incident_{name}"
+            for name, button in BUTTONS.items()
+            if button.tab not in ("", tab) or not button.shown(incident)
+        }
+        if tab != "review":
+            hidden.add("incidents_incident_write_review")
+        return [each for each in super().get_actions_detail(request, object_id) if each.action_name not in hidden]
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         incident = self.get_object(request, object_id)
         context: dict[str, Any] = {}
-        if incident is not None and self.has_view_permission(request, incident):
+        if incident is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if self.has_view_permission(request, incident):
             context = {"title": str(incident), "subtitle": None, **tabs.context(incident, request)}
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
@@ -126,127 +164,84 @@ class IncidentAdmin(HistoryAdmin, RecordAdmin):
             if not form.is_valid():
                 raise ValidationError([text for texts in form.errors.values() for text in texts])
             facts = form.cleaned_data
-            services.add_note(the(object_id), facts["text"], by=person(request), occurred_at=facts["occurred_at"])
+            incident = the(request, object_id)
+            services.add_note(incident, facts["text"], by=person(request), occurred_at=facts["occurred_at"])
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.ERROR)
-        return HttpResponseRedirect(_page(object_id, "timeline"))
+        return back_to(object_id, "timeline")
 
-    # The buttons
+    # What the buttons need. An incident that somebody may not see has none for them.
+
+    def _may(self, request: HttpRequest, object_id: Any, permission: str) -> bool:
+        return request.user.has_perm(f"incidents.{permission}") and (object_id is None or bool(the(request, object_id)))
 
     def has_work_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("incidents.change_incident")
+        return self._may(request, object_id, "change_incident")
 
     def has_close_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("incidents.close_incident")
+        return self._may(request, object_id, "close_incident")
+
+    def has_restrict_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "restrict_incident")
 
     def has_note_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("incidents.add_timelineentry")
+        return self._may(request, object_id, "add_timelineentry")
 
-    @action(
-        description="Contain",
-        permissions=["work"],
-        icon="shield",
-        dialog=ask("Contain it", "It does no more harm.", submit="Contain", form=ContainDialog),
-    )
-    def contain(self, request: HttpRequest, form: ContainDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            facts = form.cleaned_data
-            done = services.contain(the(object_id), reason=facts["reason"], at=facts["at"], by=person(request))
-            return f"{done.ref} is contained."
+    def has_export_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "view_timelineentry")
 
-        return carry_out(self, request, deed, _page(object_id, "timeline"))
+    def has_seal_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "add_affectedset")
 
-    @action(
-        description="Close incident",
-        permissions=["close"],
-        icon="task_alt",
-        dialog=ask(
-            "Close it",
-            "It is over, and its time ends now. Alerts that go on firing open a new one.",
-            submit="Close",
-        ),
-    )
-    def close(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            done = services.close(the(object_id), reason=form.cleaned_data["reason"], by=person(request))
-            return f"{done.ref} is closed."
+    def has_role_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "change_incidentrole")
 
-        return carry_out(self, request, deed, _page(object_id, "timeline"))
+    def has_clock_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "change_incidentclock")
 
-    @action(
-        description="Commander",
-        permissions=["work"],
-        icon="assignment_ind",
-        dialog=ask("Who leads", submit="Assign", form=CommanderDialog),
-    )
-    def assign_commander(self, request: HttpRequest, form: CommanderDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            done = services.assign_commander(the(object_id), form.cleaned_data["commander"], by=person(request))
-            return f"{done.commander or 'Nobody'} leads {done.ref}."
+    def has_follow_up_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "change_followup")
 
-        return carry_out(self, request, deed, _page(object_id, "timeline"))
+    def has_review_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "change_postincidentreview")
 
-    @action(
-        description="Change when it was",
-        permissions=["work"],
-        icon="schedule",
-        dialog=ask(
-            "Change when it was",
-            "Decisions that come to lie inside are tied; those that were tied stay tied.",
-            submit="Change",
-            form=WindowDialog,
-        ),
-    )
-    def set_window(self, request: HttpRequest, form: WindowDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            facts = form.cleaned_data
-            begins, ends, reason = facts["occurred_from"], facts["occurred_to"], facts["reason"]
-            done = services.set_window(the(object_id), begins, ends, reason=reason, by=person(request))
-            return f"{done.ref}: decisions are being looked at again."
+    def has_relation_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "add_incidentrelation")
 
-        return carry_out(self, request, deed, _page(object_id, "timeline"))
+    # Pages of their own
 
-    @action(
-        description="Change what it is about",
-        permissions=["work"],
-        icon="tune",
-        dialog=ask(
-            "Change what it is about",
-            "Decisions that come to belong to it are tied; those that were tied stay tied.",
-            submit="Change",
-            form=ScopeDialog,
-        ),
-    )
-    def change_scope(self, request: HttpRequest, form: ScopeDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            facts = {name: form.cleaned_data[name] for name in ("purposes", "exit_paths", "reason")}
-            done = services.change_scope(the(object_id), **facts, by=person(request))
-            return f"{done.ref}: decisions are being looked at again."
+    @action(description="Write the review", permissions=["review"], icon="edit_document")
+    def write_review(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        incident = the(request, object_id)
+        form = ReviewForm(incident, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                review.write(incident, **form.cleaned_data, by=person(request))
+            except ValidationError as error:
+                add_errors(form, error)
+            else:
+                self.message_user(request, "Kept. The numbers were counted anew.", messages.SUCCESS)
+                return back_to(object_id, "review")
+        title = f"Review of {incident.ref}"
+        return form_page(self, request, form, [(None, {"fields": list(form.fields)})], title=title, submit="Keep")
 
-        return carry_out(self, request, deed, _page(object_id, "timeline"))
+    @action(description="as JSON", permissions=["export"], icon="data_object")
+    def export_json(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._export(request, object_id, "json")
 
-    @action(
-        description="Correct a note",
-        permissions=["note"],
-        icon="edit_note",
-        dialog=ask(
-            "Correct a note", "The note stays in the timeline, struck out.", submit="Correct", form=CorrectDialog
-        ),
-    )
-    def correct_note(self, request: HttpRequest, form: CorrectDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            services.correct_note(form.cleaned_data["entry"], form.cleaned_data["text"], by=person(request))
-            return "Corrected."
+    @action(description="as CSV", permissions=["export"], icon="table_view")
+    def export_csv(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._export(request, object_id, "csv")
 
-        return carry_out(self, request, deed, _page(object_id, "timeline"))
+    @action(description="as PDF", permissions=["export"], icon="picture_as_pdf")
+    def export_pdf(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._export(request, object_id, "pdf")
 
-
-def the(object_id: Any) -> Incident:
-    incident = Incident.objects.filter(pk=object_id).first()
-    if incident is None:
-        raise Http404("No such incident.")
-    return incident
-
-
-def _page(object_id: Any, tab: str) -> str:
-    return f"{reverse('admin:incidents_incident_change', args=[object_id])}?tab={tab}"
+    def _export(self, request: HttpRequest, object_id: str, format: str) -> HttpResponse:
+        try:
+            made = exports.export(the(request, object_id), format, by=person(request))
+        except ValidationError as error:
+            self.message_user(request, words(error), messages.ERROR)
+            return back_to(object_id, "timeline")
+        disposition = {"Content-Disposition": f'attachment; filename="{made.name}"'}
+        return HttpResponse(made.body, content_type=made.content_type, headers=disposition)

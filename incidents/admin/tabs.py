@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count
 from django.http import Http404, HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
@@ -12,8 +13,10 @@ from django.utils.http import urlencode
 from config.admin import mask
 from consent.identifiers import unseal
 from consent.models import Decision, Subject
-from incidents.models import AlertDelivery, DecisionLink, Incident
-from incidents.timeline import Place, story
+from incidents import affected
+from incidents.admin import case_tabs
+from incidents.models import AffectedSet, AlertDelivery, DecisionLink, Incident
+from incidents.timeline import Kind, Place, pinned, story
 from messaging.models import Message
 
 ROWS = 25
@@ -35,14 +38,18 @@ LAST_UUID = UUID(int=2**128 - 1)
 
 
 def timeline(incident: Incident, request: HttpRequest) -> dict[str, Any]:
-    after = request.GET.get("after", "")
+    after, kind = request.GET.get("after", ""), request.GET.get("kind", "")
     try:
-        page = story(incident, Place.read(after) if after else None, size=ROWS)
+        page = story(incident, Place.read(after) if after else None, size=ROWS, kinds=[kind] if kind else [])
     except ValueError as error:
         raise Http404("No such page of the timeline.") from error
+    only = {"kind": kind} if kind else {}
     return {
         "lines": page.lines,
-        "older": _older("timeline", after=page.next) if page.next else "",
+        "pinned": pinned(incident) if not after else [],
+        "kind": kind,
+        "kinds": Kind.choices,
+        "older": _older("timeline", after=page.next, **only) if page.next else "",
         "newest": bool(after),
         "may_note": request.user.has_perm("incidents.add_timelineentry"),
     }
@@ -56,6 +63,9 @@ def decisions(incident: Incident, request: HttpRequest) -> dict[str, Any]:
     rows = Decision.objects.in_bulk([link.decision_id for link in shown])
     names = _names({link.subject_id for link in shown}, request)
     return {
+        "effects": affected.effects(incident),
+        "counted_of": affected.MOST if incident.linked_count > affected.MOST else 0,
+        "sealed": AffectedSet.objects.filter(incident=incident).first(),
         "ties": [
             (rows[link.decision_id], names.get(link.subject_id, ""), page_of("consent_subject", link.subject_id), link)
             for link in shown
@@ -80,7 +90,9 @@ def mails(incident: Incident, request: HttpRequest) -> dict[str, Any]:
     shown = found[:ROWS]
     names = _names({row.subject_id for row in shown}, request)
     more = f"{shown[-1].decision_id}_{shown[-1].pk}" if len(found) > ROWS else ""
+    about = Message.objects.filter(incident_id=incident.pk).values_list("state").annotate(Count("pk")).order_by("state")
     return {
+        "notices": [(Message.State(state).label, count) for state, count in about],
         "states": states,
         "counted_of": MOST if incident.linked_count > MOST else 0,
         "mails": [(row, names.get(row.subject_id, ""), page_of("messaging_message", row.pk)) for row in shown],
@@ -105,9 +117,14 @@ def alerts(incident: Incident, request: HttpRequest) -> dict[str, Any]:
 # Name in the address, words, what it asks for, and the permission it takes.
 TABS: Sequence[tuple[str, str, Callable[[Incident, HttpRequest], dict[str, Any]] | None, str]] = (
     ("facts", "Facts", None, "incidents.view_incident"),
-    ("timeline", "Timeline", timeline, "incidents.view_timelineentry"),
+    ("timeline", "Story", timeline, "incidents.view_timelineentry"),
     ("decisions", "Tied decisions", decisions, "incidents.view_decisionlink"),
     ("mails", "Mails", mails, "messaging.view_message"),
+    ("people", "People and roles", case_tabs.people, "incidents.view_incidentrole"),
+    ("clocks", "Clocks", case_tabs.clocks, "incidents.view_incidentclock"),
+    ("followups", "Follow-ups", case_tabs.follow_ups, "incidents.view_followup"),
+    ("review", "Review", case_tabs.review, "incidents.view_postincidentreview"),
+    ("related", "Related", case_tabs.related, "incidents.view_incidentrelation"),
     ("alerts", "Alert deliveries", alerts, "incidents.view_alertdelivery"),
 )
 

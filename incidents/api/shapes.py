@@ -11,6 +11,12 @@ from config.schema import Strict
 from consent.models import Decision
 from incidents.models import Incident
 from incidents.timeline import Line
+from incidents.vocabulary import IncidentType, dpv_status
+
+ONLY_OF_ENTRIES = (
+    "seq", "actor", "source", "old", "new", "supersedes", "recorded_at", "evidence", "evidence_sha256", "skew_ms",
+    "digest",
+)  # fmt: skip
 
 
 class Given(Strict):
@@ -37,20 +43,27 @@ class NewIncident(Given):
     purposes = Codes(required=False, help_text="Registered codes; empty: all.")
     exit_paths = Codes(required=False, help_text="Registered codes; empty: all.")
     severity = serializers.ChoiceField(Incident.Severity.values, required=False)
+    priority = serializers.ChoiceField(Incident.Priority.values, required=False)
+    type = serializers.ChoiceField(IncidentType.values, required=False)
+    detected_at = Moment(required=False, allow_null=True, help_text="When we became aware.")
+    estimated = serializers.ListField(
+        child=serializers.ChoiceField(["occurred_from", "occurred_to", "detected_at"]), required=False, max_length=3
+    )
     mode = serializers.ChoiceField(Incident.Mode.values, required=False)
 
 
 class NewNote(Given):
     text = Text(max_length=20_000, lines=True)
     occurred_at = Moment(required=False, help_text="When it happened; now, if not given.")
+    evidence = Text(max_length=500, required=False, help_text="Where what shows it is kept.")
+    evidence_sha256 = serializers.RegexField(r"^[0-9a-f]{64}$", required=False, help_text="Of what is kept there.")
+    skew_ms = serializers.IntegerField(
+        required=False, min_value=-(2**31), max_value=2**31 - 1, help_text="How far your clock is ahead of ours."
+    )
 
 
 class Reason(Given):
     reason = Text(max_length=500)
-
-
-class Containment(Reason):
-    at = Moment(required=False, help_text="Since when; now, if not given.")
 
 
 class NewWindow(Reason):
@@ -65,15 +78,25 @@ class NewScope(Reason):
 
 class IncidentShown(serializers.ModelSerializer[Incident]):
     commander = serializers.CharField(allow_null=True, source="commander.actor", default=None)
+    duplicate_of = serializers.CharField(allow_null=True, source="duplicate_of.ref", default=None)
+    dpv_status = serializers.SerializerMethodField()
+    type = serializers.CharField(read_only=True, help_text="One of the types; empty: not said.")
+    attorney_review = serializers.CharField(read_only=True, help_text="requested, done, or empty: not asked for.")
 
     class Meta:
         model = Incident
         fields = [
-            "ref", "title", "summary", "mode", "status", "severity", "purposes", "exit_paths", "occurred_from",
-            "occurred_to", "declared_at", "declared_by", "contained_at", "contained_by", "closed_at", "closed_by",
-            "commander", "linked_count",
+            "ref", "title", "summary", "impact", "resolution", "mode", "status", "dpv_status", "severity", "priority",
+            "type", "dpv_types", "is_near_miss", "near_miss_prevented_by", "visibility", "legal_hold",
+            "attorney_review", "purposes", "exit_paths", "occurred_from", "occurred_to", "detected_at", "declared_at",
+            "declared_by", "acknowledged_at", "acknowledged_by", "contained_at", "contained_by", "recovered_at",
+            "recovered_by", "closed_at", "closed_by", "next_update_due", "commander", "duplicate_of",
+            "caused_by_change_set", "linked_count",
         ]  # fmt: skip
         read_only_fields = fields
+
+    def get_dpv_status(self, incident: Incident) -> str:
+        return dpv_status(incident.status, is_near_miss=incident.is_near_miss)
 
 
 class BandShown(serializers.ModelSerializer[Incident]):
@@ -108,6 +131,10 @@ class LineShown(serializers.Serializer[Any]):
     new = serializers.CharField(allow_null=True)
     supersedes = serializers.IntegerField(allow_null=True, help_text="The seq of the line that this one corrects.")
     is_superseded = serializers.BooleanField()
+    evidence = serializers.CharField(allow_null=True)
+    evidence_sha256 = serializers.CharField(allow_null=True)
+    skew_ms = serializers.IntegerField(allow_null=True)
+    digest = serializers.CharField(allow_null=True, help_text="SHA-256 of the line and of the digest before it.")
     occurred_at = serializers.DateTimeField()
     recorded_at = serializers.DateTimeField(allow_null=True)
     exit_path = serializers.CharField(allow_null=True)
@@ -146,7 +173,7 @@ def told(line: Line) -> dict[str, Any]:
     entry = line.entry
     if entry is None:
         told = {"exit_path": line.exit_path, "choice": line.choice, "cause": line.cause, "count": line.count}
-        empty = dict.fromkeys(("seq", "actor", "source", "old", "new", "supersedes", "recorded_at"))
+        empty = dict.fromkeys(ONLY_OF_ENTRIES)
         shared = {"kind": "decisions", "text": line.text, "is_superseded": False, "occurred_at": line.place.moment}
         return {**empty, **shared, **told}
     return {
@@ -159,6 +186,10 @@ def told(line: Line) -> dict[str, Any]:
         "new": entry.new,
         "supersedes": entry.supersedes.seq if entry.supersedes else None,
         "is_superseded": line.is_superseded,
+        "evidence": entry.evidence,
+        "evidence_sha256": entry.evidence_hex or None,
+        "skew_ms": entry.skew_ms,
+        "digest": bytes(entry.digest).hex(),
         "occurred_at": entry.occurred_at,
         "recorded_at": entry.recorded_at,
         **dict.fromkeys(("exit_path", "choice", "cause", "count")),

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from config.models import Scope
 from config.problems import Fault, invalid
 from incidents import rates
+from incidents.api.incidents import seen_by
 from incidents.api.shapes import BandShown, TelemetryShown
 
 
@@ -30,7 +31,7 @@ class TelemetryView(views.APIView):
             raise invalid([Fault("minutes", "out_of_range", "minutes lies between 1 and 1440.")])
         until = timezone.now()
         since = (until - timedelta(minutes=int(text))).replace(second=0, microsecond=0)
-        incidents = rates.bands(since, until)
+        incidents = rates.bands(since, until, seen_by(request))
         return Response(
             {
                 "since": since,

@@ -79,6 +79,9 @@ class Backfill(models.Model):
     personal: ClassVar[tuple[str, ...]] = ()
 
     incident = models.ForeignKey(Incident, models.PROTECT, related_name="backfills")
+    carries = models.ForeignKey(
+        Incident, models.PROTECT, null=True, related_name="+", help_text="A merged incident whose ties are taken over."
+    )
     reason = models.CharField(max_length=200)
     next_id = models.BigIntegerField(null=True, help_text="The next decision to look at.")
     last_id = models.BigIntegerField(null=True, help_text="The last decision to look at.")

@@ -8,9 +8,10 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from incidents.chain import verify
 from incidents.models import DecisionRollup, TimelineEntry
 from incidents.services import add_note, correct_note
-from incidents.timeline import Place, story
+from incidents.timeline import Kind, NewLine, Place, Source, append_many, story
 from tests.factories import incident
 
 MINUTE = timedelta(minutes=1)
@@ -115,3 +116,14 @@ def test_a_place_is_read_back_as_it_was_written():
 def test_a_crafted_place_is_refused(text):
     with pytest.raises(ValueError, match="No such place"):
         Place.read(text)
+
+
+def test_lines_that_a_storm_adds_at_once_are_chained_like_any_other(db):
+    first, second = incident("One"), incident("Two")
+    now = timezone.now()
+    news = [NewLine(one.pk, Kind.ALERT, f"Line {n}", now) for n in range(3) for one in (first, second)]
+
+    append_many(news, source=Source.ALERT, actor="alert:storm")
+
+    assert [verify(one) for one in (first, second)] == [[], []]
+    assert [entry.seq for entry in first.timeline.order_by("seq")] == [1, 2, 3, 4]

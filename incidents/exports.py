@@ -1,0 +1,188 @@
+"""The timeline as a file: JSON for programs, CSV for tables, PDF for people. Each export is a line of the timeline too,
+with the SHA-256 of its bytes, so that a file can be held against what was handed out."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typst
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from config.models import User
+from consent.services import actor_of
+from incidents import affected, chain, timeline
+from incidents.changing import locked
+from incidents.models import AffectedSet, Incident
+from incidents.scope import told_scope, told_window
+from incidents.timeline import Kind, Line, Source
+
+PAGE = 500
+MOST_ON_PAPER = 5000  # lines; more make a book that nobody reads, and a compiler that nobody waits for
+COLUMNS = (
+    "seq", "occurred_at", "recorded_at", "kind", "text", "actor", "source", "old", "new", "supersedes",
+    "is_superseded", "evidence", "evidence_sha256", "skew_ms", "digest", "exit_path", "choice", "cause", "count",
+)  # fmt: skip
+PAPER = Path(__file__).parent / "papers" / "timeline.typ"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    name: str
+    content_type: str
+    body: bytes
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.body).digest()
+
+
+@transaction.atomic
+def export(incident: Incident, format: str, *, by: User | str, source: str = Source.UI) -> Export:
+    """The whole story, oldest first, with the seal over its ties and whether its chain is whole.
+
+    `format` is json, csv or pdf. Raises ValidationError for another one, and for a story too long for paper.
+    """
+    if format not in FORMATS:
+        raise ValidationError({"format": f"Ask for one of: {', '.join(FORMATS)}."})
+    incident = locked(incident)
+    sealed = affected.seal(incident, reason=f"Export as {format}", by=by)
+    content_type, write = FORMATS[format]
+    now = timezone.now()
+    body = write(incident, sealed, now)
+    made = Export(f"{incident.ref}-timeline-{now:%Y%m%dT%H%M%SZ}.{format}", content_type, body)
+    timeline.append(
+        incident, Kind.EXPORT, f"Timeline exported as {format}, {len(body):,} bytes.", source=source,
+        actor=actor_of(by), evidence=made.name, evidence_digest=made.digest,
+    )  # fmt: skip
+    return made
+
+
+def lines_of(incident: Incident) -> Iterator[Line]:
+    """Every line of the story, oldest first, read page by page."""
+    place = None
+    while True:
+        page = timeline.story(incident, place, size=PAGE, newest_first=False)
+        yield from page.lines
+        if (place := page.next) is None:
+            return
+
+
+def row(line: Line) -> dict[str, Any]:
+    """One line in the shape of COLUMNS; what does not apply is None."""
+    entry = line.entry
+    if entry is None:
+        told = {"exit_path": line.exit_path, "choice": line.choice, "cause": line.cause, "count": line.count}
+        facts = {"kind": "decisions", "text": line.text, "occurred_at": _iso(line.place.moment), "is_superseded": False}
+        return dict.fromkeys(COLUMNS) | facts | told
+    return dict.fromkeys(COLUMNS) | {
+        "seq": entry.seq,
+        "occurred_at": _iso(entry.occurred_at),
+        "recorded_at": _iso(entry.recorded_at),
+        "kind": entry.kind,
+        "text": entry.text,
+        "actor": entry.actor,
+        "source": entry.source,
+        "old": entry.old,
+        "new": entry.new,
+        "supersedes": entry.supersedes.seq if entry.supersedes else None,
+        "is_superseded": line.is_superseded,
+        "evidence": entry.evidence,
+        "evidence_sha256": entry.evidence_hex or None,
+        "skew_ms": entry.skew_ms,
+        "digest": bytes(entry.digest).hex(),
+    }
+
+
+def header(incident: Incident, sealed: AffectedSet, now: datetime) -> dict[str, Any]:
+    """What stands above the lines: which incident, whom it touched, and what holds the lines together."""
+    faults = chain.verify(incident)
+    return {
+        "ref": incident.ref,
+        "title": incident.title,
+        "mode": incident.mode,
+        "status": incident.status,
+        "severity": incident.severity,
+        "type": incident.type,
+        "dpv_types": incident.dpv_types,
+        "window": told_window(incident),
+        "scope": told_scope(incident),
+        "exported_at": _iso(now),
+        "chain": {"is_whole": not faults, "faults": faults[:20]},
+        "affected": seal_facts(sealed),
+    }
+
+
+def seal_facts(sealed: AffectedSet) -> dict[str, Any]:
+    return {
+        "as_of": _iso(sealed.as_of),
+        "decisions": sealed.decisions,
+        "decisions_sha256": sealed.decisions_hex,
+        "subjects": sealed.subjects,
+        "subjects_sha256": sealed.subjects_hex,
+        "messages": sealed.messages,
+        "messages_sha256": sealed.messages_hex,
+    }
+
+
+def _json(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
+    story = {"incident": header(incident, sealed, now), "lines": [row(line) for line in lines_of(incident)]}
+    return json.dumps(story, ensure_ascii=False, indent=1).encode()
+
+
+def _csv(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
+    """UTF-8 with a mark at its head, which spreadsheets want. What they would take for a formula gets an apostrophe."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for line in lines_of(incident):
+        writer.writerow([_cell(value) for value in row(line).values()])
+    return b"\xef\xbb\xbf" + text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _pdf(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
+    lines = []
+    for line in lines_of(incident):
+        lines.append({**row(line), "when": f"{line.place.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"})
+        if len(lines) > MOST_ON_PAPER:
+            raise ValidationError(
+                {"format": f"It has more than {MOST_ON_PAPER:,} lines: too many for paper. Take JSON or CSV."}
+            )
+    return paper({**header(incident, sealed, now), "lines": lines})
+
+
+def paper(facts: dict[str, Any]) -> bytes:
+    """The same bytes for the same facts. What people wrote goes in as data, so none of it is markup, and the compiler
+    reads no file and no font but its own."""
+    return typst.compile(
+        PAPER.read_bytes(),
+        format="pdf",
+        ignore_system_fonts=True,
+        timestamp=0,
+        sys_inputs={"facts": json.dumps(facts, ensure_ascii=False)},
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+FORMATS: dict[str, tuple[str, Callable[[Incident, AffectedSet, datetime], bytes]]] = {
+    "json": ("application/json", _json),
+    "csv": ("text/csv; charset=utf-8", _csv),
+    "pdf": ("application/pdf", _pdf),
+}
