@@ -95,7 +95,9 @@ def configuration() -> dict[str, Any]:
         "beat_schedule": every("messaging.tasks.sweep", 10, "sweep")
         | every("consent.tasks.read_log", 5, "events")
         | every("incidents.tasks.read_log", 5, "events")
-        | every("incidents.tasks.read_alerts", 10, "events"),
+        | every("incidents.tasks.read_alerts", 10, "events")
+        | every("incidents.tasks.detect", 30, "events")
+        | every("incidents.tasks.probe", 300, "events"),
     }
 
 

@@ -33,6 +33,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Incidents",
         (
             ("Incidents", "crisis_alert", "incidents.Incident"),
+            ("Alarms", "notification_important", "incidents.Alarm"),
+            ("Markers", "flag", "incidents.Marker"),
             ("Alert sources", "sensors", "incidents.AlertSource"),
             ("Alert deliveries", "notifications", "incidents.AlertDelivery"),
         ),
@@ -41,6 +43,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Ways out",
         (
             ("Exit paths", "logout", "consent.ExitPath"),
+            ("Watches", "visibility", "incidents.ExitPathWatch"),
+            ("Probes", "network_check", "incidents.ExitPathProbe"),
             ("Purposes", "category", "consent.Purpose"),
         ),
     ),
@@ -49,6 +53,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Deadline rules", "event_upcoming", "consent.DeadlineRule"),
             ("Answer texts", "text_snippet", "consent.AnswerText"),
+            ("Detectors", "tune", "incidents.DetectorSettings"),
             ("Guard", "shield", "consent.GuardChange"),
             ("Users", "group", "config.User"),
             ("Roles", "badge", "auth.Group"),
