@@ -20,7 +20,7 @@ from incidents import timeline
 from incidents.detection import causes, counts, learning
 from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, Effect, bucket_of, hour_of_week
 from incidents.detection.causes import span_of
-from incidents.detection.detectors import Settings, Sums, Verdict, judge
+from incidents.detection.detectors import Settings, Sums, Verdict, judge, rise_limit
 from incidents.detection.opening import open_or_join
 from incidents.detection.sends import effects, fold_own, sends_of
 from incidents.models import (
@@ -190,7 +190,7 @@ def _raise_for(series: Series, each: Judged, detector: str, rules: Rules) -> Non
         phi=each.score.phi,
         s=(each.verdict.up if is_up else each.verdict.down) if by_sum else None,
         p=each.verdict.p,
-        threshold=(values.h if is_up else values.slump_h) if by_sum else values.jump_p,
+        threshold=(rise_limit(each.score.mu, values) if is_up else values.slump_h) if by_sum else values.jump_p,
         kappa=(values.kappa if is_up else values.slump) if by_sum else None,
         baseline=each.score.baseline,
         settings_version=rules.version,
@@ -253,7 +253,7 @@ def told(alarm: Alarm) -> str:
     if alarm.mu is not None:
         text += f": {alarm.count} in five minutes where {alarm.mu:.2f} were to be expected"
     if alarm.s is not None:
-        text += f"; sum {alarm.s:.1f} above its limit {alarm.threshold:g}"
+        text += f"; sum {alarm.s:.1f} above its limit {alarm.threshold:.2f}"
     if reason := alarm.inputs.get("words"):
         text += f": {reason}"
     first = [
@@ -279,12 +279,13 @@ def _trail(series: Series, each: Judged, detector: str, values: Settings) -> lis
     """[bucket, count, μ, φ] of every bucket that the sum gathered over, the oldest first; of D1 the one bucket."""
     points = [each.score]
     if detector != Detector.JUMP:
-        name, limit = ("up", values.h) if detector == Detector.RISE else ("down", values.slump_h)
+        name = "up" if detector == Detector.RISE else "down"
         before = BucketScore.objects.filter(
             series=series, bucket__lt=each.score.bucket, settings_version=each.score.settings_version
         )
         for score in before.order_by("-bucket")[:LONGEST_TRAIL]:
             reached = getattr(score, name)
+            limit = rise_limit(score.mu, values) if detector == Detector.RISE else values.slump_h
             if reached <= 0 or (reached > limit and _ended_a_sum(detector, score, points, values)):
                 break
             points.append(score)

@@ -1,5 +1,6 @@
 """An alarm explained, long after: computed again from what it stored, and told in words a person can check."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,7 +64,7 @@ def _of_bucket(alarm: Alarm, to: Explanation) -> None:
     what = "as many" if (alarm.kappa or 0) > 1 else "as few"
     to.words.append(
         f"Over {len(trail)} buckets {counted} opted out where {expected:.1f} were to be expected. The evidence for "
-        f"{alarm.kappa:g} times {what} gathered to {alarm.s:.2f}, beyond its limit of {alarm.threshold:g}."
+        f"{alarm.kappa:g} times {what} gathered to {alarm.s:.2f}, beyond its limit of {alarm.threshold:.2f}."
     )
 
 
@@ -80,10 +81,10 @@ def _check_mean(alarm: Alarm, to: Explanation) -> None:
 
 
 def _sum_of(alarm: Alarm, trail: Sequence[Sequence[Any]]) -> float:
-    """The sum over the trail, from nothing, with the alarm's own settings."""
+    """The sum over the trail, from nothing, with the factor of the alarm; before its end it never passed a limit."""
     is_up = alarm.detector == Detector.RISE
-    limit, factor = alarm.threshold or 0.0, alarm.kappa or 1.0
-    settings = Settings(h=limit, kappa=factor) if is_up else Settings(slump_h=limit, slump=factor)
+    factor, endless = alarm.kappa or 1.0, math.inf
+    settings = Settings(h=endless, kappa=factor) if is_up else Settings(slump_h=endless, slump=factor)
     sums, reached = Sums(), 0.0
     for _, count, mu, phi in trail:
         verdict = judge(count, mu, phi, sums, settings)

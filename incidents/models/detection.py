@@ -113,7 +113,7 @@ class DetectorSettings(TrackedModel):
     title = models.CharField(max_length=100)
     mode = models.CharField(max_length=10, choices=Mode.choices, default=Mode.ACTIVE)
     h = models.FloatField(
-        default=7.0, help_text="D2 alarms above this sum. Higher: fewer false alarms, and later ones."
+        default=7.0, help_text="D2 alarms above this sum, a little more by a busy day. Higher: fewer alarms, and later."
     )
     kappa = models.FloatField(default=2.0, help_text="D2 looks for a rise by this factor.")
     jump_p = models.FloatField(

@@ -19,13 +19,13 @@ class Command(BaseCommand):
         parser.add_argument("--replicas", type=int, default=60, help="Learnt baselines per mean.")
         parser.add_argument("--weeks", type=int, default=4, help="Clean weeks per baseline.")
         parser.add_argument(
-            "--quick", action="store_true", help="10 replicas of 2 weeks: seconds, and wider of the mark."
+            "--quick", action="store_true", help="8 replicas of 2 weeks: seconds, and wider of the mark."
         )
         parser.add_argument("--h", type=float, help="Limit of D2's sum, to see what another would do.")
         parser.add_argument("--json", metavar="FILE", help="Keep the figures there too; - prints them alone.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        replicas, weeks = (10, 2) if options["quick"] else (options["replicas"], options["weeks"])
+        replicas, weeks = (8, 2) if options["quick"] else (options["replicas"], options["weeks"])
         if not 1 <= replicas <= 1000 or not 1 <= weeks <= 52:
             raise CommandError("Give 1 to 1000 replicas and 1 to 52 weeks.")
         settings = replace(Settings(), h=options["h"]) if options["h"] else Settings()
