@@ -104,8 +104,11 @@ def _marked(request: Request, kind: str, facts: dict[str, Any]) -> Response:
             kind, facts.pop("title"), at=facts.pop("at"), source=caller.actor, key=facts.pop("key"), **facts
         )
     except ValidationError as error:
-        raise invalid(
-            [Fault("started_at" if kind == Marker.Kind.SEND and name == "at" else name, "invalid", text)
-             for name, texts in error.message_dict.items() for text in texts]
-        ) from error  # fmt: skip
+        told = {"at": "started_at"} if kind == Marker.Kind.SEND else {}
+        faults = [
+            Fault(f"/{told.get(name, name)}", "invalid", text)
+            for name, texts in error.message_dict.items()
+            for text in texts
+        ]
+        raise invalid(faults) from error
     return Response(MarkerShown(marker).data, status=201 if is_new else 200)

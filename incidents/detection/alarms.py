@@ -252,7 +252,7 @@ def told(alarm: Alarm) -> str:
     text = f"{alarm.get_detector_display()}. {alarm.title}"
     if alarm.mu is not None:
         text += f": {alarm.count} in five minutes where {alarm.mu:.2f} were to be expected"
-    if alarm.s is not None:
+    if alarm.s is not None and alarm.threshold is not None:
         text += f"; sum {alarm.s:.1f} above its limit {alarm.threshold:.2f}"
     if reason := alarm.inputs.get("words"):
         text += f": {reason}"

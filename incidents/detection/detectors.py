@@ -18,7 +18,7 @@ BASE_DAYS, GUARD_DAYS = 7, 2
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What decides. `h`: limit of D2's sum (see `rise_limit`); `kappa`: the rise; `slump`: the share left in a slump."""
+    """What decides. `h`: limit of D2's sum (`rise_limit`); `kappa`: the rise; `slump`: the share left in a slump."""
 
     h: float = 7.0
     kappa: float = 2.0
@@ -73,8 +73,8 @@ def judge(count: int, mu: float, phi: float, sums: Sums, settings: Settings) -> 
 def rise_limit(mu: float, settings: Settings) -> float:
     """D2's limit in a bucket: `h` where little happens, more by day in a busy series.
 
-    A sum of few large counts reaches any limit by chance more often than one of many small ones: simulated for one false
-    alarm a month, the limit is 5 to 7 for a mean of 0.3 and 6.75 to 7.5 for 4.
+    A sum of few large counts reaches any limit by chance more often than one of many small ones: simulated for one
+    false alarm a month, the limit is 5 to 7 for a mean of 0.3 and 6.75 to 7.5 for 4.
     """
     return settings.h + BUSY * math.log1p(mu)
 

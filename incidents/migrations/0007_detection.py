@@ -51,7 +51,8 @@ class Migration(migrations.Migration):
                 (
                     "h",
                     models.FloatField(
-                        default=7.0, help_text="D2 alarms above this sum, a little more by a busy day. Higher: fewer alarms, and later."
+                        default=7.0,
+                        help_text="D2 alarms above this sum, a little more by a busy day. Higher: fewer alarms, and later.",
                     ),
                 ),
                 ("kappa", models.FloatField(default=2.0, help_text="D2 looks for a rise by this factor.")),
@@ -109,7 +110,8 @@ class Migration(migrations.Migration):
                 (
                     "h",
                     models.FloatField(
-                        default=7.0, help_text="D2 alarms above this sum, a little more by a busy day. Higher: fewer alarms, and later."
+                        default=7.0,
+                        help_text="D2 alarms above this sum, a little more by a busy day. Higher: fewer alarms, and later.",
                     ),
                 ),
                 ("kappa", models.FloatField(default=2.0, help_text="D2 looks for a rise by this factor.")),

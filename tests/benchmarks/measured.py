@@ -18,7 +18,7 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, load
+from tests.benchmarks import batches, detection, load
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
@@ -100,6 +100,7 @@ class Bench:
             "check": self.check,
             "check_batch": self.check_batch,
             "guarded": self.guarded,
+            "detection": detection.figures,
         }
 
     def decisions(self) -> Iterator[Figure]:
