@@ -101,7 +101,7 @@ def _subject(name: str) -> UUID:
         local, _, domain = settings.CANARY_EMAIL.rpartition("@")
         address = Identity.of("email", f"{local}+{name}@{domain}")
         known = subjects.find([own, address])
-        if known.get((address.kind, address.digest)) == known.get((own.kind, own.digest)):
+        if known.get((address.kind, address.digest)) in (None, known.get((own.kind, own.digest))):
             identities.append(address)
     with transaction.atomic():
         subject_id = subjects.find_or_make([identities]).of(own)

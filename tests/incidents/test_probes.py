@@ -13,10 +13,12 @@ from django.utils import timezone
 
 from config.models import ServiceKey, User
 from consent.models import Decision, ExitPath, Purpose, Subject
+from consent.services import record
 from incidents import canaries, probes
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
 from messaging import confirmations
 from messaging.models import Message
+from tests.factories import PurposeFactory, opt_out
 from tests.messaging.smtp import free_port
 
 PATHS = ("one-click", "preference-page", "gpc", "api")
@@ -143,6 +145,23 @@ def test_without_a_mailbox_the_mail_is_unmeasured_and_the_way_out_works(doors, s
 
     probe.refresh_from_db()
     assert (probe.verdict, told(probe)["confirmation accepted"]) == ("met", "unmeasured")
+
+
+def test_a_mailbox_that_is_named_later_is_used_and_one_that_is_somebodys_is_not(doors, settings):
+    settings.CANARY_EMAIL = ""
+    mail_taken(probes.probe("api"))
+    probes.settle(timezone.now())
+    settings.CANARY_EMAIL = "canary@holdfast.example"
+    with_mail = probes.probe("api")
+    PurposeFactory(code="marketing")
+    record([opt_out("canary+one-click@holdfast.example")])
+    elsewhere = probes.probe("one-click")
+    confirmations.owe_all()
+
+    states = dict(Message.objects.values_list("decision_id", "state"))
+    assert states[with_mail.decision_id] == "pending"
+    assert states[elsewhere.decision_id] == "suppressed"
+    assert Subject.objects.filter(is_canary=False).count() == 1
 
 
 def test_a_prober_that_died_leaves_an_unmeasured_try_and_stands_in_nobodys_way(doors):
