@@ -24,7 +24,7 @@ def incident(alarm: Alarm) -> SafeString | str:
 
 @display(description="Counted")
 def counted(alarm: Alarm) -> str:
-    return f"{alarm.count} of {alarm.mu:.2f} expected" if alarm.mu is not None else f"{alarm.count}"
+    return f"{alarm.count}, {alarm.mu:.2f} expected" if alarm.mu is not None else f"{alarm.count}"
 
 
 @admin.register(Alarm)

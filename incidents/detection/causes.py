@@ -125,12 +125,13 @@ def _composed(span: Span, total: int, excess: float) -> Iterable[Candidate]:
         past = before.get(kind, Counter())
         all_past = sum(past.values())
         for label, count in counts.items():
-            expected = span.total_expected * (past[label] / all_past if all_past else 0.0)
+            of_past = past[label] / all_past if all_past else 0.0
+            expected = span.total_expected * of_past
             above = count - expected
             share = min(1.0, max(0.0, above / excess)) if excess > 0 else 0.0
             lift = count / max(expected, 0.5)
-            # What always has the greatest part explains nothing by having it again: lift counts too.
-            score = share * math.log1p(max(0.0, lift - 1)) if share >= 0.05 else 0.0
+            # What has no greater part of the excess than it always has explains nothing, however great that is.
+            score = max(0.0, share - of_past) * math.log1p(max(0.0, lift - 1)) if share >= 0.05 else 0.0
             yield Candidate(kind, shown(kind, label, names), count, round(expected, 3), round(lift, 2), round(share, 3),
                             round(score, 4))  # fmt: skip
 

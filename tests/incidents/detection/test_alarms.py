@@ -78,6 +78,7 @@ def test_a_surge_opens_one_incident_that_says_where_to_look_first(series, now):
     found = {(c["kind"], c["name"]): c for c in alarm.candidates}
     assert found["exit_path", "preference-page"]["share"] == 1.0
     assert ("deploy", "shop 4.2") in found
+    assert ("cause", "the person's choice") not in found  # it always is, so it explains nothing
     assert "preference-page" in incident.timeline.get(seq=2).text
 
 
