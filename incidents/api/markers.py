@@ -45,6 +45,7 @@ class NewMarker(Given):
 
 class MarkerShown(serializers.ModelSerializer[Marker]):
     id = serializers.CharField(read_only=True)
+    url = serializers.CharField(read_only=True, help_text="Empty where none was given.")
 
     class Meta:
         model = Marker

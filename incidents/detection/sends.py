@@ -28,6 +28,8 @@ BULKS = """
 def mark(kind: str, title: str, *, at: datetime, source: str, key: str, **facts: object) -> tuple[Marker, bool]:
     """Write down what happened, once per (source, key); False where it was known. Raises ValidationError by field."""
     if known := Marker.objects.filter(source=source, key=key).first():
+        if known.kind != kind:
+            raise ValidationError({"key": f"This key was used for another report: {known.get_kind_display()}."})
         return known, False
     if at > timezone.now() + SKEW:
         raise ValidationError({"at": "This lies in the future. Report it when it begins."})

@@ -58,6 +58,15 @@ def test_a_deployment_is_reported_and_listed(api):
     assert [each["title"] for each in api.get("/api/v1/markers/?kind=deploy").json()["results"]] == ["shop 4.2"]
 
 
+def test_a_key_stands_for_one_report(api):
+    api.send("/api/v1/markers/", {"kind": "deploy", "title": "shop 4.2", "at": now(), "key": "may"})
+
+    response = api.send("/api/v1/sends/", {**SEND, "started_at": now()})
+
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["pointer"] == "/key"
+
+
 def test_a_send_is_not_reported_as_a_marker_without_its_size(api):
     response = api.send("/api/v1/markers/", {"kind": "send", "title": "May", "at": now(), "key": "may"})
 
