@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from incidents.detection import alarms, counts, sends
-from incidents.detection.baseline import BUCKET, bucket_of
+from incidents.detection.baseline import BUCKET, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
 from incidents.detection.picture import draw
 from incidents.models import (
@@ -208,7 +208,8 @@ def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
 
     alarms.detect(now)
 
-    assert BucketScore.objects.first().mu == pytest.approx(2.0, abs=0.05)
+    hours = BucketScore.objects.first().baseline.hours
+    assert hours[hour_of_week(begin + timedelta(hours=20))] == pytest.approx(2.0, abs=0.05)
 
 
 def test_a_series_too_young_for_a_baseline_is_held_against_its_last_hours(now):
