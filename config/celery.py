@@ -99,7 +99,9 @@ def configuration() -> dict[str, Any]:
         | every("consent.tasks.read_log", 5, "events")
         | every("messaging.tasks.propagate", 5, "events")
         | every("incidents.tasks.read_log", 5, "events")
-        | every("incidents.tasks.read_alerts", 10, "events"),
+        | every("incidents.tasks.read_alerts", 10, "events")
+        | every("incidents.tasks.detect", 30, "events")
+        | every("incidents.tasks.probe", 300, "events"),
     }
 
 

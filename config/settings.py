@@ -161,6 +161,9 @@ MAIL_TRANSPORTS = env.str(
     "MAIL_TRANSPORTS", default="relay=" + env.str("EMAIL_URL", default="smtp://127.0.0.1:1025")
 ).split()
 TEXT_TRANSPORTS = env.str("TEXT_TRANSPORTS", default="").split()  # for text messages; empty: none can be sent
+# A mailbox of yours that takes plus-addressing; canaries opt out by it. Empty: nobody is mailed, and it is unmeasured.
+CANARY_EMAIL = env.str("CANARY_EMAIL", default="canary@holdfast.example" if DEBUG else "")
+EXIT_PATH_PROBES = env.bool("EXIT_PATH_PROBES", default=True)  # try our own ways out, through PUBLIC_URL
 MAIL_FROM = env.str("MAIL_FROM", default="Holdfast <privacy@holdfast.example>")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-IDs and mailto: unsubscribes
 # A mailbox that somebody reads, for mailto: in List-Unsubscribe. Empty: none is offered, since a no must not get lost.

@@ -8,7 +8,7 @@ from consent.api import catalogue, checks, decisions, people, requests, reversal
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
 from consent.public.preferences import preferences
-from incidents.api import alerts, cases, incidents, telemetry
+from incidents.api import alerts, cases, incidents, markers, telemetry
 from incidents.webhooks import receive
 from messaging.api import endpoints, messages, notices
 from messaging.webhooks import receive_mail, receive_text
@@ -75,6 +75,8 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
     path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
     path("api/v1/alerts/", alerts.AlertsView.as_view()),
+    path("api/v1/sends/", markers.SendsView.as_view()),
+    path("api/v1/markers/", markers.MarkersView.as_view()),
     path("api/v1/telemetry/", telemetry.TelemetryView.as_view()),
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),

@@ -28,6 +28,11 @@ VITALS = """
            (SELECT coalesce(sum(count), 0) FROM incidents_decisionminute
              WHERE choice = 'opt_out'
                AND minute > %(now)s - interval '2 hours' AND minute <= %(now)s - interval '1 hour'),
+           (SELECT count(*) FROM incidents_episode WHERE ended_at IS NULL),
+           (SELECT count(*) FROM (
+              SELECT DISTINCT ON (exit_path_id) verdict FROM incidents_exitpathprobe
+               WHERE ended_at IS NOT NULL AND started_at > %(now)s - interval '1 day'
+               ORDER BY exit_path_id, started_at DESC) last WHERE verdict = 'breached'),
            (SELECT jsonb_object_agg(c.reader, news.count) FROM consent_feedcursor c, LATERAL (
               SELECT count(*) FROM (SELECT 1 FROM consent_decision d
                                      WHERE (d.tx, d.id) > (c.tx, c.decision) LIMIT %(most)s) unread) news),
@@ -84,7 +89,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> list[Card]:
     with connection.cursor() as cursor:
         cursor.execute(VITALS, {"now": now, "most": MOST})
-        guard, this_hour, hour_before, lags, faults = cursor.fetchone()
+        guard, this_hour, hour_before, unusual, broken, lags, faults = cursor.fetchone()
     lags = json.loads(lags or "{}")  # Django leaves jsonb of raw SQL as text
     cards = []
     if user.has_perm("consent.view_decision"):
@@ -94,6 +99,7 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
         )
     if user.has_perm("incidents.view_incident"):
         cards.append(_incident_card(open_incidents))
+        cards.append(_detection_card(unusual, broken))
     if user.has_perm("consent.view_guardchange"):
         level = guard or GuardChange.Level.OBSERVE
         tone = {"freeze": "danger", "protect": "warning"}.get(level, "")
@@ -109,6 +115,13 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
         url = _page("messaging_templatefault_changelist")
         cards.append(Card("Texts that fail", f"{faults:,}", notes, "danger", url))
     return cards
+
+
+def _detection_card(unusual: int, broken: int) -> Card:
+    """Rates that are not as usual, and ways out whose last try failed."""
+    notes = [f"{broken} way{'' if broken == 1 else 's'} out broken when last tried"]
+    page = "incidents_exitpathprobe_changelist" if broken else "incidents_alarm_changelist"
+    return Card("Rates not as usual", f"{unusual:,}", notes, "danger" if unusual or broken else "", _page(page))
 
 
 def _incident_card(incidents: list[Incident]) -> Card:

@@ -33,7 +33,8 @@ INSIDE = """d.received_at >= i.occurred_from AND (i.occurred_to IS NULL OR d.rec
 # `picked` is the log's part that is looked at; the rest ties it, rolls it up and counts it in one statement.
 TIE = """
     WITH picked AS (
-      SELECT id, subject_id, purpose, exit_path, choice, cause, received_at FROM consent_decision WHERE {which}
+      SELECT id, subject_id, purpose, exit_path, choice, cause, received_at FROM consent_decision d
+       WHERE {which} AND NOT EXISTS (SELECT FROM consent_subject s WHERE s.id = d.subject_id AND s.is_canary)
     ), tied AS (
       INSERT INTO incidents_decisionlink (incident_id, decision_id, subject_id, linked_at)
       SELECT i.id, d.id, d.subject_id, clock_timestamp()
@@ -67,7 +68,9 @@ CARRY_BOUNDS = "SELECT min(decision_id), max(decision_id) FROM incidents_decisio
 COUNT = """
     INSERT INTO incidents_decisionminute AS m (minute, exit_path, choice, cause, count)
     SELECT date_trunc('minute', received_at, 'UTC'), exit_path, choice, cause, count(*)
-      FROM consent_decision WHERE id = ANY (%s) GROUP BY 1, 2, 3, 4 ORDER BY 1, 3, 2, 4
+      FROM consent_decision d
+     WHERE id = ANY (%s) AND NOT EXISTS (SELECT FROM consent_subject s WHERE s.id = d.subject_id AND s.is_canary)
+     GROUP BY 1, 2, 3, 4 ORDER BY 1, 3, 2, 4
     ON CONFLICT (minute, choice, exit_path, cause) DO UPDATE SET count = m.count + EXCLUDED.count
 """
 # Ids and moments of receipt grow together, but not in step. OFFSET 0 keeps the planner from walking the primary key

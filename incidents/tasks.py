@@ -2,7 +2,9 @@
 
 from celery import shared_task
 
-from incidents import alerts, linking
+from incidents import alerts, linking, probes
+from incidents.detection import zero_tolerance
+from incidents.detection.alarms import detect as judge
 
 
 @shared_task
@@ -18,3 +20,16 @@ def read_alerts() -> None:
     alerts.replay()
     alerts.read_stored()
     alerts.watch()
+
+
+@shared_task
+def detect() -> None:
+    """What must never happen first; then the rates."""
+    zero_tolerance.look()
+    judge()
+
+
+@shared_task(soft_time_limit=150, time_limit=180)
+def probe() -> None:
+    """Try the ways out that are due, and see what became of earlier tries."""
+    probes.run_due()

@@ -25,13 +25,19 @@ from consent.models import (
     Subject,
 )
 from consent.services import NewDecision, record, set_guard
+from incidents.detection.raising import digest_of
 from incidents.models import (
+    Alarm,
     AlertDelivery,
     AlertSource,
+    DetectorSettings,
+    ExitPathProbe,
+    ExitPathWatch,
     FollowUp,
     Incident,
     IncidentClock,
     IncidentClockRule,
+    Marker,
     SeverityPolicy,
 )
 from incidents.services import declare
@@ -465,6 +471,58 @@ class AlertDeliveryFactory(factory.django.DjangoModelFactory):
     raw_body = b"{}"
     body_digest = b"\0" * 32
     content_type = "application/json"
+
+
+class AlarmFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Alarm
+
+    detector = Alarm.Detector.SILENCE
+    key = factory.Sequence(lambda n: f"silence:{n}")
+    title = factory.Sequence(lambda n: f"Way out {n} fell silent")
+    bucket = factory.LazyFunction(timezone.now)
+    inputs = factory.LazyFunction(lambda: {"words": "nobody used it for 24 hours"})
+    inputs_digest = factory.LazyAttribute(lambda alarm: digest_of(alarm.inputs))
+    incident = factory.SubFactory(IncidentFactory)
+
+
+class MarkerFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Marker
+
+    kind = Marker.Kind.DEPLOY
+    title = factory.Sequence(lambda n: f"shop 1.{n}")
+    at = factory.LazyFunction(timezone.now)
+    source = "service:shop"
+    key = factory.Sequence(lambda n: f"release-{n}")
+
+
+class DetectorSettingsFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = DetectorSettings
+
+    group = factory.Sequence(lambda n: f"group-{n}")
+    title = factory.Sequence(lambda n: f"Group {n}")
+
+
+class ExitPathWatchFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ExitPathWatch
+
+    exit_path = factory.SubFactory(ExitPathFactory)
+
+
+class ExitPathProbeFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ExitPathProbe
+
+    exit_path = factory.SubFactory(ExitPathFactory)
+    verdict = ExitPathProbe.Verdict.MET
+    steps = factory.LazyFunction(
+        lambda: [{"name": "answered", "verdict": "met", "seconds": 0.1, "words": "Answered 200"}]
+    )
+    lease_until = factory.LazyFunction(timezone.now)
+    ended_at = factory.LazyFunction(timezone.now)
 
 
 def rows(model: type[Model], count: int) -> list[Model]:

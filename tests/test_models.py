@@ -44,6 +44,13 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.DecisionRollup": "a count",
     "incidents.DecisionMinute": "a count",
     "incidents.IncidentRole": "taken and laid down, each with who and when",
+    "incidents.RateBucket": "a count",
+    "incidents.FacetBucket": "a count",
+    "incidents.BucketScore": "how a count was judged; an alarm holds what it needs of it",
+    "incidents.Series": "how far its buckets were judged, and the sums so far",
+    "incidents.Episode": "begun by an alarm, ended once",
+    "incidents.DetectionCursor": "how far a look has come, and nothing else",
+    "incidents.ExitPathProbe": "its steps are written as they happen, its verdict once",
     "incidents.Backfill": "work that is owed, until it is done",
 }
 

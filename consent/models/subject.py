@@ -20,6 +20,9 @@ class Subject(models.Model):
         "self", models.PROTECT, null=True, blank=True, related_name="merged", editable=False
     )
     locale = models.CharField(max_length=35, blank=True, help_text="Language of messages, as last told by the person.")
+    is_canary = models.BooleanField(
+        db_default=False, editable=False, help_text="Nobody real: made to try a way out, and counted nowhere."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 

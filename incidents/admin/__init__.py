@@ -1,5 +1,5 @@
-"""Incidents at the desk: declared, told, contained and closed here; who may post alerts, and what they posted."""
+"""Incidents at the desk: the alerts and alarms that open them, what is done about them, and the watched ways out."""
 
-from incidents.admin import alert_sources, alerts, incidents, register
+from incidents.admin import alarms, alert_sources, alerts, incidents, register, watches
 
-__all__ = ["alert_sources", "alerts", "incidents", "register"]
+__all__ = ["alarms", "alert_sources", "alerts", "incidents", "register", "watches"]

@@ -10,22 +10,44 @@ from incidents.models.case import (
     PostIncidentReview,
     SeverityPolicy,
 )
+from incidents.models.detection import (
+    Alarm,
+    BaselineVersion,
+    BucketScore,
+    DetectionCursor,
+    DetectorSettings,
+    Episode,
+    FacetBucket,
+    Marker,
+    RateBucket,
+    Series,
+)
 from incidents.models.incident import Incident
 from incidents.models.parts import IncidentMoment, IncidentRelation, IncidentRole
 from incidents.models.tied import Backfill, DecisionLink, DecisionMinute, DecisionRollup
 from incidents.models.timeline import TimelineEntry
+from incidents.models.watch import ExitPathProbe, ExitPathWatch
 
 __all__ = [
     "AffectedSet",
+    "Alarm",
     "AlertDelivery",
     "AlertGroup",
     "AlertOverflow",
     "AlertSecret",
     "AlertSource",
     "Backfill",
+    "BaselineVersion",
+    "BucketScore",
     "DecisionLink",
     "DecisionMinute",
     "DecisionRollup",
+    "DetectionCursor",
+    "DetectorSettings",
+    "Episode",
+    "ExitPathProbe",
+    "ExitPathWatch",
+    "FacetBucket",
     "FollowUp",
     "Incident",
     "IncidentClock",
@@ -33,7 +55,10 @@ __all__ = [
     "IncidentMoment",
     "IncidentRelation",
     "IncidentRole",
+    "Marker",
     "PostIncidentReview",
+    "RateBucket",
+    "Series",
     "SeverityPolicy",
     "TimelineEntry",
 ]

@@ -18,7 +18,7 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, load, messages, storm
+from tests.benchmarks import batches, detection, load, messages, storm
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
@@ -102,6 +102,7 @@ class Bench:
             "guarded": self.guarded,
             "messages": lambda: messages.figures(self.stand, self.rounds),
             "alert_storm": self.alert_storm,
+            "detection": detection.figures,
         }
 
     def decisions(self) -> Iterator[Figure]:

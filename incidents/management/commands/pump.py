@@ -10,7 +10,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
-from incidents import alerts, linking
+from incidents import alerts, linking, probes
+from incidents.detection import zero_tolerance
+from incidents.detection.alarms import detect
 from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
@@ -36,6 +38,9 @@ STEPS: dict[str, Callable[[], int]] = {
     "alert sources watched": alerts.watch,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
+    "breaches found": zero_tolerance.look,
+    "buckets judged": detect,
+    "ways out tried": probes.run_due,
 }
 
 

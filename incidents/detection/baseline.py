@@ -1,0 +1,173 @@
+"""What is to be expected of a bucket: the usual at this hour of the week, and what each send leads to.
+
+`μ = b(hour of week) + Σ N·r̂·[G(end) − G(begin)]` (incidents.md 7.2; Farrington et al. 1996, Noufaily et al. 2013). All
+of it is arithmetic over counts; nothing here asks a database or a clock.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+BUCKET = timedelta(minutes=5)
+HOURS = 168  # of a week, from Monday 00:00 UTC
+LEAST = 1e-4  # no bucket is expected to stay empty for certain
+PRIOR_EVENTS = 8.0  # how many events of its own an hour needs to count as much as the shape of the whole week
+FAR_OUT = 3.5  # Anscombe residual of an hour beyond which it counts less; 2.58 of Noufaily et al. is for weeks
+ROUNDS = 2  # of weighing down what lies far out
+DELAY = timedelta(hours=3)  # mean delay of an opt-out after a send, until sends have taught another
+RATE = 0.002  # opt-outs per message, until sends have taught another
+RATE_WEIGHT = 5_000  # messages that the assumed rate is worth
+LONGEST_EFFECT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket of the past: when it began, what was counted, and what sends had led one to expect of it."""
+
+    start: datetime
+    count: int
+    sends: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """`hours`: mean count of a bucket in each hour of the week; `phi`: variance over mean; `buckets`: learnt from."""
+
+    hours: tuple[float, ...]
+    phi: float
+    buckets: int
+
+    def usual(self, start: datetime) -> float:
+        return self.hours[hour_of_week(start)]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one send is expected to lead to: `size` messages, `rate` opt-outs each, exponential with `delay` seconds."""
+
+    at: datetime
+    size: int
+    rate: float
+    delay: float
+
+    def expected(self, start: datetime, length: timedelta = BUCKET) -> float:
+        """Opt-outs expected of it in the bucket that begins at `start`."""
+        end = (start + length - self.at).total_seconds()
+        begin = max(0.0, (start - self.at).total_seconds())
+        if end <= 0 or begin > LONGEST_EFFECT.total_seconds():
+            return 0.0
+        return self.size * self.rate * (math.exp(-begin / self.delay) - math.exp(-end / self.delay))
+
+
+def hour_of_week(moment: datetime) -> int:
+    moment = moment.astimezone(UTC)
+    return moment.weekday() * 24 + moment.hour
+
+
+def bucket_of(moment: datetime) -> datetime:
+    """The beginning of the bucket that a moment lies in."""
+    seconds = int(moment.timestamp()) // int(BUCKET.total_seconds()) * int(BUCKET.total_seconds())
+    return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def learn(past: Iterable[Bucket]) -> Baseline:
+    """The usual of each hour of the week, and how far counts scatter around it.
+
+    `past` holds every bucket, the empty ones too, without those of alarms and of the last 24 hours. Twice over, what
+    lies far from its mean is weighed down, so that an attack that nobody noticed does not become the usual.
+    """
+    buckets = list(past)
+    if not buckets:
+        return Baseline((LEAST,) * HOURS, 1.0, 0)
+    weights: Sequence[float] = [1.0] * len(buckets)
+    hours = _hours(buckets, weights)
+    phi = _dispersion(buckets, hours, weights)
+    for _ in range(ROUNDS):
+        weights = _weights(buckets, hours, phi)
+        hours = _hours(buckets, weights)
+        phi = _dispersion(buckets, hours, weights)
+    return Baseline(tuple(hours), phi, len(buckets))
+
+
+def rate_of(sends: Sequence[tuple[int, float]], prior: float = RATE) -> float:
+    """Opt-outs per message from (size, opt-outs above the usual) of earlier sends; few messages say little."""
+    messages, excess = sum(size for size, _ in sends), sum(max(0.0, above) for _, above in sends)
+    return (excess + prior * RATE_WEIGHT) / (messages + RATE_WEIGHT)
+
+
+def delay_of(above: Sequence[tuple[float, float]]) -> float:
+    """Mean delay in seconds from (seconds after the send, opt-outs above the usual); between half an hour and 12."""
+    total = sum(excess for _, excess in above)
+    if total < 10:
+        return DELAY.total_seconds()
+    mean = sum(seconds * excess for seconds, excess in above) / total
+    return min(max(mean, 1_800.0), 43_200.0)
+
+
+def _hours(buckets: Sequence[Bucket], weights: Sequence[float]) -> list[float]:
+    """Each hour's own mean, drawn toward the week's shape (hour of day × day of week) where it has seen little."""
+    sums, sizes = [0.0] * HOURS, [0.0] * HOURS
+    for bucket, weight in zip(buckets, weights, strict=True):
+        hour = hour_of_week(bucket.start)
+        sums[hour] += weight * (bucket.count - bucket.sends)
+        sizes[hour] += weight
+    shape = _shape([max(0.0, s) for s in sums], sizes)
+    drawn = []
+    for total, size, expected in zip(sums, sizes, shape, strict=True):
+        worth = PRIOR_EVENTS / max(expected, LEAST)  # buckets
+        drawn.append(max(LEAST, (max(0.0, total) + worth * expected) / (size + worth)))
+    return _smoothed(drawn)
+
+
+def _shape(sums: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Hour of day × day of week: 31 figures from all the weeks, where each of the 168 has but its own few buckets."""
+    overall = sum(sums) / max(sum(sizes), 1.0)
+    if overall <= 0:
+        return [LEAST] * HOURS
+    days = [_ratio(sums[d * 24 : d * 24 + 24], sizes[d * 24 : d * 24 + 24], overall) for d in range(7)]
+    # Each hour of day beside what its days alone would have given: a week with a gap in it is no lean hour.
+    of_day = [
+        sum(sums[hour::24])
+        / max(sum(size * overall * day for size, day in zip(sizes[hour::24], days, strict=True)), LEAST)
+        for hour in range(24)
+    ]
+    return [max(LEAST, overall * days[i // 24] * of_day[i % 24]) for i in range(HOURS)]
+
+
+def _ratio(sums: Sequence[float], sizes: Sequence[float], overall: float) -> float:
+    """How this day compares; one that was never seen is a day like any other."""
+    return sum(sums) / (sum(sizes) * overall) if sum(sizes) else 1.0
+
+
+def _smoothed(hours: Sequence[float]) -> list[float]:
+    """¼, ½, ¼ over the neighbours, round the week."""
+    return [0.25 * hours[i - 1] + 0.5 * hours[i] + 0.25 * hours[(i + 1) % HOURS] for i in range(HOURS)]
+
+
+def _dispersion(buckets: Sequence[Bucket], hours: Sequence[float], weights: Sequence[float]) -> float:
+    """Variance over mean, at least 1, by Pearson's statistic."""
+    total = 0.0
+    for bucket, weight in zip(buckets, weights, strict=True):
+        mu = hours[hour_of_week(bucket.start)] + bucket.sends
+        total += weight * (bucket.count - mu) ** 2 / mu
+    freedom = max(1.0, sum(weights) - min(HOURS, len(buckets) / 2))
+    return max(1.0, total / freedom)
+
+
+def _weights(buckets: Sequence[Bucket], hours: Sequence[float], phi: float) -> list[float]:
+    """1, and less the farther the whole hour lies out: (limit / residual)², by Anscombe's residual.
+
+    By the hour, because in five minutes of a quiet night three opt-outs lie "far out" by mere chance, and weighing them
+    down makes the usual too small and the scatter too narrow.
+    """
+    counted: dict[datetime, list[float]] = {}
+    for bucket in buckets:
+        sums = counted.setdefault(bucket.start.replace(minute=0), [0.0, 0.0])
+        sums[0] += bucket.count
+        sums[1] += hours[hour_of_week(bucket.start)] + bucket.sends
+    of_hour = {}
+    for hour, (count, mu) in counted.items():
+        residual = 1.5 * (count ** (2 / 3) - mu ** (2 / 3)) / (phi**0.5 * mu ** (1 / 6))
+        of_hour[hour] = 1.0 if residual <= FAR_OUT else (FAR_OUT / residual) ** 2
+    return [of_hour[bucket.start.replace(minute=0)] for bucket in buckets]

@@ -1,0 +1,95 @@
+"""D4: not how many leave but who. A mail domain, a network or a cause with a share that chance does not explain.
+
+It tells "people are leaving" from "one gateway presses links" and "one script runs".
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LEAST_EVENTS = 20
+LEAST_OF_ONE = 5
+ALPHA = 1 / 20_000  # of a window, shared among all that is tested in it
+FLOOR = 0.005  # share of what was never seen before: new names turn up every day
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """`name` of `kind` had `count` of `total`, where `share` of them was expected; `p` is the chance of so many."""
+
+    kind: str
+    name: str
+    count: int
+    total: int
+    share: float
+    p: float
+
+
+def shifts(
+    now: Mapping[str, Mapping[str, int]], before: Mapping[str, Mapping[str, int]], alpha: float = ALPHA
+) -> list[Shift]:
+    """What has a greater share of the window than of the past, the unlikeliest first. Outer keys are kinds.
+
+    Each kind has a total of its own: where evidence is missing, a decision counts in fewer kinds. Bonferroni over all
+    that is tested.
+    """
+    tested = [
+        (kind, name, count, sum(counts.values()))
+        for kind, counts in now.items()
+        if sum(counts.values()) >= LEAST_EVENTS and sum(before.get(kind, {}).values()) >= LEAST_EVENTS
+        for name, count in counts.items()
+        if count >= LEAST_OF_ONE
+    ]
+    found = []
+    for kind, name, count, total in tested:
+        past = before[kind]
+        share = max(FLOOR, past.get(name, 0) / sum(past.values()))
+        p = binomial_tail(count, total, share)
+        if p < alpha / len(tested):
+            found.append(Shift(kind, name, count, total, share, p))
+    return sorted(found, key=lambda shift: (shift.p, shift.kind, shift.name))
+
+
+def binomial_tail(count: int, total: int, share: float) -> float:
+    """P(Y ≥ count) of `total`, each with chance `share`."""
+    if count <= 0 or share >= 1:
+        return 1.0
+    if share <= 0:
+        return 0.0
+    return min(1.0, math.fsum(math.exp(_log_pmf(k, total, share)) for k in range(count, total + 1)))
+
+
+def g_test(now: Mapping[str, int], before: Mapping[str, int]) -> tuple[float, float]:
+    """Whether the mix of causes changed: (G, p). G = 2 Σ O ln(O/E), χ² with k − 1 degrees of freedom."""
+    names = sorted(set(now) | set(before))
+    total, past = sum(now.values()), sum(before.values())
+    if total < LEAST_EVENTS or past < LEAST_EVENTS or len(names) < 2:
+        return 0.0, 1.0
+    g = 0.0
+    for name in names:
+        expected = total * (before.get(name, 0) + 0.5) / (past + 0.5 * len(names))
+        if observed := now.get(name, 0):
+            g += 2 * observed * math.log(observed / expected)
+    return g, chi_square_tail(max(0.0, g), len(names) - 1)
+
+
+def chi_square_tail(x: float, freedom: int) -> float:
+    """P(χ² ≥ x): the upper incomplete gamma function, by its recurrence in steps of two degrees of freedom."""
+    if x <= 0:
+        return 1.0
+    half = x / 2
+    if freedom % 2:
+        total = math.erfc(math.sqrt(half))
+        term, at = math.exp(-half) * math.sqrt(half) / math.gamma(1.5), 1.5
+    else:
+        total, term, at = 0.0, math.exp(-half), 1.0
+    for _ in range((freedom - 1) // 2 if freedom % 2 else freedom // 2):
+        total += term
+        term *= half / at
+        at += 1
+    return min(1.0, total)
+
+
+def _log_pmf(k: int, n: int, share: float) -> float:
+    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return choose + k * math.log(share) + (n - k) * math.log1p(-share)

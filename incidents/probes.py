@@ -1,0 +1,308 @@
+"""Trying the ways out, end to end: a canary opts out through the real door, and all that must follow is looked for.
+
+A row per try. Whoever inserts it has claimed the way out (one at a time, by constraint); the doors are called with no
+transaction open; a prober that dies leaves a row that its lease gives up as unmeasured. The mail comes later, so a
+later look settles it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from consent import exit_paths, tokens
+from consent.models import Decision, ExitPath
+from incidents import canaries, timeline
+from incidents.canaries import Canary
+from incidents.detection.raising import BY, raise_alarm
+from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
+from incidents.timeline import Kind, Source
+from messaging.confirmations import OWED_WITHIN
+from messaging.models import Message
+
+log = structlog.get_logger(__name__)
+Verdict, State = ExitPathProbe.Verdict, Message.State
+
+LEASE = timedelta(minutes=2)
+PATIENCE = 20.0  # seconds for an answer; a slow one is broken anyway
+SLOWEST = 5.0  # seconds, I7
+MAIL_WITHIN = OWED_WITHIN + timedelta(minutes=1)
+GAVE_UP = [State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CANCELLED, State.EXPIRED, State.CLOSED_UNKNOWN]
+MET, BREACHED, UNMEASURED = Verdict.MET.value, Verdict.BREACHED.value, Verdict.UNMEASURED.value
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    verdict: str
+    seconds: float
+    words: str
+
+
+# Says how a decision's webhooks fared: a verdict and words, or None while that is open. Set by whoever sends them.
+PROPAGATION: list[Callable[[int], tuple[str, str] | None]] = []
+
+
+def run_due(now: datetime | None = None) -> int:
+    """Settle what was tried, try what is due, and look for ways out that fell silent; returns how much was done."""
+    now = now or timezone.now()
+    if not settings.EXIT_PATH_PROBES:
+        return watch_silence(now)
+    settled = settle(now)
+    due = [watch for watch in _watched() if _is_due(watch, now)]
+    tried = sum(probe(watch.exit_path_id) is not None for watch in due)
+    return settled + tried + watch_silence(now)
+
+
+def probe(path: str, by: str = "system:probe") -> ExitPathProbe | None:
+    """Try this way out now; None where somebody is at it. The answer is complete but for what comes later."""
+    if path not in DOORS:
+        return None
+    try:
+        with transaction.atomic():
+            row = ExitPathProbe.objects.create(exit_path_id=path, started_by=by, lease_until=timezone.now() + LEASE)
+    except IntegrityError:
+        return None
+    try:
+        canary = canaries.ready(path, row.pk)
+    except Exception as error:  # whatever it is, the way out was not tried, and the row must say so
+        log.exception("canary_not_ready", exit_path=path)
+        return _end(row, [Step("canary opted in", UNMEASURED, 0.0, str(error)[:300])])
+    return _press(row, canary)
+
+
+def settle(now: datetime) -> int:
+    """Look for what comes later: mails and webhooks of tries that have not ended. Returns how many ended."""
+    ended = 0
+    for row in ExitPathProbe.objects.filter(ended_at=None).order_by("started_at")[:50]:
+        if row.decision_id is None:
+            if row.lease_until < now:
+                _end(row, [Step("finished", UNMEASURED, 0.0, "The prober did not come back.")])
+                ended += 1
+            continue
+        later = [step for step in (_mail(row, now), _webhooks(row, now)) if step]
+        if len(later) == 2:
+            _end(row, [*_steps_of(row), *later])
+            ended += 1
+    return ended
+
+
+def watch_silence(now: datetime) -> int:
+    """Ways out that people used to use within so many hours, and nobody did. Returns how many alarms were raised."""
+    silent = 0
+    for watch in ExitPathWatch.objects.filter(
+        is_active=True, used_within_hours__isnull=False, exit_path__is_active=True
+    ):
+        since = now - timedelta(hours=watch.used_within_hours or 0)
+        changed = watch.history.order_by("-history_id").values_list("history_date", flat=True).first()
+        used = RateBucket.objects.filter(bucket__gte=since, exit_path=watch.exit_path_id)
+        if (changed and changed > since) or used.exists():
+            continue
+        silent += _tell_silence(watch, since, now)
+    return silent
+
+
+def _tell_silence(watch: ExitPathWatch, since: datetime, now: datetime) -> bool:
+    path = watch.exit_path_id
+    words = f"nobody used it for {watch.used_within_hours} hours"
+    key = f"silence:{path}:{now:%Y-%m-%d}"
+    if Alarm.objects.filter(key=key).exists():
+        return False
+    with transaction.atomic():
+        return raise_alarm(
+            Alarm(
+                detector=Alarm.Detector.SILENCE,
+                key=key,
+                title=f"Way out {path} fell silent",
+                exit_path=path,
+                bucket=now,
+                inputs={"since": since.isoformat(), "hours": watch.used_within_hours, "words": words},
+            ),
+            began=since,
+            severity=Incident.Severity.SEV3,
+        )
+
+
+def _watched() -> list[ExitPathWatch]:
+    watched = ExitPathWatch.objects.filter(is_active=True, probe_every_minutes__gt=0, exit_path__is_active=True)
+    return list(watched.filter(exit_path__in=DOORS))
+
+
+def _is_due(watch: ExitPathWatch, now: datetime) -> bool:
+    last = ExitPathProbe.objects.filter(exit_path=watch.exit_path_id).order_by("-started_at").first()
+    every = timedelta(minutes=watch.probe_every_minutes) - timedelta(seconds=10)  # beat is not punctual to the second
+    return last is None or (last.ended_at is not None and last.started_at <= now - every)
+
+
+# The doors. Each is what a person, their mail program, their browser or a service really calls.
+
+
+def _one_click(canary: Canary) -> requests.Response:
+    url = f"{settings.PUBLIC_URL}/u/{_token(canary)}/"
+    return requests.post(url, data={"List-Unsubscribe": "One-Click"}, timeout=PATIENCE, allow_redirects=False)
+
+
+def _preference_page(canary: Canary) -> requests.Response:
+    url = f"{settings.PUBLIC_URL}/preferences/{_token(canary)}/"
+    return requests.post(url, data={"action": "stop"}, timeout=PATIENCE, allow_redirects=False)
+
+
+def _gpc(canary: Canary) -> requests.Response:
+    url = f"{settings.PUBLIC_URL}/preferences/{_token(canary)}/"
+    return requests.get(url, headers={"Sec-GPC": "1"}, timeout=PATIENCE, allow_redirects=False)
+
+
+def _api(canary: Canary) -> requests.Response:
+    body = {
+        "subject": {"id": str(canary.subject_id)},
+        "purpose": canary.purpose,
+        "channel": canary.channel,
+        "choice": "opt_out",
+        "cause": "subject_choice",
+        "exit_path": exit_paths.API,
+    }
+    headers = {"Authorization": f"Bearer {canaries.api_key()}"}
+    url = f"{settings.PUBLIC_URL}/api/v1/decisions/"
+    return requests.post(url, json=body, headers=headers, timeout=PATIENCE, allow_redirects=False)
+
+
+DOORS: Mapping[str, Callable[[Canary], requests.Response]] = {
+    exit_paths.ONE_CLICK: _one_click,
+    exit_paths.PREFERENCE_PAGE: _preference_page,
+    exit_paths.GPC: _gpc,
+    exit_paths.API: _api,
+}
+
+
+def _token(canary: Canary) -> str:
+    """A fresh one each time, as each message has its own: a link's second press is another thing than its first."""
+    return tokens.issue(tokens.Token(canary.subject_id, canary.purpose, canary.channel, canary.attempt))
+
+
+def _press(row: ExitPathProbe, canary: Canary) -> ExitPathProbe:
+    before = _newest(canary)
+    steps = [_answer(row.exit_path_id, canary)]
+    started = time.monotonic()
+    is_out = not canary.is_in
+    words = f"{canary.purpose}/{canary.channel} is {'opted out' if is_out else 'still contactable'}"
+    steps.append(Step("state flipped", MET if is_out else BREACHED, round(time.monotonic() - started, 3), words))
+    row.canary = canary.subject_id
+    newest = _newest(canary)
+    if newest == before or not is_out:
+        return _end(row, steps)
+    row.decision_id, row.steps = newest, [asdict(step) for step in steps]
+    row.save(update_fields=["canary", "decision_id", "steps"])
+    return row
+
+
+def _answer(path: str, canary: Canary) -> Step:
+    started = time.monotonic()
+    try:
+        response = DOORS[path](canary)
+    except requests.RequestException as error:
+        return Step("answered", BREACHED, _since(started), f"No answer: {type(error).__name__}")
+    seconds = _since(started)
+    if not 200 <= response.status_code < 300:
+        return Step("answered", BREACHED, seconds, f"Answered {response.status_code}")
+    if seconds > SLOWEST:
+        return Step("answered", BREACHED, seconds, f"Answered {response.status_code}, after more than {SLOWEST:g} s")
+    return Step("answered", MET, seconds, f"Answered {response.status_code}")
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
+
+
+def _newest(canary: Canary) -> int:
+    found = Decision.objects.filter(subject=canary.subject_id).order_by("-pk").values_list("pk", flat=True).first()
+    return found or 0
+
+
+def _mail(row: ExitPathProbe, now: datetime) -> Step | None:
+    """The confirmation, rendered and taken by the relay; None while there is time."""
+    name = "confirmation accepted"
+    message = Message.objects.filter(decision_id=row.decision_id).order_by("created_at").first()
+    waited = round((now - row.started_at).total_seconds(), 3)
+    if message and message.state == State.ACCEPTED:
+        taken = ((message.settled_at or now) - row.started_at).total_seconds()
+        return Step(name, MET, round(taken, 3), "Rendered, and accepted by the relay")
+    if message and message.state == State.SUPPRESSED:
+        return Step(name, UNMEASURED, waited, message.last_error or "It was not to be sent.")
+    if message and message.state in GAVE_UP:
+        return Step(name, BREACHED, waited, f"{message.get_state_display()}: {message.last_error}"[:300])
+    if now - row.started_at < MAIL_WITHIN:
+        return None
+    state = message.get_state_display() if message else "not even owed"
+    return Step(name, BREACHED, waited, f"Not accepted within {MAIL_WITHIN}: {state}")
+
+
+def _webhooks(row: ExitPathProbe, now: datetime) -> Step | None:
+    name, waited = "webhooks acknowledged", round((now - row.started_at).total_seconds(), 3)
+    if not PROPAGATION:
+        return Step(name, UNMEASURED, 0.0, "No outgoing webhooks are set up.")
+    answer = PROPAGATION[0](row.decision_id or 0)
+    if answer is None and now - row.started_at < MAIL_WITHIN:
+        return None
+    verdict, words = answer or (BREACHED, f"Not acknowledged within {MAIL_WITHIN}")
+    return Step(name, verdict, waited, words)
+
+
+def _steps_of(row: ExitPathProbe) -> list[Step]:
+    return [Step(**step) for step in row.steps]
+
+
+def _end(row: ExitPathProbe, steps: list[Step]) -> ExitPathProbe:
+    """Write the verdict down. Broken where a step is; works where it was tried and nothing broke; else unmeasured."""
+    verdicts = {step.verdict for step in steps}
+    row.verdict = BREACHED if BREACHED in verdicts else MET if MET in verdicts else UNMEASURED
+    row.steps, row.ended_at = [asdict(step) for step in steps], timezone.now()
+    with transaction.atomic():
+        row.save(update_fields=["canary", "decision_id", "steps", "verdict", "ended_at"])
+        if row.verdict == BREACHED:
+            _tell_broken(row, steps)
+        elif row.verdict == MET:
+            _tell_works_again(row)
+    return row
+
+
+def _tell_broken(row: ExitPathProbe, steps: list[Step]) -> None:
+    path: ExitPath = row.exit_path
+    broken = "; ".join(f"{step.name}: {step.words}" for step in steps if step.verdict == BREACHED)
+    inputs: dict[str, Any] = {"probe": str(row.pk), "steps": row.steps, "words": f"{broken}. Call the {path.owner}"}
+    alarm = Alarm(
+        detector=Alarm.Detector.PROBE,
+        key=f"probe:{row.pk}",
+        title=f"Way out {path} is broken"[:200],
+        exit_path=path.pk,
+        bucket=row.started_at,
+        count=1,
+        inputs=inputs,
+    )
+    raise_alarm(alarm, began=_worked_last(row), severity=Incident.Severity.SEV2)
+
+
+def _worked_last(row: ExitPathProbe) -> datetime:
+    """It broke at some moment after it was last seen to work: people who tried since then are the incident's."""
+    before = ExitPathProbe.objects.filter(
+        exit_path=row.exit_path_id, verdict=Verdict.MET, started_at__lt=row.started_at
+    )
+    last = before.order_by("-started_at").values_list("started_at", flat=True).first()
+    return max(last, row.started_at - timedelta(hours=24)) if last else row.started_at
+
+
+def _tell_works_again(row: ExitPathProbe) -> None:
+    before = ExitPathProbe.objects.filter(exit_path=row.exit_path_id, started_at__lt=row.started_at)
+    previous = before.exclude(verdict=Verdict.UNMEASURED).order_by("-started_at").first()
+    if previous is None or previous.verdict != Verdict.BREACHED:
+        return
+    alarm = Alarm.objects.filter(key=f"probe:{previous.pk}").select_related("incident").first()
+    if alarm and alarm.incident and alarm.incident.is_open:
+        text = f"{row.exit_path} works again, tried end to end. The incident stays open until somebody closes it."
+        timeline.append(alarm.incident, Kind.ALERT, text, source=Source.SYSTEM, actor=BY)

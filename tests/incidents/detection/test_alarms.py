@@ -1,0 +1,261 @@
+"""From counts to an alarm to an incident: once, with all that explains it, until things are as usual again."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from incidents.detection import alarms, counts, sends
+from incidents.detection.baseline import BUCKET, bucket_of, hour_of_week
+from incidents.detection.explaining import explain
+from incidents.detection.picture import draw
+from incidents.models import (
+    Alarm,
+    BucketScore,
+    DetectorSettings,
+    Episode,
+    FacetBucket,
+    Incident,
+    RateBucket,
+    Series,
+)
+from tests.factories import MarkerFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def now():
+    return bucket_of(timezone.now()) + timedelta(seconds=30)
+
+
+@pytest.fixture
+def series(now):
+    """Four weeks in which two left every five minutes, judged until two hours ago."""
+    start = bucket_of(now) - timedelta(weeks=4)
+    quiet = bucket_of(now) - timedelta(hours=2)
+    leave(counts.buckets(start, quiet), 2)
+    return Series.objects.create(
+        purpose="marketing", channel="email", group="choice", first_at=start, judged_to=quiet - BUCKET
+    )
+
+
+def leave(buckets, count, **facts):
+    facts = {"purpose": "marketing", "channel": "email", "cause": "subject_choice", "exit_path": "one-click"} | facts
+    RateBucket.objects.bulk_create([RateBucket(bucket=at, count=count, **facts) for at in buckets])
+
+
+def last(now, hours, until=0.0):
+    end = bucket_of(now)
+    return counts.buckets(end - timedelta(hours=hours), end - timedelta(hours=until))
+
+
+def test_as_usual_nobody_is_called(series, now):
+    leave(last(now, 2), 2)
+
+    judged = alarms.detect(now)
+
+    assert judged == 24
+    assert not Alarm.objects.exists()
+    assert BucketScore.objects.count() == 24
+
+
+def test_a_surge_opens_one_incident_that_says_where_to_look_first(series, now):
+    MarkerFactory(title="shop 4.2", at=bucket_of(now) - timedelta(minutes=62))
+    leave(last(now, 2), 2)
+    leave(last(now, 1), 6, exit_path="preference-page")
+
+    alarms.detect(now)
+
+    incident = Incident.objects.get()
+    alarm = Alarm.objects.filter(detector="D2").first()
+    assert (incident.status, incident.severity, incident.title) == (
+        "triage", "sev3", "More opt-outs of marketing by email than usual",
+    )  # fmt: skip
+    assert set(Alarm.objects.values_list("incident", flat=True)) == {incident.pk}
+    assert alarm.s > alarm.threshold
+    assert alarm.baseline.phi == 1.0
+    found = {(c["kind"], c["name"]): c for c in alarm.candidates}
+    assert found["exit_path", "preference-page"]["share"] == 1.0
+    assert ("deploy", "shop 4.2") in found
+    assert ("cause", "the person's choice") not in found  # it always is, so it explains nothing
+    assert "preference-page" in incident.timeline.get(seq=2).text
+
+
+def test_a_second_look_judges_nothing_twice(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    before = list(Alarm.objects.values_list("key", flat=True)), BucketScore.objects.count()
+
+    judged = alarms.detect(now)
+
+    assert judged == 0
+    assert (list(Alarm.objects.values_list("key", flat=True)), BucketScore.objects.count()) == before
+
+
+def test_a_surge_that_goes_on_is_told_once_an_hour(series, now):
+    leave(last(now, 2), 8)
+
+    alarms.detect(now)
+
+    assert Alarm.objects.filter(detector="D2").count() == 2
+    assert Incident.objects.count() == Episode.objects.count() == 1
+
+
+@pytest.mark.parametrize("count", [8, 40, 0])
+def test_every_alarm_comes_out_the_same_when_it_is_computed_again(series, now, count):
+    leave(last(now, 2), count)
+    alarms.detect(now)
+
+    for alarm in Alarm.objects.select_related("baseline"):
+        explained = explain(alarm)
+        assert explained.agrees, explained.differs
+        assert explained.words
+        assert draw(alarm).bars
+    assert set(Alarm.objects.values_list("detector", flat=True)) >= {8: {"D2"}, 40: {"D1", "D2"}, 0: {"D3"}}[count]
+
+
+def test_an_explanation_does_not_depend_on_what_is_forgotten_or_changed_since(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    counts.forget(now + timedelta(weeks=20))
+    row = DetectorSettings.objects.get(pk="choice")
+    row.h = row.kappa = 9
+    row.save_as("user:anna", "Quieter")
+
+    alarm = Alarm.objects.filter(detector="D2").first()
+
+    assert not RateBucket.objects.exists()
+    assert explain(alarm).agrees
+    assert draw(alarm).bars
+
+
+def test_an_alarm_whose_inputs_were_changed_is_found_out(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    alarm = Alarm.objects.filter(detector="D2").first()
+
+    alarm.inputs["trail"][0][1] += 5
+
+    explained = explain(alarm)
+    assert not explained.agrees
+    assert len(explained.differs) == 2
+
+
+def test_a_slump_says_that_opting_out_may_be_broken(series, now):
+    alarms.detect(now)
+
+    incident = Incident.objects.get()
+    assert (incident.title, incident.severity) == ("Opt-outs of marketing by email stopped coming", "sev2")
+
+
+def test_what_a_reported_send_leads_to_is_no_surge(series, now):
+    begin = bucket_of(now) - timedelta(hours=2)
+    MarkerFactory(kind="send", title="May offers", at=begin, size=20_000, purpose="marketing", channel="email")
+    for number, at in enumerate(last(now, 2)):
+        leave([at], 2 + round(1.1 * 0.97**number))
+
+    alarms.detect(now)
+
+    assert not Alarm.objects.exists()
+    assert BucketScore.objects.order_by("bucket").first().mu == pytest.approx(3.1, abs=0.1)
+
+
+def test_sends_of_a_family_teach_what_the_next_one_leads_to(series, now):
+    begin = bucket_of(now) - timedelta(days=10)
+    MarkerFactory(kind="send", at=begin, size=10_000, purpose="marketing", channel="email", family="weekly")
+    RateBucket.objects.filter(bucket__gte=begin, bucket__lt=begin + timedelta(hours=2)).update(count=12)
+    leave(last(now, 2), 2)
+
+    alarms.detect(now)
+
+    rate, delay = BucketScore.objects.first().baseline.sends["weekly"]
+    assert rate == pytest.approx(0.02, rel=0.35)  # 240 of 10,000, drawn toward what was assumed
+    assert delay == pytest.approx(3600, rel=0.1)
+
+
+@pytest.mark.parametrize(("mode", "alarms_kept"), [("monitor", True), ("off", False)])
+def test_an_alarm_that_is_only_monitored_calls_nobody(series, now, mode, alarms_kept):
+    DetectorSettings.objects.filter(pk="choice").update(mode=mode)
+    leave(last(now, 2), 8)
+
+    alarms.detect(now)
+
+    assert Alarm.objects.exists() == alarms_kept
+    assert not Incident.objects.exists()
+
+
+def test_two_quiet_hours_end_it_and_the_incident_is_told(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    later = now + timedelta(hours=3)
+    leave(counts.buckets(bucket_of(now), bucket_of(later)), 2)
+
+    alarms.detect(later)
+
+    episode = Episode.objects.get()
+    assert episode.ended_at - episode.quiet_since == timedelta(hours=2)
+    assert Incident.objects.get().is_open
+    assert "as usual again" in Incident.objects.get().timeline.last().text
+
+
+def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
+    begin = bucket_of(now) - timedelta(days=5)
+    end = begin + timedelta(days=2)
+    RateBucket.objects.filter(bucket__gte=begin, bucket__lt=end).update(count=50)
+    Episode.objects.create(series=series, kind="surge", began_at=begin, last_alarm_at=begin, ended_at=end)
+    leave(last(now, 2), 2)
+
+    alarms.detect(now)
+
+    hours = BucketScore.objects.first().baseline.hours
+    assert hours[hour_of_week(begin + timedelta(hours=20))] == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_series_too_young_for_a_baseline_is_held_against_its_last_hours(now):
+    start = bucket_of(now).replace(minute=0) - timedelta(hours=20)
+    hour = bucket_of(now).replace(minute=0) - timedelta(hours=1)
+    leave(counts.buckets(start, hour)[::6], 1)
+    leave(counts.buckets(hour, hour + timedelta(hours=1)), 4)
+    Series.objects.create(purpose="marketing", channel="email", group="choice", first_at=start)
+
+    alarms.detect(now)
+
+    alarm = Alarm.objects.get(detector="EARS")
+    assert alarm.count == 48
+    assert explain(alarm).agrees
+
+
+def test_one_domain_among_many_is_named_as_a_shift_and_never_as_a_person(series, now):
+    month = counts.buckets(bucket_of(now) - timedelta(weeks=3), bucket_of(now) - timedelta(days=2))[::50]
+    for label, count in (("a" * 16, 9), ("b" * 16, 1)):
+        seen(month, label, count)
+    leave(last(now, 2), 2)
+    seen(last(now, 1), "b" * 16, 2)
+
+    alarms.detect(now)
+
+    alarm = Alarm.objects.get(detector="D4")
+    assert (alarm.inputs["kind"], alarm.inputs["total"]) == ("domain", 24)
+    assert alarm.candidates[0]["name"] == "shared by fewer than five people"
+    assert explain(alarm).agrees
+    assert alarms.detect(now + BUCKET) == 1
+    assert Alarm.objects.filter(detector="D4").count() == 1
+
+
+def seen(buckets, label, count):
+    FacetBucket.objects.bulk_create(
+        [
+            FacetBucket(bucket=at, purpose="marketing", channel="email", kind="domain", label=label, count=count)
+            for at in buckets
+        ]
+    )
+
+
+def test_a_send_is_known_by_its_reporters_own_name_for_it(now):
+    facts = {"size": 100, "purpose": "marketing", "channel": "email"}
+
+    first, is_new = sends.mark("send", "May offers", at=now, source="service:shop", key="may", **facts)
+    again, is_new_again = sends.mark("send", "May offers", at=now, source="service:shop", key="may", **facts)
+
+    assert (is_new, is_new_again, first.pk) == (True, False, again.pk)
