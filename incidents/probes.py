@@ -25,7 +25,8 @@ from incidents.detection.raising import BY, raise_alarm
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
 from incidents.timeline import Kind, Source
 from messaging.confirmations import OWED_WITHIN
-from messaging.models import Message
+from messaging.models import Endpoint, Message
+from messaging.propagation import fanout
 
 log = structlog.get_logger(__name__)
 Verdict, State = ExitPathProbe.Verdict, Message.State
@@ -44,10 +45,6 @@ class Step:
     verdict: str
     seconds: float
     words: str
-
-
-# Says how a decision's webhooks fared: a verdict and words, or None while that is open. Set by whoever sends them.
-PROPAGATION: list[Callable[[int], tuple[str, str] | None]] = []
 
 
 def run_due(now: datetime | None = None) -> int:
@@ -244,14 +241,16 @@ def _mail(row: ExitPathProbe, now: datetime) -> Step | None:
 
 
 def _webhooks(row: ExitPathProbe, now: datetime) -> Step | None:
+    """Each service that is told of this choice took it. Where none is, there is nothing to measure."""
     name, waited = "webhooks acknowledged", round((now - row.started_at).total_seconds(), 3)
-    if not PROPAGATION:
-        return Step(name, UNMEASURED, 0.0, "No outgoing webhooks are set up.")
-    answer = PROPAGATION[0](row.decision_id or 0)
-    if answer is None and now - row.started_at < MAIL_WITHIN:
+    owed, taken = fanout.told_of(row.decision_id or 0)
+    if owed and owed == taken:
+        return Step(name, MET, waited, f"Taken by {taken} of {owed} services.")
+    if now - row.started_at < MAIL_WITHIN and Endpoint.objects.filter(state=Endpoint.State.ACTIVE).exists():
         return None
-    verdict, words = answer or (BREACHED, f"Not acknowledged within {MAIL_WITHIN}")
-    return Step(name, verdict, waited, words)
+    if owed:
+        return Step(name, BREACHED, waited, f"Taken by {taken} of {owed} services within {MAIL_WITHIN}.")
+    return Step(name, UNMEASURED, waited, "No service is told of this choice.")
 
 
 def _steps_of(row: ExitPathProbe) -> list[Step]:

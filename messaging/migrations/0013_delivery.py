@@ -207,6 +207,20 @@ class Migration(migrations.Migration):
             name="failing_since",
             field=models.DateTimeField(help_text="The first of the failures in a row.", null=True),
         ),
+        migrations.AddIndex(
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("incident_id__isnull", False)), fields=["incident_id"], name="message_of_incident"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("decision_id__isnull", False)),
+                fields=["decision_id"],
+                name="webhookdelivery_of_decision",
+            ),
+        ),
         *kept("messaging_doubtruling", "messaging_sendhold"),
         sql_file(__file__, "doubts.sql"),
         *readable_by_auditor("messaging_doubtruling", "messaging_sendhold", "messaging_transporthealth"),

@@ -148,6 +148,7 @@ class Message(models.Model):
             models.Index(fields=["subject_id", "-created_at"], name="message_of_subject"),
             models.Index(fields=["decision_id"], name="message_of_decision"),
             models.Index(fields=["notice", "state"], name="message_of_notice", condition=Q(notice__isnull=False)),
+            models.Index(fields=["incident_id"], name="message_of_incident", condition=Q(incident_id__isnull=False)),
             models.Index(fields=["-created_at", "-id"], name="message_recent"),
             models.Index(
                 fields=["-created_at"],

@@ -82,6 +82,9 @@ class WebhookDelivery(models.Model):
             ),
             models.Index(fields=["endpoint"], name="webhookdelivery_failed", condition=Q(state="failed")),
             models.Index(fields=["lease_until"], name="webhookdelivery_leased", condition=Q(state="sending")),
+            models.Index(
+                fields=["decision_id"], name="webhookdelivery_of_decision", condition=Q(decision_id__isnull=False)
+            ),
             models.Index(fields=["-created_at", "-id"], name="webhookdelivery_recent"),
             models.Index(fields=["endpoint", "-created_at", "-id"], name="webhookdelivery_of_endpoint"),
         ]

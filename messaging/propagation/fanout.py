@@ -3,7 +3,7 @@
 from django.db import connection
 
 from consent import feed
-from messaging.models import Endpoint
+from messaging.models import Endpoint, WebhookDelivery
 
 READER = feed.CHANGES + "webhooks"
 MERGES_LOOKED_AT = 5_000  # the newest: one that commits later than so many others would be missed
@@ -63,3 +63,9 @@ def owe_all(limit: int = 1000) -> int:
     while seen := owe(limit):
         total += seen
     return total
+
+
+def told_of(decision_id: int) -> tuple[int, int]:
+    """How many services are owed the change that a decision made, and how many of them took it."""
+    owed = WebhookDelivery.objects.filter(decision_id=decision_id)
+    return owed.count(), owed.filter(state=WebhookDelivery.State.DELIVERED).count()

@@ -17,8 +17,9 @@ from consent.services import record
 from incidents import canaries, probes
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
 from messaging import confirmations
-from messaging.models import Message
-from tests.factories import PurposeFactory, opt_out
+from messaging.models import Message, WebhookDelivery
+from messaging.propagation import fanout
+from tests.factories import EndpointFactory, PurposeFactory, opt_out
 from tests.messaging.smtp import free_port
 
 PATHS = ("one-click", "preference-page", "gpc", "api")
@@ -134,6 +135,22 @@ def test_a_confirmation_that_nobody_takes_breaks_it_when_its_time_is_over(doors)
 
     probe.refresh_from_db()
     assert (probe.verdict, told(probe)["confirmation accepted"]) == ("breached", "breached")
+
+
+@pytest.mark.parametrize(("taken", "verdict"), [(True, "met"), (False, "breached")])
+def test_a_service_that_is_told_must_take_it(doors, taken, verdict):
+    EndpointFactory()
+    probe = probes.probe("api")
+    mail_taken(probe)
+    fanout.owe_all()
+    assert probes.settle(timezone.now()) == 0
+    if taken:
+        WebhookDelivery.objects.update(state="delivered")
+
+    probes.settle(timezone.now() + timedelta(minutes=7))
+
+    probe.refresh_from_db()
+    assert (probe.verdict, told(probe)["webhooks acknowledged"]) == (verdict, verdict)
 
 
 def test_without_a_mailbox_the_mail_is_unmeasured_and_the_way_out_works(doors, settings):
