@@ -20,7 +20,7 @@ class NoCookies:
     So nothing on the way looks a session up, and a press reaches its view while the database is away.
     """
 
-    PREFIXES = ("/u/", "/preferences/")
+    PREFIXES = ("/u/", "/preferences/", "/read/")
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -9,7 +9,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # tabs and line ends may stay
 
 # Addresses that let whoever reads them act for a person, or as an alert source.
-TOKEN = re.compile(r"""(/(?:u|preferences|hooks/alerts)/)[^/\s?"']+""")
+TOKEN = re.compile(r"""(/(?:u|preferences|read|hooks/alerts)/)[^/\s?"']+""")
 
 
 def hide_tokens(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

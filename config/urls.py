@@ -5,6 +5,7 @@ from django.urls import path
 
 from config import docs, health
 from consent.api import catalogue, checks, decisions, people, requests, reversals
+from consent.public.acknowledging import acknowledge
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import one_click
 from consent.public.preferences import preferences
@@ -22,6 +23,8 @@ urlpatterns = [
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
     path("preferences/<str:token>/", preferences, name="preferences"),
     path("preferences/<str:token>", preferences),
+    path("read/<str:token>/", acknowledge),
+    path("read/<str:token>", acknowledge),
     # For programs that cannot hold a key.
     path("hooks/alerts/<str:token>/", receive, name="alerts"),
     path("hooks/mail/<str:provider>/", receive_mail, {"kind": "tracking"}, name="mail-events"),

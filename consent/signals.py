@@ -10,3 +10,5 @@ request_logged = Signal()
 
 # provides args: request (PrivacyRequest, with its new due_at and the reason), by (str, an actor)
 request_extended = Signal()
+# provides args: message_id (UUID), subject_id (UUID, whose link it was)
+message_acknowledged = Signal()

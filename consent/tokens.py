@@ -1,6 +1,6 @@
 """Tokens in links of messages: they name a person and a scope, need no row, and keep working however often used.
 
-One token opens both doors, `/u/{token}/` and `/preferences/{token}/`: whoever holds the message holds them both. It
+One token opens `/u/{token}/`, `/preferences/{token}/` and `/read/{token}/`: whoever holds the message holds it. It
 does not expire: the law asks for thirty or sixty days at least, and an old wish to stop is a wish to stop.
 """
 

@@ -24,7 +24,6 @@ from incidents.canaries import Canary
 from incidents.detection.raising import BY, raise_alarm
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
 from incidents.timeline import Kind, Source
-from messaging.confirmations import OWED_WITHIN
 from messaging.models import Endpoint, Message
 from messaging.propagation import fanout
 
@@ -34,7 +33,7 @@ Verdict, State = ExitPathProbe.Verdict, Message.State
 LEASE = timedelta(minutes=2)
 PATIENCE = 20.0  # seconds for an answer; a slow one is broken anyway
 SLOWEST = 5.0  # seconds, I7
-MAIL_WITHIN = OWED_WITHIN + timedelta(minutes=1)
+MAIL_WITHIN = timedelta(minutes=6)
 GAVE_UP = [State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CANCELLED, State.EXPIRED, State.CLOSED_UNKNOWN]
 MET, BREACHED, UNMEASURED = Verdict.MET.value, Verdict.BREACHED.value, Verdict.UNMEASURED.value
 

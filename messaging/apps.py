@@ -7,7 +7,7 @@ class MessagingConfig(AppConfig):
     def ready(self) -> None:
         from config.health import COLLECTORS
         from consent import feed, signals, story
-        from messaging import checks, condition, evidence, faults, requests  # noqa: F401  # checks register themselves
+        from messaging import checks, condition, events, evidence, faults, requests  # noqa: F401  # registers itself
         from messaging.inbound import inbox
         from messaging.propagation.metrics import endpoint_metrics
 
@@ -16,6 +16,7 @@ class MessagingConfig(AppConfig):
         faults.register()
         signals.request_logged.connect(requests.owe_receipt, dispatch_uid="messaging.requests")
         signals.request_extended.connect(requests.owe_extension, dispatch_uid="messaging.requests")
+        signals.message_acknowledged.connect(events.acknowledge, dispatch_uid="messaging.events")
         signals.request_answered.connect(requests.owe_answer, dispatch_uid="messaging.requests")
         story.PROVIDERS.append(evidence.told)
         COLLECTORS.append(condition.metrics)

@@ -5,17 +5,17 @@ found by itself, and no clock decides which choices belong together.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from consent import feed
-from consent.models import ANY, Cause, Channel, Choice, Decision, Purpose, Subject
+from consent.models import ANY, Cause, Channel, Choice, DeadlineRule, Decision, Purpose, Subject
+from messaging.deadlines import confirmation_due
 from messaging.services import NewMessage, enqueue
 from messaging.updates import updates_of
 
 READER = "confirmations"
 TEMPLATE = "opt_out_confirmation"
 TEXT_TEMPLATE = "opt_out_confirmation_sms"
-OWED_WITHIN = timedelta(minutes=5)  # presumed in time, 47 CFR 64.1200(a)(12)
+RULES = "confirmation"  # the kind of the deadline rules that say by when
 
 
 def owe(limit: int = 1000) -> int:
@@ -48,6 +48,7 @@ def is_by_text(decision: Decision) -> bool:
 
 def confirmations_of(decisions: Sequence[Decision]) -> list[NewMessage]:
     names = dict(Purpose.objects.values_list("code", "name"))
+    rule = DeadlineRule.objects.filter(request_kind=RULES, is_default=True).first()
     locales = dict(
         Subject.objects.filter(pk__in={d.subject_id for d in decisions}).exclude(locale="").values_list("pk", "locale")
     )
@@ -66,7 +67,7 @@ def confirmations_of(decisions: Sequence[Decision]) -> list[NewMessage]:
             locale=decision.locale or locales.get(decision.subject_id, "en"),
             purpose=decision.purpose,
             decision_id=decision.pk,
-            owed_by=decision.received_at + OWED_WITHIN,
+            owed_by=confirmation_due(decision.received_at, by_text=is_by_text(decision), rule=rule),
         )
         for decision in decisions
     ]

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message
 
@@ -22,7 +23,7 @@ Delivery, State = Message.Delivery, Message.State
 
 
 class Kind(StrEnum):
-    """What may be told about a message from outside. The last five are facts beside its delivery."""
+    """What may be told about a message from outside. The last six are facts beside its delivery."""
 
     QUEUED = "queued"
     SENT = "sent"
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     AUTORESPONDED = "autoresponded"
     REPLIED = "replied"
     REPORTED = "reported"
+    ACKNOWLEDGED = "acknowledged"
 
 
 RANKS: dict[str, str] = {
@@ -86,11 +88,15 @@ def record_events(events: Sequence[NewEvent]) -> list[NewEvent]:
 
 def fold(message_id: UUID) -> str:
     """Work out `delivery` anew from all that was heard, and let it settle a doubt; returns the delivery."""
-    message = Message.objects.select_for_update().only("pk", "state", "possible_duplicate").get(pk=message_id)
+    message = (
+        Message.objects.select_for_update().only("pk", "state", "possible_duplicate", "is_pinned").get(pk=message_id)
+    )
     heard = list(message.events.filter(kind__in=HEARD).values_list("kind", "occurred_at"))
     delivery = delivery_of(heard)
     complained = min((at for kind, at in heard if kind == Kind.COMPLAINED), default=None)
-    Message.objects.filter(pk=message_id).update(delivery=delivery, complained_at=complained)
+    acknowledged = min((at for kind, at in heard if kind == Kind.ACKNOWLEDGED), default=None)
+    facts = {"delivery": delivery, "complained_at": complained, "acknowledged_at": acknowledged}
+    Message.objects.filter(pk=message_id).update(**facts)
     _settle_doubt(message, {kind for kind, _ in heard})
     return delivery
 
@@ -110,6 +116,16 @@ def delivery_of(heard: Iterable[tuple[str, datetime]]) -> str:
     return next((d for d in (Delivery.DELIVERED, Delivery.DEFERRED, Delivery.QUEUED) if d in latest), Delivery.NONE)
 
 
+def acknowledge(sender: object, *, message_id: UUID, subject_id: UUID, **_: Any) -> None:
+    """Receiver of consent.signals.message_acknowledged: once, however often the button is pressed."""
+    if Message.objects.filter(pk=message_id, subject_id=subject_id).exists():
+        kind = Kind.ACKNOWLEDGED.value
+        told = NewEvent(
+            source="person", kind=kind, occurred_at=timezone.now(), facts=[message_id, kind], message_id=message_id
+        )
+        record_events([told])
+
+
 def find_message(*, ids: Iterable[str] = (), provider_id: str = "") -> UUID | None:
     """By our own Message-ID or id, wherever a teller quotes it; else by the id under which a relay took it."""
     named = [number for text in ids if (number := _number(text))]
@@ -127,7 +143,7 @@ def _settle_doubt(message: Message, kinds: set[str]) -> None:
     if not kinds:
         return
     doubtful = Message.objects.filter(pk=message.pk, state=State.IN_DOUBT)
-    if message.possible_duplicate:  # about to be sent once more, which is needless now
+    if message.possible_duplicate or message.is_pinned:  # about to be sent once more, which is needless now
         doubtful |= Message.objects.filter(
             pk=message.pk, state=State.RETRY_WAIT, attempts__outcome=State.IN_DOUBT
         ).exclude(attempts__outcome__in=[State.REJECTED, State.ACCEPTED])

@@ -14,7 +14,7 @@ from consent.story import Entry
 from messaging.models import DeliveryAttempt, Message, Template
 
 NEWEST = 500
-TOKEN = re.compile(r"(/(?:u|preferences)/)[A-Za-z0-9_-]{20,}")
+TOKEN = re.compile(r"(/(?:u|preferences|read)/)[A-Za-z0-9_-]{20,}")
 SHOWN_HEADERS = (
     "From", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "Auto-Submitted",
     "Content-Language", "Feedback-ID",
@@ -37,6 +37,7 @@ DEEDS = {
     "autoresponded": "Answered by a program",
     "replied": "Answered by somebody",
     "reported": "Reported to a feedback loop",
+    "acknowledged": "The person said that it reached them",
     "late_reply": "The relay's answer came after the lease",
     "asked_again": "The transport was asked again",
     "proposed": "Proposed",
@@ -67,6 +68,8 @@ def level_of(message: Message) -> str:
     """How much is proved. Nobody can prove that a mail was read, and none of these says so."""
     if message.complained_at:
         return "E5: its recipient reported it as spam, so it arrived."
+    if message.acknowledged_at:
+        return "E5: the person said that it reached them."
     if message.delivery in (Message.Delivery.BOUNCED_HARD, Message.Delivery.BOUNCED_SOFT):
         return "E3: a relay took it, and it came back: it did not reach the recipient."
     if message.delivery == Message.Delivery.DELIVERED:

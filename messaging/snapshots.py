@@ -14,6 +14,7 @@ SETTING = {
     "organisation_address": "1 Example Street, Exampletown",
     "public_url": "https://example.org",
     "preferences_url": "https://example.org/preferences/sample/",
+    "acknowledge_url": "https://example.org/read/sample/",
 }
 PARTS = ("subject", "text", "html")
 

@@ -35,7 +35,7 @@ class LogRequestForm(ScopeFields, PersonFields):
         help_text="In your time zone. Empty: now. The legal clock starts here.",
     )
     rule = forms.ModelChoiceField(
-        DeadlineRule.objects.exclude(request_kind="receipt").order_by("request_kind", "code"),
+        DeadlineRule.objects.filter(request_kind__in=PrivacyRequest.Kind.values).order_by("request_kind", "code"),
         label="Deadline",
         required=False,
         empty_label="The default of the kind",

@@ -35,6 +35,12 @@ class Texts:
     taken_title: str
     taken_lead: str
 
+    read_title: str
+    read_lead: str
+    read_button: str
+    read_done_title: str
+    read_done_lead: str
+
     dead_title: str
     dead_lead: str
 

@@ -77,6 +77,7 @@ class MessageAdmin(Doubts, RecordAdmin):
     readonly_fields = fields = (
         badge("state", COLOURS),
         badge("delivery", DELIVERY_COLOURS),
+        moment("acknowledged_at", "Acknowledged"),
         moment("complained_at", "Reported as spam"),
         "why",
         "evidence",

@@ -21,7 +21,9 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     template = serializers.CharField(source="template_key")
     attempts = serializers.IntegerField(source="attempts_made")
     why = serializers.CharField(source="last_error", help_text="Why it is where it is; empty when all went well.")
-    evidence = serializers.SerializerMethodField(help_text="E0 owed … E3 taken by a relay, E4 delivered; in words.")
+    evidence = serializers.SerializerMethodField(
+        help_text="E0 owed … E3 taken by a relay, E4 delivered, E5 acknowledged; in words."
+    )
 
     class Meta:
         model = Message

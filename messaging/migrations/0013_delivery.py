@@ -221,6 +221,11 @@ class Migration(migrations.Migration):
                 name="webhookdelivery_of_decision",
             ),
         ),
+        migrations.AddField(
+            model_name="message",
+            name="acknowledged_at",
+            field=models.DateTimeField(blank=True, help_text="The person said that it reached them.", null=True),
+        ),
         *kept("messaging_doubtruling", "messaging_sendhold"),
         sql_file(__file__, "doubts.sql"),
         *readable_by_auditor("messaging_doubtruling", "messaging_sendhold", "messaging_transporthealth"),

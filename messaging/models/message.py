@@ -132,6 +132,7 @@ class Message(models.Model):
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_at = models.DateTimeField(null=True, blank=True, help_text="The person said that it reached them.")
     complained_at = models.DateTimeField(null=True, blank=True, help_text="First reported as spam; hides no delivery.")
 
     objects = MessageQuerySet.as_manager()

@@ -24,7 +24,14 @@ TEXT_WILL_DO = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE
 # Mail that somebody could want to end. What the law or the person's own request asks for is not.
 ENDABLE = frozenset({MessageClass.CONFIRMATION, MessageClass.CONSENT_UPDATE, MessageClass.OPERATIONAL})
 # No marketing and no way back in: messaging/gates.py refuses both.
-PLAIN_NEWS = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
+PLAIN_NEWS = frozenset(
+    {
+        MessageClass.CONFIRMATION,
+        MessageClass.CONSENT_UPDATE,
+        MessageClass.PRIVACY_NOTICE,
+        MessageClass.INCIDENT_NOTICE,
+    }
+)
 
 
 class Template(TrackedModel):

@@ -46,6 +46,12 @@ TEXTS = Texts(
     taken_title="Wir haben es notiert",
     taken_lead="Unsere Datenbank ist gerade nicht erreichbar. Ihr Nein ist bei uns sicher verwahrt, Sie müssen "
     "nichts noch einmal drücken, und es gilt, sobald die Datenbank wieder da ist, meist nach wenigen Minuten.",
+    read_title="Hat unsere Nachricht Sie erreicht?",
+    read_lead="Wenn Sie uns sagen, dass Sie sie gelesen haben, wissen wir, dass sie angekommen ist. "
+    "Sie müssen das nicht: Nichts hängt davon ab.",
+    read_button="Ich habe sie gelesen",
+    read_done_title="Danke",
+    read_done_lead="Wir haben vermerkt, dass die Nachricht Sie erreicht hat.",
     dead_title="Dieser Link funktioniert nicht mehr",
     dead_lead="Vielleicht wurde ein Teil abgeschnitten. Öffnen Sie ihn noch einmal aus der Nachricht, oder schreiben "
     "Sie an {contact}, was Sie möchten: Wir erledigen es für Sie.",

@@ -45,6 +45,11 @@ TEXTS = Texts(
     taken_title="We have written it down",
     taken_lead="Our database is away at the moment. Your no is kept safely on our side, nobody has to press again, "
     "and it takes effect as soon as the database is back, mostly within minutes.",
+    read_title="Did our message reach you?",
+    read_lead="If you tell us that you have read it, we know that it arrived. You need not: nothing depends on it.",
+    read_button="I have read it",
+    read_done_title="Thank you",
+    read_done_lead="We noted that the message reached you.",
     dead_title="This link does not work any more",
     dead_lead="Perhaps a part of it was cut off. Open it once more from the message, or write to {contact} what you "
     "want: we do it for you.",

@@ -46,6 +46,11 @@ TEXTS = Texts(
     taken_title="Lo hemos anotado",
     taken_lead="Nuestra base de datos no está disponible ahora. Su no está guardado de forma segura, no tiene que "
     "pulsar nada otra vez y valdrá en cuanto la base de datos vuelva, casi siempre en pocos minutos.",
+    read_title="¿Le ha llegado nuestro mensaje?",
+    read_lead="Si nos dice que lo ha leído, sabremos que ha llegado. No está obligado: nada depende de ello.",
+    read_button="Lo he leído",
+    read_done_title="Gracias",
+    read_done_lead="Hemos anotado que el mensaje le ha llegado.",
     dead_title="Este enlace ya no funciona",
     dead_lead="Quizá se cortó una parte. Ábralo otra vez desde el mensaje o escriba a {contact} lo que desea: lo "
     "haremos por usted.",

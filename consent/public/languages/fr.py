@@ -49,6 +49,12 @@ TEXTS = Texts(
     taken_title="Nous l’avons noté",
     taken_lead="Notre base de données est indisponible pour le moment. Votre non est gardé en sûreté chez nous, vous "
     "n’avez pas à appuyer de nouveau, et il vaudra dès son retour, le plus souvent en quelques minutes.",
+    read_title="Notre message vous est-il parvenu ?",
+    read_lead="Si vous nous dites que vous l’avez lu, nous saurons qu’il est arrivé. "
+    "Rien ne vous y oblige et rien n’en dépend.",
+    read_button="Je l’ai lu",
+    read_done_title="Merci",
+    read_done_lead="Nous avons noté que le message vous est parvenu.",
     dead_title="Ce lien ne fonctionne plus",
     dead_lead="Une partie a peut-être été coupée. Ouvrez-le encore une fois depuis le message, ou écrivez à "
     "{contact} ce que vous voulez : nous le ferons pour vous.",
