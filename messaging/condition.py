@@ -42,13 +42,13 @@ def _overdue(now: datetime) -> Iterable[Condition]:
 def _failing() -> Iterable[Condition]:
     for found in TransportHealth.objects.filter(failures_in_a_row__gte=health.OPENS_AFTER).order_by("pk"):
         title = f"The transport {found.pk} failed {found.failures_in_a_row} times in a row"
-        yield Condition(f"transport-{found.pk}", title, found.failing_since, found.failures_in_a_row)
+        yield Condition(f"transport-{found.pk}", title, found.failing_since or timezone.now(), found.failures_in_a_row)
 
 
 def _in_doubt(now: datetime) -> Iterable[Condition]:
     doubtful = Message.objects.filter(state=State.IN_DOUBT, attempts__outcome=State.IN_DOUBT)
     old = doubtful.filter(attempts__ended_at__lt=now - ALARMING_DOUBT).order_by()
-    since = list(old.values_list("attempts__ended_at", flat=True)[:MOST])
+    since = [at for at in old.values_list("attempts__ended_at", flat=True)[:MOST] if at]
     if since:
         yield Condition("mail-in-doubt", f"{_counted(len(since))} in doubt", min(since), len(since))
 

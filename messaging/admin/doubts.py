@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
-from config.admin import ReasonDialog, action, ask, person
+from config.admin import ReasonDialog, RecordAdmin, action, ask, person
 from config.deeds import carry_out
 from messaging import doubts
 from messaging.models import DoubtRuling, Message
@@ -15,7 +14,7 @@ from messaging.models import DoubtRuling, Message
 Verdict = DoubtRuling.Verdict
 
 
-class Doubts(admin.ModelAdmin):
+class Doubts(RecordAdmin):
     """What MessageAdmin offers for them."""
 
     def has_propose_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
@@ -99,7 +98,7 @@ class Doubts(admin.ModelAdmin):
 
 
 def _standing(object_id: str) -> DoubtRuling | None:
-    return DoubtRuling.objects.filter(message=object_id, is_open=True).first()
+    return DoubtRuling.objects.filter(message__pk=object_id, is_open=True).first()
 
 
 def _page(object_id: str) -> str:

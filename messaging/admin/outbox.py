@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin import ReasonDialog, RecordAdmin, action, ask, badge, display, mask, moment, person
+from config.admin import ReasonDialog, action, ask, badge, display, mask, moment, person
 from config.deeds import carry_out
 from consent import subjects
 from consent.identifiers import Identity
@@ -45,7 +45,7 @@ DELIVERY_COLOURS: dict[str, str] = {
 
 
 @admin.register(Message)
-class MessageAdmin(Doubts, RecordAdmin):
+class MessageAdmin(Doubts):
     list_before_template = "admin/consent/queues.html"
     list_display = (
         moment("created_at", "Owed since"),

@@ -163,7 +163,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="message",
             name="complained_at",
-            field=models.DateTimeField(blank=True, help_text="First reported as spam; hides no delivery.", null=True),
+            field=models.DateTimeField(
+                blank=True, help_text="When it was first reported as spam; hides no delivery.", null=True
+            ),
         ),
         migrations.AddField(
             model_name="suppression",

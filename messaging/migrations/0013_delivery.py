@@ -224,7 +224,19 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="message",
             name="acknowledged_at",
-            field=models.DateTimeField(blank=True, help_text="The person said that it reached them.", null=True),
+            field=models.DateTimeField(blank=True, help_text="When the person said that it reached them.", null=True),
+        ),
+        migrations.AlterModelOptions(
+            name="sendhold",
+            options={
+                "ordering": ["-held_at", "-pk"],
+                "permissions": [("hold_sending", "Can hold sending and let it go")],
+                "verbose_name": "hold",
+            },
+        ),
+        migrations.AlterModelOptions(
+            name="transporthealth",
+            options={"verbose_name": "transport"},
         ),
         *kept("messaging_doubtruling", "messaging_sendhold"),
         sql_file(__file__, "doubts.sql"),

@@ -37,6 +37,7 @@ class SendHold(models.Model):
     objects = SendHoldQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "hold"
         ordering = ["-held_at", "-pk"]
         permissions = [("hold_sending", "Can hold sending and let it go")]
         constraints = [

@@ -132,8 +132,12 @@ class Message(models.Model):
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
-    acknowledged_at = models.DateTimeField(null=True, blank=True, help_text="The person said that it reached them.")
-    complained_at = models.DateTimeField(null=True, blank=True, help_text="First reported as spam; hides no delivery.")
+    acknowledged_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the person said that it reached them."
+    )
+    complained_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was first reported as spam; hides no delivery."
+    )
 
     objects = MessageQuerySet.as_manager()
 
@@ -350,6 +354,9 @@ class TransportHealth(models.Model):
     last_success_at = models.DateTimeField(null=True)
     last_failure_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = "transport"
 
     def __str__(self) -> str:
         return self.transport
