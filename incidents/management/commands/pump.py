@@ -32,6 +32,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "alerts read": alerts.read_stored,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
+    "causes looked at again": linking.look_again,
 }
 
 
