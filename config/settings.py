@@ -67,6 +67,7 @@ DATABASE_PREPARE = env.bool(
 )  # off behind a pooler that shares sessions per transaction
 DATABASES = {"default": database()}
 SPOOL_DIR = env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool"))  # opt-outs while the database is away
+FLOW_FLUSH_SECONDS = env.float("FLOW_FLUSH_SECONDS", default=1.0)  # counts of uses are written so often; 0: by upkeep
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 INSTALLED_APPS = [

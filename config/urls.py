@@ -6,7 +6,7 @@ from django.urls import path
 from config import docs, health
 from consent.api import catalogue, checks, decisions, people, requests, reversals
 from consent.public.front import front_page, gpc_support, robots
-from consent.public.one_click import one_click
+from consent.public.one_click import hidden_link, one_click
 from consent.public.preferences import preferences
 from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
@@ -19,6 +19,7 @@ urlpatterns = [
     path("robots.txt", robots),
     path(".well-known/gpc.json", gpc_support),
     path("u/<str:token>/", one_click, name="one-click"),
+    path("u/<str:token>/more/", hidden_link, name="hidden-link"),
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
     path("preferences/<str:token>/", preferences, name="preferences"),
     path("preferences/<str:token>", preferences),

@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-from config.database import always, kept, readable_by_auditor
+from config.database import always, kept, readable_by_auditor, sql_file
 
 
 class Migration(migrations.Migration):
@@ -195,6 +195,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        sql_file(__file__, "interrupted.sql"),
         *kept("consent_interruptedoptout", "consent_exitpathlatency"),
         *readable_by_auditor("consent_exitpathlatency", "consent_linkfetch"),
         *readable_by_auditor("consent_interruptedoptout", without=["sealed_identifier"]),
