@@ -8,6 +8,7 @@ from consent.api import catalogue, checks, decisions, people, requests, reversal
 from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import hidden_link, one_click
 from consent.public.preferences import preferences
+from incidents.admin import live
 from incidents.api import incidents, telemetry
 from incidents.webhooks import receive
 from messaging.api import endpoints, messages
@@ -32,6 +33,8 @@ urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
+    path("admin/live/", admin.site.admin_view(live.live), name="live"),
+    path("admin/live/numbers/", admin.site.admin_view(live.numbers), name="live-numbers"),
     path("admin/", admin.site.urls),
     # Services: record, follow, ask
     path("api/v1/decisions/", decisions.DecisionsView.as_view()),
@@ -56,6 +59,7 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/close/", incidents.CloseView.as_view()),
     path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
     path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
+    path("api/v1/telemetry/stream/", telemetry.StreamView.as_view()),
     path("api/v1/telemetry/", telemetry.TelemetryView.as_view()),
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),

@@ -11,9 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -46,16 +45,15 @@ ADD_FETCHES = """
 """
 
 
-class Took(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Took:
     """Of the answers within one step: how many, their milliseconds together, the slowest."""
 
     count: int = 0
     total_ms: float = 0.0
     slowest_ms: float = 0.0
 
-    def __add__(self, other: object) -> "Took":
-        if not isinstance(other, Took):
-            return NotImplemented
+    def __add__(self, other: "Took") -> "Took":
         return Took(self.count + other.count, self.total_ms + other.total_ms, max(self.slowest_ms, other.slowest_ms))
 
 
@@ -206,19 +204,19 @@ def health(since: datetime, until: datetime, exit_paths_: Sequence[str] = ()) ->
         steps.setdefault(path, Counter())[step] += count
         slowest[path] = max(most, slowest.get(path, 0.0))
     return [
-        Health(
-            path,
-            outcomes.get(path, Counter()),
-            *(percentile(steps.get(path, {}), share, slowest.get(path, 0.0)) for share in (0.5, 0.95, 0.99)),
-            slowest.get(path),
-        )
+        _health(path, outcomes.get(path, Counter()), steps.get(path, Counter()), slowest.get(path))
         for path in sorted({*outcomes, *steps})
     ]
 
 
+def _health(path: str, outcomes: Mapping[str, int], steps: Mapping[int, int], slowest: float | None) -> Health:
+    p50, p95, p99 = (percentile(steps, share, slowest or 0.0) for share in (0.5, 0.95, 0.99))
+    return Health(path, outcomes, p50, p95, p99, slowest)
+
+
 def _add_latencies(latencies: Mapping[tuple[str, datetime, int], Took]) -> None:
     if latencies:
-        rows = [(*key, *took) for key, took in sorted(latencies.items())]
+        rows = [(*key, *astuple(latencies[key])) for key in sorted(latencies)]
         with connection.cursor() as cursor:
             cursor.execute(ADD_LATENCIES, [list(column) for column in zip(*rows, strict=True)])
 

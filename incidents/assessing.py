@@ -242,7 +242,7 @@ def _rows(ids: Iterable[int]) -> list[Row]:
 
 def _crowd(rows: Sequence[Row], cursor: FeedCursor, uncounted: set[int]) -> Crowd:
     moments = [row.received_at for row in rows]
-    asked = {
+    asked: dict[str, Any] = {
         "ids": list(uncounted),
         "tx": cursor.tx,
         "decision": cursor.decision,
@@ -331,7 +331,7 @@ def _counted(changed: Changed) -> Changed:
     """Made-up data are counted in other minutes than those of their receipt: what is in no count moves to none."""
     if not changed:
         return []
-    asked = {"ids": [row.id for row, _ in changed], "old": [row.standing.cause for row, _ in changed]}
+    asked: dict[str, Any] = {"ids": [row.id for row, _ in changed], "old": [row.standing.cause for row, _ in changed]}
     with connection.cursor() as cursor:
         cursor.execute(COUNTED, asked)
         there = {number for (number,) in cursor.fetchall()}
@@ -342,7 +342,7 @@ def _take_away(moved: Changed) -> None:
     if not moved:
         return
     standing = [(row, row.standing) for row, _ in moved]
-    asked = {
+    asked: dict[str, Any] = {
         "ids": [row.id for row, _ in standing],
         "old": [one.cause for _, one in standing],
         "was": [causes.is_unknown(one.cause, one.reasons, row.exit_path) for row, one in standing],

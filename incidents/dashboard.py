@@ -51,7 +51,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     period = rates.PERIODS.get(request.GET.get("period", ""), rates.PERIODS["1h"])
     by = request.GET.get("by") if request.GET.get("by") in rates.BY else "cause"
-    incidents = rates.bands(period.steps(now)[0], now) if user.has_perm("incidents.view_incident") else []
+    incidents = rates.bands(period.steps(now)[0], now, viewer=user) if user.has_perm("incidents.view_incident") else []
     open_incidents = [incident for incident in incidents if incident.is_open]
     cards = _vital_cards(user, open_incidents, now)
     if user.has_perm("consent.view_decision"):

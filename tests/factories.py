@@ -19,6 +19,7 @@ from consent.models import (
     Decision,
     ExitPath,
     GuardChange,
+    InterruptedOptOut,
     PrivacyRequest,
     Purpose,
     Reversal,
@@ -187,6 +188,24 @@ class BatchFactory(factory.django.DjangoModelFactory):
     kind = "import"
     reason = factory.Sequence(lambda n: f"List {n} of the shop")
     created_by = "user:someone"
+
+
+class InterruptedOptOutFactory(factory.django.DjangoModelFactory):
+    """A press that neither the database nor the disk took."""
+
+    class Meta:
+        model = InterruptedOptOut
+
+    key = factory.Sequence(lambda n: n.to_bytes(32))
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    exit_path = "one-click"
+    purpose = "marketing"
+    channel = "email"
+    is_certain = True
+    tried_at = last_tried_at = factory.LazyFunction(lambda: timezone.now() - timedelta(minutes=5))
+    place = "POST /u/"
+    error_code = "OSError"
+    state = InterruptedOptOut.State.WAITING
 
 
 class ReversalFactory(factory.django.DjangoModelFactory):

@@ -1,7 +1,7 @@
 """Calls that asked for an opt-out and were not served: kept for support, as far as it can be read whose wish it was."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from consent import interrupted
@@ -29,7 +29,7 @@ def keep_refused(refused: Sequence[tuple[Mapping[str, Any], str, str]]) -> None:
                 error_code=code,
                 error=words,
                 person=person,
-                purpose=purpose if purpose == ANY or _is_code(purpose) else "",
+                purpose=ANY if purpose == ANY else purpose if _is_code(purpose) else "",
                 channel=channel if isinstance(channel, str) and channel in CHANNELS else "",
                 is_ours=False,
             )
@@ -63,5 +63,5 @@ def _person(subject: Any) -> UUID | Identity | None:
     return found if isinstance(found, UUID) else found[0] if found else None
 
 
-def _is_code(text: Any) -> bool:
+def _is_code(text: Any) -> TypeGuard[str]:
     return isinstance(text, str) and CODE.fullmatch(text) is not None

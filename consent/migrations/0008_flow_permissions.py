@@ -6,6 +6,8 @@ from config.grants import granted
 
 MATRIX = """
     consent.interruptedoptout  v    v    v    v
+    consent.exitpathlatency    v    v    v    v
+    consent.linkfetch          v    v    v    v
 """
 NAMED = (
     (

@@ -6,6 +6,7 @@ from config.grants import granted
 
 MATRIX = """
     incidents.causeassessment  v    v    v    v
+    incidents.lookcursor       v    v    v    v
 """
 
 
