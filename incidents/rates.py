@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -56,10 +57,10 @@ class Only:
     cause: str = ""
     mode: str = "real"  # real, drill, or empty for both
 
-    def condition(self) -> tuple[str, list[object]]:
+    def condition(self) -> tuple[str, list[Any]]:
         """SQL to append to a WHERE, with its values. An opt-out of everything counts for each purpose and channel."""
         parts: list[str] = []
-        values: list[object] = []
+        values: list[Any] = []
         for column in ("purpose", "channel"):
             if value := getattr(self, column):
                 parts.append(f" AND {column} IN (%s, '*')")

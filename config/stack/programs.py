@@ -46,7 +46,7 @@ def web(port: str) -> list[str]:
 def stream(port: str) -> list[str]:
     """An event loop for connections that stay open and do nothing: threads of the web are for work."""
     options = ["--interface", "asgi", "--host", "127.0.0.1", "--port", port, "--http", "1", "--no-ws"]
-    ending = ["--workers", "1", "--respawn-failed-workers", "--workers-kill-timeout", "3", "--log-level", "error"]
+    ending = ["--workers", "1", "--respawn-failed-workers", "--workers-kill-timeout", "1", "--log-level", "error"]
     return [sys.executable, "-m", "granian", *options, *ending, "incidents.stream.asgi:application"]
 
 

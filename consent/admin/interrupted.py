@@ -17,12 +17,12 @@ from consent.identifiers import Identity, masked, unseal
 from consent.models import InterruptedOptOut
 
 State = InterruptedOptOut.State
-COLOURS = {
-    State.WAITING: "warning",
-    State.OPEN: "danger",
-    State.RETRIED: "success",
-    State.CONTACTED: "info",
-    State.CLOSED: "",
+COLOURS: dict[str, str] = {
+    State.WAITING.value: "warning",
+    State.OPEN.value: "danger",
+    State.RETRIED.value: "success",
+    State.CONTACTED.value: "info",
+    State.CLOSED.value: "",
 }
 
 

@@ -71,7 +71,7 @@ def live(request: HttpRequest) -> HttpResponse:
         "ticket": tickets.issue(user) if stream else "",
         **_numbers(user, asked),
     }
-    return _unstored(TemplateResponse(request, "admin/incidents/live.html", context))
+    return TemplateResponse(request, "admin/incidents/live.html", context)
 
 
 @require_safe
@@ -79,7 +79,7 @@ def numbers(request: HttpRequest) -> HttpResponse:
     """The part of the page that changes."""
     user = _may(request)
     context = _numbers(user, View(request.GET).told())
-    return _unstored(TemplateResponse(request, "admin/incidents/live_numbers.html", context))
+    return TemplateResponse(request, "admin/incidents/live_numbers.html", context)
 
 
 def _may(request: HttpRequest) -> User:
@@ -87,11 +87,6 @@ def _may(request: HttpRequest) -> User:
     if not user.has_perm(tickets.PERMISSION):
         raise PermissionDenied
     return user
-
-
-def _unstored(response: HttpResponse) -> HttpResponse:
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 def _numbers(user: User, asked: dict[str, str]) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def _asked(query: Mapping[str, str]) -> tuple[int, list[str], Only]:
         faults.append(Fault("minutes", "out_of_range", "minutes lies between 1 and 1440."))
     columns = query["group_by"].split(",") if "group_by" in query else list(COLUMNS)
     if unknown := sorted(set(columns) - set(COLUMNS) - {""}):
-        known = ", ".join(COLUMNS)
-        faults.append(Fault("group_by", "unknown", f"No such column: {', '.join(unknown)[:100]}. There are {known}."))
+        detail = f"No such column: {', '.join(unknown)[:100]}. There are {', '.join(COLUMNS)}."
+        faults.append(Fault("group_by", "unknown", detail))
     for name, known in (("channel", [*Channel.values, ANY]), ("cause", Cause.values), ("mode", [*MODES, "all"])):
         if name in query and query[name] not in known:
             faults.append(Fault(name, "unknown", f"{name} is one of {', '.join(known)}."))

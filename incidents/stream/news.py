@@ -123,6 +123,11 @@ class News:
         for stream in list(self.streams):
             stream.ended.set()
 
+    def close(self) -> None:
+        """Give the poller's connection back; nothing is looked at any more."""
+        self.thread.submit(connection.close)
+        self.thread.shutdown()
+
     def _missed(self, last_id: str) -> list[bytes]:
         """Whoever asks for more than is kept, or comes from before a restart, is told to look at everything again."""
         if not self.kept:

@@ -27,7 +27,8 @@ STUCK = 10.0  # seconds that a listener may take for what was sent
 RETRY = b"retry: 3000\n\n"
 
 Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class Application:
@@ -64,6 +65,7 @@ class Application:
     def end(self) -> None:
         if self.news is not None:
             self.news.end()
+            self.news.close()
         if self.poller is not None:
             self.poller.cancel()
 
@@ -106,9 +108,8 @@ class Application:
         def asked() -> None:
             try:
                 check(word)
-            except Error:
-                connection.close()
-                raise
+            finally:
+                connection.close()  # somebody comes every few minutes: no reason to hold one
 
         await asyncio.get_running_loop().run_in_executor(self.askers, asked)
 
