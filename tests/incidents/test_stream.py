@@ -261,16 +261,17 @@ def opened(port, key):
     connected = HTTPConnection("127.0.0.1", port, timeout=20)
     connected.request("GET", SERVICES, headers={"Authorization": f"Bearer {key}"})
     answer = connected.getresponse()
-    connected.close()  # the answer holds the socket on
     assert answer.status == 200, answer.read()
-    return answer
+    return connected, answer
 
 
 def event(answer):
     """The next event's lines; comments and the opening `retry:` are passed over."""
     lines = []
     while True:
-        line = answer.readline().decode().rstrip("\n")
+        raw = answer.readline()
+        assert raw, "the stream ended"
+        line = raw.decode().rstrip("\n")
         if line:
             lines.append(line)
         elif any(one.startswith("event:") for one in lines):
@@ -282,7 +283,8 @@ def event(answer):
 def test_fifty_open_streams_hear_of_an_opt_out_and_end_with_the_process(served):
     process, port = served
     key = service_key(Scope.INCIDENTS_READ)
-    answers = [opened(port, key) for _ in range(50)]
+    connections = [opened(port, key) for _ in range(50)]
+    answers = [answer for _, answer in connections]
     before = [event(answer) for answer in answers]
 
     record([opt_out("a@example.org", exit_path="one-click")])
@@ -295,5 +297,5 @@ def test_fifty_open_streams_hear_of_an_opt_out_and_end_with_the_process(served):
     assert (told["changed"], told["opt_outs"][0]["exit_path"]) == (["opt_outs"], "one-click")
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=10)
-    for answer in answers:
-        answer.close()
+    for connected, _ in connections:
+        connected.close()
