@@ -18,12 +18,13 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, load
+from tests.benchmarks import batches, load, streams
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
 
 PEOPLE = 20_000
+LISTENERS = 200
 PRESSES = 25_000  # tokens for a run of one-click
 FIDES = 0.040  # of the DRF view with serializers: Fides' "record a preference", as measured beside it
 
@@ -100,6 +101,7 @@ class Bench:
             "check": self.check,
             "check_batch": self.check_batch,
             "guarded": self.guarded,
+            "streams": self.streams,
         }
 
     def decisions(self) -> Iterator[Figure]:
@@ -211,6 +213,23 @@ class Bench:
             yield figure(f"guarded 5,000, {kind} ÷ bare INSERT + INSERT … ON CONFLICT", same_work, 0.50, note)
             note = "base: the state's row alone, which is a third of the rows"
             yield figure(f"guarded 5,000, {kind} ÷ bare INSERT … ON CONFLICT alone", state_only, 0.50, note)
+
+    def streams(self) -> Iterator[Figure]:
+        """Writes, because each of them is news for every stream a second later."""
+
+        def p95(_: int) -> float:
+            script = load.post_decision(self.seeded.key, next(self.runs))
+            return load.run(f"{self.url}/api/v1/decisions/", script, self.seconds).p95
+
+        with streams.counting(), streams.served(self.stand) as port:
+
+            def with_listeners(number: int) -> float:
+                with streams.listening(port, self.seeded.key, LISTENERS):
+                    return p95(number)
+
+            p95(0)
+            pairs = paired(with_listeners, p95, self.rounds)
+        yield at_most(f"POST decisions/ p95 with {LISTENERS} open streams ÷ without (ms)", pairs, 1.5)
 
 
 def _binary(name: str) -> Path:
