@@ -65,13 +65,15 @@ RECIPIENTS = f"""
 # A decision that a drill wrote, by the name that its runner signs with. Incidents in drill mode do not make one: real
 # people may opt out by real ways while a drill goes on.
 IS_DRILL = "(d.actor LIKE 'drill:%%' OR d.actor LIKE 'system:drill%%')"
-# Those of the decisions that stand in a count, and how much of it they are.
+# Those of the decisions that stand in a count: never more of them than it holds.
 COUNTED = f"""
-    SELECT d.id FROM unnest(%(ids)s::bigint[], %(old)s::text[]) AS u(id, old) JOIN consent_decision d ON d.id = u.id
+    SELECT id FROM (
+    SELECT d.id, m.count, row_number() OVER (PARTITION BY m.id ORDER BY d.id) AS position
+      FROM unnest(%(ids)s::bigint[], %(old)s::text[]) AS u(id, old) JOIN consent_decision d ON d.id = u.id
       JOIN incidents_decisionminute m
         ON (m.minute, m.choice, m.purpose, m.channel, m.exit_path, m.cause, m.is_drill)
          = (date_trunc('minute', d.received_at, 'UTC'), d.choice, d.purpose, d.channel, d.exit_path, u.old, {IS_DRILL})
-     WHERE m.count > 0
+    ) there WHERE position <= count
 """
 MOVE_AWAY = f"""
     UPDATE incidents_decisionminute m

@@ -196,6 +196,21 @@ def test_only_what_the_reader_has_counted_is_moved():
     assert counted() == {"scanner_suspected": 1}
 
 
+def test_no_more_is_moved_than_was_counted(monkeypatch):
+    """As with made-up data, which are counted in the minutes of their story."""
+    monkeypatch.setattr(assessing, "SETTLING", timedelta(0))
+    for _ in range(3):
+        pressed(sent())
+    linking.read_log()
+    DecisionMinute.objects.update(count=1)
+
+    incident()
+    linking.backfill()
+    linking.look_again()
+
+    assert counted() == {"incident_notice": 1}
+
+
 def test_minutes_are_told_by_what_they_are_about_and_drills_stand_apart():
     ExitPathFactory(code="shop")
     record(
