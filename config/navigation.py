@@ -41,6 +41,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Incidents",
         (
             ("Incidents", "crisis_alert", "incidents.Incident"),
+            ("Causes found", "psychology_alt", "incidents.CauseAssessment"),
             ("Alert sources", "sensors", "incidents.AlertSource"),
             ("Alert deliveries", "notifications", "incidents.AlertDelivery"),
         ),

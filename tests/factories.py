@@ -26,7 +26,7 @@ from consent.models import (
     Subject,
 )
 from consent.services import NewDecision, record, set_guard
-from incidents.models import AlertDelivery, AlertSource, Incident
+from incidents.models import AlertDelivery, AlertSource, CauseAssessment, Incident
 from incidents.services import declare
 from messaging.models import (
     Endpoint,
@@ -354,6 +354,18 @@ class IncidentFactory(factory.django.DjangoModelFactory):
 def incident(title="Relay down", /, *, minutes_ago=10, by="user:anna", **facts) -> Incident:
     """Declared through its own door."""
     return declare(title, occurred_from=timezone.now() - timedelta(minutes=minutes_ago), by=by, **facts)
+
+
+class CauseAssessmentFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = CauseAssessment
+
+    decision_id = factory.Sequence(lambda n: n + 1)
+    cause = "scanner_suspected"
+    confidence = 75
+    reasons = ("hidden_link_fetched",)
+    rules = 1
+    assessed_at = factory.LazyFunction(timezone.now)
 
 
 class AlertSourceFactory(factory.django.DjangoModelFactory):

@@ -10,6 +10,7 @@ from django.utils import timezone
 from consent.identifiers import Identity
 from consent.models import Decision, LinkFetch
 from consent.services import record
+from consent.story import tell
 from incidents import assessing, linking, rates
 from incidents.models import CauseAssessment, DecisionMinute
 from tests.factories import ExitPathFactory, MessageFactory, SubjectFactory, incident, opt_out
@@ -62,6 +63,16 @@ def test_a_link_of_an_incident_notice_is_a_reaction_to_it():
     assert (newest(decision).cause, newest(decision).reasons) == ("incident_notice", ["notice_used"])
     assert counted() == {"incident_notice": 1}
     assert Decision.objects.get(pk=decision).cause == "subject_choice"
+
+
+def test_a_persons_story_tells_what_was_found():
+    decision = pressed(sent(message_class="incident_notice"))
+    linking.read_log()
+
+    [entry] = [one for one in tell([Decision.objects.get(pk=decision).subject_id]) if one.kind == "cause"]
+
+    assert entry.text == "Cause looked at again: reaction to an alert or notice, 95 % sure (notice_used)"
+    assert entry.decision == decision
 
 
 def test_whoever_had_a_notice_in_the_days_before_reacts_to_it_also_by_another_way():
