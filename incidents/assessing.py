@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -190,8 +190,9 @@ def second_look(reader: str, limit: int = MOST) -> int:
 def _signs(model: Any, moment: str, limit: int) -> list[Any]:
     """New rows of a table of signs, in order, once they have settled; the cursor moves over them."""
     place, _ = LookCursor.objects.select_for_update().get_or_create(name=model._meta.label_lower)
-    settled = {f"{moment}__lt": timezone.now() - SETTLING}
-    found = list(model.objects.filter(pk__gt=place.last_id, **settled).order_by("pk")[:limit])
+    settled = timezone.now() - SETTLING
+    rows = model.objects.filter(pk__gt=place.last_id).order_by("pk")[:limit]
+    found = list(takewhile(lambda row: getattr(row, moment) < settled, rows))  # none is passed over
     if found:
         place.last_id = found[-1].pk
         place.save()

@@ -150,7 +150,7 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST" and comes_from_elsewhere(request):
         exit_paths.count_use(PREFERENCE_PAGE, Outcome.REFUSED, "cross_site")
         return page(request, "elsewhere", language, status=403)
-    honoured = gpc.honour(person.subject_id, request, language) if gpc.is_sent(request) else None
+    honoured = _honoured(person, request, language) if gpc.is_sent(request) else None
     reply = _reply(request, person, language) if request.method == "POST" else Reply()
     groups = reply.groups or choices.groups_for(person, language)
     if reply.waiting:
@@ -166,6 +166,12 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
         problems=[getattr(TEXTS[language], name) for name in reply.problems],
         signal=_signal_texts(honoured, language) if honoured else None,
     )
+
+
+def _honoured(person: Person, request: HttpRequest, language: str) -> gpc.Honoured:
+    flow.started(GPC)
+    with flow.measured(GPC):
+        return gpc.honour(person.subject_id, request, language)
 
 
 def _reply(request: HttpRequest, person: Person, language: str) -> Reply:

@@ -87,6 +87,14 @@ def test_the_preference_page_is_started_by_a_look_and_timed_by_its_post(db, clie
     assert LinkFetch.objects.get().link == "preferences"
 
 
+def test_a_signal_is_a_use_of_its_own_way_out(db, client, link):
+    client.get(link.replace("/u/", "/preferences/"), headers={"Sec-GPC": "1"})
+    flow.flush()
+
+    assert health("gpc").outcomes["started"] == 1
+    assert health("gpc").p50_ms is not None
+
+
 def test_a_call_counts_each_opt_out_by_its_way_out(db, client):
     key = service_key("decisions:write")
     one = {"subject": {"email": "a@example.org"}, "purpose": "marketing", "channel": "email", "choice": "opt_out"}

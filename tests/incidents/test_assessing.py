@@ -207,6 +207,17 @@ def test_only_what_the_reader_has_counted_is_moved():
     assert counted() == {"scanner_suspected": 1}
 
 
+def test_a_sign_that_has_not_settled_is_waited_for_and_not_passed_over():
+    message = sent()
+    fetched(message, "hidden", ago=0)
+    fetched(message, "unsubscribe", ago=60)
+    linking.read_log()
+    pressed(message)
+    linking.read_log()
+
+    assert linking.look_again() == 0
+
+
 def test_no_more_is_moved_than_was_counted(monkeypatch):
     """As with made-up data, which are counted in the minutes of their story."""
     monkeypatch.setattr(assessing, "SETTLING", timedelta(0))
