@@ -23,6 +23,7 @@ from consent.causes import Assessment, Facts
 from consent.exit_paths import ONE_CLICK, PREFERENCE_PAGE
 from consent.identifiers import unseal
 from consent.models import Cause, Decision, FeedCursor, LinkFetch
+from incidents import counting
 from incidents.models import CauseAssessment, DecisionLink, LookCursor
 
 MOST = 5000  # decisions that one look takes in
@@ -61,45 +62,6 @@ RECIPIENTS = f"""
       FROM consent_decision d JOIN messaging_message m ON m.id = d.message_id
      WHERE d.received_at >= %(first)s AND d.received_at < %(end)s AND d.choice = 'opt_out'
        AND d.exit_path = ANY (%(paths)s) AND m.sealed_recipient IS NOT NULL AND m.channel = 'email' LIMIT %(most)s
-"""
-# A decision that a drill wrote, by the name that its runner signs with. Incidents in drill mode do not make one: real
-# people may opt out by real ways while a drill goes on.
-IS_DRILL = "(d.actor LIKE 'drill:%%' OR d.actor LIKE 'system:drill%%')"
-# Those of the decisions that stand in a count: never more of them than it holds.
-COUNTED = f"""
-    SELECT id FROM (
-    SELECT d.id, m.count, row_number() OVER (PARTITION BY m.id ORDER BY d.id) AS position
-      FROM unnest(%(ids)s::bigint[], %(old)s::text[]) AS u(id, old) JOIN consent_decision d ON d.id = u.id
-      JOIN incidents_decisionminute m
-        ON (m.minute, m.choice, m.purpose, m.channel, m.exit_path, m.cause, m.is_drill)
-         = (date_trunc('minute', d.received_at, 'UTC'), d.choice, d.purpose, d.channel, d.exit_path, u.old, {IS_DRILL})
-    ) there WHERE position <= count
-"""
-MOVE_AWAY = f"""
-    UPDATE incidents_decisionminute m
-       SET count = greatest(m.count - n.count, 0), unexplained = greatest(m.unexplained - n.unexplained, 0)
-      FROM (SELECT date_trunc('minute', d.received_at, 'UTC') AS minute, d.choice, d.purpose, d.channel, d.exit_path,
-                   u.old AS cause, {IS_DRILL} AS is_drill, count(*),
-                   count(*) FILTER (WHERE u.was_unknown) AS unexplained
-              FROM unnest(%(ids)s::bigint[], %(old)s::text[], %(was)s::bool[]) AS u(id, old, was_unknown)
-              JOIN consent_decision d ON d.id = u.id GROUP BY 1, 2, 3, 4, 5, 6, 7) n
-     WHERE (m.minute, m.choice, m.purpose, m.channel, m.exit_path, m.cause, m.is_drill)
-         = (n.minute, n.choice, n.purpose, n.channel, n.exit_path, n.cause, n.is_drill)
-"""
-# The minutes of decisions by their newest assessment; used by whoever counts.
-COUNT = f"""
-    INSERT INTO incidents_decisionminute AS m
-           (minute, choice, purpose, channel, exit_path, cause, is_drill, count, unexplained)
-    SELECT date_trunc('minute', d.received_at, 'UTC'), d.choice, d.purpose, d.channel, d.exit_path,
-           coalesce(a.cause, d.cause), {IS_DRILL}, count(*),
-           count(*) FILTER (WHERE coalesce(a.cause, d.cause) = 'subject_choice' AND d.exit_path = ''
-                              AND coalesce(a.reasons, d.reasons) = '{{}}' AND d.choice = 'opt_out')
-      FROM consent_decision d
-      LEFT JOIN LATERAL (SELECT c.cause, c.reasons FROM incidents_causeassessment c WHERE c.decision_id = d.id
-                          ORDER BY c.version DESC LIMIT 1) a ON true
-     WHERE d.id = ANY (%(ids)s) GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT (minute, choice, purpose, channel, exit_path, cause, is_drill)
-    DO UPDATE SET count = m.count + EXCLUDED.count, unexplained = m.unexplained + EXCLUDED.unexplained
 """
 
 
@@ -152,12 +114,6 @@ class Crowd:
     domain_of: dict[int, tuple[datetime, str]]
     at_domain: Counter[tuple[datetime, str]]
     members: set[int]
-
-
-def count(ids: Sequence[int]) -> None:
-    """Into their minutes, by the cause that is known by now."""
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT, {"ids": list(ids)})
 
 
 def assess_new(decisions: Sequence[Decision], cursor: FeedCursor) -> None:
@@ -223,8 +179,7 @@ def _assess(ids: Iterable[int], cursor: FeedCursor, uncounted: set[int]) -> None
         )
         for row, found in changed
     )
-    if moved:
-        count([row.id for row, _ in moved])
+    counting.count([row.id for row, _ in moved])
 
 
 def _behind(cursor: FeedCursor, ids: Iterable[int]) -> list[int]:
@@ -332,23 +287,12 @@ def _facts(row: Row, crowd: Crowd, fetches: dict[UUID, Fetches]) -> Facts:
 
 def _counted(changed: Changed) -> Changed:
     """Made-up data are counted in other minutes than those of their receipt: what is in no count moves to none."""
-    if not changed:
-        return []
-    asked: dict[str, Any] = {"ids": [row.id for row, _ in changed], "old": [row.standing.cause for row, _ in changed]}
-    with connection.cursor() as cursor:
-        cursor.execute(COUNTED, asked)
-        there = {number for (number,) in cursor.fetchall()}
+    there = counting.counted({row.id: row.standing.cause for row, _ in changed})
     return [(row, found) for row, found in changed if row.id in there]
 
 
 def _take_away(moved: Changed) -> None:
-    if not moved:
-        return
     standing = [(row, row.standing) for row, _ in moved]
-    asked: dict[str, Any] = {
-        "ids": [row.id for row, _ in standing],
-        "old": [one.cause for _, one in standing],
-        "was": [causes.is_unknown(one.cause, one.reasons, row.exit_path) for row, one in standing],
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(MOVE_AWAY, asked)
+    counting.take_away(
+        [(row.id, one.cause, causes.is_unknown(one.cause, one.reasons, row.exit_path)) for row, one in standing]
+    )

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from consent import feed
 from consent.models import Decision, FeedCursor
-from incidents import assessing
+from incidents import assessing, counting
 from incidents.models import Backfill, Incident
 
 READER = "incident-links"
@@ -72,7 +72,7 @@ def read_log(limit: int = BATCH) -> int:
         if decisions:
             _tie_new(decisions)
             assessing.assess_new(decisions, FeedCursor.objects.get(reader=READER))
-            assessing.count([decision.pk for decision in decisions])
+            counting.count([decision.pk for decision in decisions])
         return len(decisions)
 
 
