@@ -18,6 +18,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Decisions", "gavel", "consent.Decision"),
             ("Privacy requests", "inbox", "consent.PrivacyRequest"),
             ("Back in", "how_to_reg", "consent.Reversal"),
+            ("Tried and failed", "link_off", "consent.InterruptedOptOut"),
             ("Batches", "layers", "consent.Batch"),
         ),
     ),
@@ -46,6 +47,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Legal clocks", "timer", "incidents.IncidentClock"),
             ("Alarms", "notification_important", "incidents.Alarm"),
             ("Markers", "flag", "incidents.Marker"),
+            ("Causes found", "psychology_alt", "incidents.CauseAssessment"),
             ("Alert sources", "sensors", "incidents.AlertSource"),
             ("Alert deliveries", "notifications", "incidents.AlertDelivery"),
         ),
@@ -77,8 +79,10 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    overview = {"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}
-    groups: list[dict[str, Any]] = [{"title": "Overview", "items": [overview]}]
+    overview = [{"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}]
+    if request.user.has_perm("consent.view_decision"):
+        overview.append({"title": "Live", "icon": "cell_tower", "link": reverse("live")})
+    groups: list[dict[str, Any]] = [{"title": "Overview", "items": overview}]
     for title, entries in MENU:
         items = [entry for entry in (_entry(request, *names) for names in entries) if entry]
         if items:

@@ -67,6 +67,7 @@ DATABASE_PREPARE = env.bool(
 )  # off behind a pooler that shares sessions per transaction
 DATABASES = {"default": database()}
 SPOOL_DIR = env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool"))  # opt-outs while the database is away
+FLOW_FLUSH_SECONDS = env.float("FLOW_FLUSH_SECONDS", default=1.0)  # counts of uses are written so often; 0: by upkeep
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 INSTALLED_APPS = [
@@ -186,6 +187,10 @@ PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without 
 # Outgoing webhooks go to https on the public internet; host:port of what may be called besides, http too.
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])
 
+# Where browsers and services find the event stream, which is a process of its own: scheme, host and port. Empty: pages
+# poll. Behind a proxy that sends /live/stream/ and /api/v1/telemetry/stream/ to it, this is PUBLIC_URL.
+STREAM_URL = env.str("STREAM_URL", default="").rstrip("/")
+
 # Security: strict where the browser is concerned, loopback excepted.
 SECURE = env.bool("SECURE", default=not DEBUG)  # behind HTTPS
 SECURE_SSL_REDIRECT = False  # the proxy's work; a redirect would break RFC 8058 one-click
@@ -209,7 +214,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF, UNSAFE_INLINE],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
-        "connect-src": [SELF],
+        "connect-src": [SELF, *([STREAM_URL] if STREAM_URL else [])],
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],

@@ -7,8 +7,9 @@ from config import docs, health
 from consent.api import catalogue, checks, decisions, people, requests, reversals
 from consent.public.acknowledging import acknowledge
 from consent.public.front import front_page, gpc_support, robots
-from consent.public.one_click import one_click
+from consent.public.one_click import hidden_link, one_click
 from consent.public.preferences import preferences
+from incidents.admin import live
 from incidents.api import alerts, cases, incidents, markers, telemetry
 from incidents.webhooks import receive
 from messaging.api import endpoints, messages, notices
@@ -20,6 +21,7 @@ urlpatterns = [
     path("robots.txt", robots),
     path(".well-known/gpc.json", gpc_support),
     path("u/<str:token>/", one_click, name="one-click"),
+    path("u/<str:token>/more/", hidden_link, name="hidden-link"),
     path("u/<str:token>", one_click),  # a redirect to the other would lose the press
     path("preferences/<str:token>/", preferences, name="preferences"),
     path("preferences/<str:token>", preferences),
@@ -34,6 +36,8 @@ urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
+    path("admin/live/", admin.site.admin_view(live.live), name="live"),
+    path("admin/live/numbers/", admin.site.admin_view(live.numbers), name="live-numbers"),
     path("admin/", admin.site.urls),
     # Services: record, follow, ask
     path("api/v1/decisions/", decisions.DecisionsView.as_view()),
@@ -80,6 +84,7 @@ urlpatterns = [
     path("api/v1/alerts/", alerts.AlertsView.as_view()),
     path("api/v1/sends/", markers.SendsView.as_view()),
     path("api/v1/markers/", markers.MarkersView.as_view()),
+    path("api/v1/telemetry/stream/", telemetry.StreamView.as_view()),
     path("api/v1/telemetry/", telemetry.TelemetryView.as_view()),
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),

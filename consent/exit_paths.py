@@ -1,4 +1,4 @@
-"""How the ways out are used: completed uses are folded from the log, refused and broken-off ones counted at once."""
+"""How the ways out are used: completed uses are folded from the log, the others are counted at once."""
 
 import threading
 from collections import Counter
@@ -9,7 +9,7 @@ import structlog
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from consent import feed
+from consent import feed, interrupted
 from consent.models import Choice, Decision, ExitPathMinute, Subject
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ _pending = _Pending()
 
 
 def count_use(exit_path: str, outcome: str, cause: str = "") -> bool:
-    """A use that left no decision of its own: refused, or broken off. `cause` is the code of what was in the way.
+    """A use that left no decision: refused, broken off or failed. `cause` is the code of what was in the way.
 
     Never raises, so that it cannot stand in the way of an opt-out. False: the database did not take it. Where that was
     because it is away, the next call of this process brings it along.
@@ -74,7 +74,7 @@ def count_use(exit_path: str, outcome: str, cause: str = "") -> bool:
     uses = _pending.take()
     try:
         with transaction.atomic():
-            _add(uses)
+            add(uses)
     except Error as error:
         if isinstance(
             error, OperationalError | InterfaceError
@@ -96,13 +96,14 @@ def fold(limit: int = 1000, moment_of: Callable[[Decision], datetime] = on_recei
     """
     with feed.reading("exit-paths", limit) as decisions:
         opt_outs = _by_people([d for d in decisions if d.exit_path and d.choice == Choice.OPT_OUT])
-        _add(Counter((d.exit_path, _minute(moment_of(d)), Outcome.COMPLETED, d.cause) for d in opt_outs))
+        add(Counter((d.exit_path, _minute(moment_of(d)), Outcome.COMPLETED, d.cause) for d in opt_outs))
         latest: dict[str, datetime] = {}
         for decision in opt_outs:
             used_at = moment_of(decision)
             latest[decision.exit_path] = max(used_at, latest.get(decision.exit_path, used_at))
         with connection.cursor() as cursor:
             cursor.execute(USED, [list(latest), list(latest.values())])
+        interrupted.path_works(latest)
         return len(decisions)
 
 
@@ -113,7 +114,8 @@ def _by_people(decisions: list[Decision]) -> list[Decision]:
     return [decision for decision in decisions if decision.subject_id not in canaries]
 
 
-def _add(uses: Mapping[Minute, int]) -> None:
+def add(uses: Mapping[Minute, int]) -> None:
+    """Add to the minutes' counts; a way out that nobody registered is left out."""
     if not uses:
         return
     rows = [(*minute, count) for minute, count in sorted(uses.items())]

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from config.models import User
-from consent import subjects
+from consent import causes, subjects
 from consent.deadlines import due
 from consent.exit_paths import of_request
 from consent.identifiers import Identity
@@ -133,6 +133,7 @@ def opt_out_at_once(
                 exit_path=path if is_registered else "",
                 decided_at=received_at if received_at and makes_sense else timezone.now(),
                 locale=locale,
+                reasons=causes.said(f"received_by_{received_via}" if received_via else "asked_the_desk"),
                 evidence=evidence,
                 idempotency_key=_key_of(key, each, purpose, channel) if key else None,
             )

@@ -19,6 +19,7 @@ from consent.models import (
     Evidence,
     GuardChange,
     Identifier,
+    InterruptedOptOut,
     Reversal,
     ReversalConfirmation,
     Subject,
@@ -201,6 +202,7 @@ def erase(subject_id: UUID, *, by: User | str) -> int:
     people = Subject.objects.filter(pk=root) | Subject.objects.filter(merged_into=root)
     Evidence.objects.filter(decision__subject__in=people.values("pk")).delete()
     emptied = Identifier.objects.filter(subject=root, sealed__isnull=False).update(sealed=None)
+    InterruptedOptOut.objects.filter(subject_id__in=people.values("pk")).update(sealed_identifier=None)
     people.filter(erased_at=None).update(erased_at=transaction_time())
     return emptied
 

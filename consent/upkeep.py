@@ -1,15 +1,16 @@
-"""What is done every few seconds, nudged or not: opt-outs from disk, counts of the ways out, old answers dropped."""
+"""What is done every few seconds, nudged or not: opt-outs from disk and those that failed, counts, old answers."""
 
 from config import idempotency, refused_calls
-from consent import exit_paths, spool
+from consent import exit_paths, flow, interrupted, spool
 
 AT_ONCE = 1000
 
 
 def keep_up() -> int:
     """Returns how much was done; zero means there is nothing left to do."""
-    done = spool.replay()
+    done = spool.replay() + interrupted.take_up() + flow.flush() + flow.forget()
     while seen := exit_paths.fold(AT_ONCE):
         done += seen
+    done += interrupted.recover()
     refused_calls.flush()
     return done + idempotency.forget_old()

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
 from django.utils import timezone
 
+from incidents.marks import Mark
 from incidents.models import Incident
 from incidents.rates import OTHER, Period, Rates, title_of
 
@@ -48,6 +49,16 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """A mark: a line, and a letter for its kind at the foot of it."""
+
+    x: float
+    letter: str
+    title: str
+    is_drill: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     at: float
     label: str
@@ -63,6 +74,7 @@ class Chart:
     up: list[Tick]
     legend: list[tuple[str, str, str]]
     table: list[tuple[datetime, list[int], int]]
+    flags: list[Flag] = field(default_factory=list)
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -72,13 +84,14 @@ class Chart:
     plot_height: int = PLOT_HEIGHT
 
 
-def draw(rates: Rates, period: Period, incidents: Sequence[Incident]) -> Chart:
+def draw(rates: Rates, period: Period, incidents: Sequence[Incident], marks: Sequence[Mark] = ()) -> Chart:
     ceiling = _ceiling(rates.highest)
     return Chart(
         title=f"Opt-outs per {period.step_title} over the last {period.title}: {rates.total:,} in all",
         bars=_bars(rates, ceiling),
         steps=_steps(rates),
         bands=_bands(rates, period, incidents),
+        flags=_flags(rates, period, marks),
         across=_across(rates, period),
         up=[Tick(_y(ceiling * n / 4, ceiling), f"{ceiling * n // 4:,}") for n in range(5)],
         legend=[
@@ -145,6 +158,15 @@ def _bands(rates: Rates, period: Period, incidents: Sequence[Incident]) -> list[
             )
         )
     return bands
+
+
+def _flags(rates: Rates, period: Period, marks: Sequence[Mark]) -> list[Flag]:
+    first, end = rates.steps[0], rates.steps[-1] + period.step
+    return [
+        Flag(_x(mark.at, first, end), mark.kind[:1].upper(), f"{mark.kind}: {mark.text}", mark.is_drill)
+        for mark in marks
+        if first <= mark.at < end
+    ]
 
 
 def _across(rates: Rates, period: Period) -> list[Tick]:

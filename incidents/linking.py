@@ -21,7 +21,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from consent import feed
-from consent.models import Decision
+from consent.models import Decision, FeedCursor
+from incidents import assessing, counting
 from incidents.models import Backfill, Incident
 
 READER = "incident-links"
@@ -65,14 +66,6 @@ CARRY = TIE.format(
 )
 CARRY_BOUNDS = "SELECT min(decision_id), max(decision_id) FROM incidents_decisionlink WHERE incident_id = %s"
 
-COUNT = """
-    INSERT INTO incidents_decisionminute AS m (minute, exit_path, choice, cause, count)
-    SELECT date_trunc('minute', received_at, 'UTC'), exit_path, choice, cause, count(*)
-      FROM consent_decision d
-     WHERE id = ANY (%s) AND NOT EXISTS (SELECT FROM consent_subject s WHERE s.id = d.subject_id AND s.is_canary)
-     GROUP BY 1, 2, 3, 4 ORDER BY 1, 3, 2, 4
-    ON CONFLICT (minute, choice, exit_path, cause) DO UPDATE SET count = m.count + EXCLUDED.count
-"""
 # Ids and moments of receipt grow together, but not in step. OFFSET 0 keeps the planner from walking the primary key
 # from the first decision ever made to find the smallest: the index on received_at knows the window's pages.
 BOUNDS = """
@@ -86,9 +79,15 @@ def read_log(limit: int = BATCH) -> int:
     """Tie and count the decisions that the log has news of; returns how many were looked at."""
     with feed.reading(READER, limit) as decisions:
         if decisions:
-            _count(decisions)
             _tie_new(decisions)
+            assessing.assess_new(decisions, FeedCursor.objects.get(reader=READER))
+            counting.count([decision.pk for decision in decisions])
         return len(decisions)
+
+
+def look_again() -> int:
+    """At the causes of decisions about which more is known since they were counted; returns how many signs were new."""
+    return assessing.second_look(READER)
 
 
 def owe_backfill(incident: Incident, reason: str, *, carries: Incident | None = None) -> Backfill:
@@ -146,8 +145,3 @@ def _tie_new(decisions: Sequence[Decision]) -> None:
     if incidents:
         with connection.cursor() as cursor:
             cursor.execute(TIE_LISTED, {"incidents": incidents, "decisions": [decision.pk for decision in decisions]})
-
-
-def _count(decisions: Sequence[Decision]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT, [[decision.pk for decision in decisions]])

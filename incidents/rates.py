@@ -1,13 +1,16 @@
 """How many people opt out, per step of time and by cause or way out; read from counts, never from the log itself."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
-from consent.models import Cause, Choice
+from config.models import User
+from consent.models import ANY, Cause, Choice
 from incidents.models import Incident
 from incidents.models.incident import IncidentQuerySet
 
@@ -39,7 +42,38 @@ PERIODS = {
         Period("7d", "7 days", timedelta(days=7), timedelta(hours=1), "hour"),
     )
 }
-BY = {"cause": "cause", "path": "exit_path"}
+BY = {"cause": "cause", "path": "exit_path", "purpose": "purpose", "channel": "channel"}
+MODES = {"real": False, "drill": True}
+COLUMNS = ("purpose", "channel", "exit_path", "cause", "is_drill")
+MOST_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """What is counted; empty: all of it. Drills stand apart unless they are asked for."""
+
+    purpose: str = ""
+    channel: str = ""
+    exit_path: str = ""
+    cause: str = ""
+    mode: str = "real"  # real, drill, or empty for both
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """SQL to append to a WHERE, with its values. An opt-out of everything counts for each purpose and channel."""
+        parts: list[str] = []
+        values: list[Any] = []
+        for column in ("purpose", "channel"):
+            if value := getattr(self, column):
+                parts.append(f" AND {column} IN (%s, '*')")
+                values.append(value)
+        for column in ("exit_path", "cause"):
+            if value := getattr(self, column):
+                parts.append(f" AND {column} = %s")
+                values.append(value)
+        if self.mode:
+            parts.append(" AND is_drill = %s")
+            values.append(MODES[self.mode])
+        return "".join(parts), values
 
 
 @dataclass(slots=True)
@@ -59,14 +93,20 @@ class Rates:
         return max((sum(counter.values()) for counter in self.counts.values()), default=0)
 
 
-def opt_outs(period: Period, by: str, now: datetime | None = None, most: int = MOST_KEYS) -> Rates:
+EVERYTHING = Only()
+
+
+def opt_outs(
+    period: Period, by: str, now: datetime | None = None, most: int = MOST_KEYS, only: Only = EVERYTHING
+) -> Rates:
     """One query over at most a period's counts."""
     steps = period.steps(now or timezone.now())
+    condition, values = only.condition()
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT date_bin(%s::interval, minute, '2000-01-01Z'), {BY[by]}, sum(count) FROM incidents_decisionminute "
-            "WHERE minute >= %s AND choice = %s GROUP BY 1, 2",
-            [str(period.step), steps[0], Choice.OPT_OUT],
+            f"WHERE minute >= %s AND choice = %s{condition} GROUP BY 1, 2",
+            [str(period.step), steps[0], Choice.OPT_OUT, *values],
         )
         rows = [(step, key or UNNAMED, int(count)) for step, key, count in cursor.fetchall()]
     totals: Counter[str] = Counter()
@@ -80,16 +120,56 @@ def opt_outs(period: Period, by: str, now: datetime | None = None, most: int = M
     return rates
 
 
-def by_minute(since: datetime, until: datetime) -> list[dict[str, object]]:
-    """Opt-outs of each minute, way out and cause, oldest first: what services poll."""
+def by_minute(
+    since: datetime, until: datetime, group_by: Sequence[str] = COLUMNS, only: Only = EVERYTHING
+) -> list[dict[str, object]]:
+    """Opt-outs of each minute by the columns asked for, oldest first, MOST_ROWS at most: what services poll.
+
+    Raises KeyError for a column that is none of COLUMNS.
+    """
+    columns = [{name: name for name in COLUMNS}[name] for name in group_by]
+    condition, values = only.condition()
+    keys = ", ".join(["minute", *columns])
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT minute, exit_path, cause, count FROM incidents_decisionminute "
-            "WHERE minute >= %s AND minute < %s AND choice = %s ORDER BY minute, exit_path, cause",
+            f"SELECT {keys}, sum(count)::int, sum(unexplained)::int FROM incidents_decisionminute "
+            f"WHERE minute >= %s AND minute < %s AND choice = %s{condition} "
+            f"GROUP BY {keys} HAVING sum(count) > 0 ORDER BY {keys} LIMIT %s",
+            [since, until, Choice.OPT_OUT, *values, MOST_ROWS],
+        )
+        names = ("minute", *columns, "count", "unexplained")
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How many opt-outs there were, and of how many nobody knows why (invariant I8: at most one in a hundred)."""
+
+    total: int
+    unexplained: int
+
+    @property
+    def share(self) -> float | None:
+        """None: nobody opted out, so there is nothing to know."""
+        return self.unexplained / self.total if self.total else None
+
+
+def known(since: datetime, until: datetime) -> Known:
+    """Of real opt-outs. Unknown is a cause of "the person's choice" with neither a reason code nor a way out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(count), 0)::int, coalesce(sum(unexplained), 0)::int FROM incidents_decisionminute "
+            "WHERE minute >= %s AND minute < %s AND choice = %s AND NOT is_drill",
             [since, until, Choice.OPT_OUT],
         )
-        columns = ("minute", "exit_path", "cause", "count")
-        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        return Known(*cursor.fetchone())
+
+
+def seen_by(viewer: object) -> IncidentQuerySet:
+    """The incidents that a viewer of charts and streams may see: those that are not restricted, and a person's own."""
+    if isinstance(viewer, User) and not viewer.is_service:
+        return Incident.objects.visible_to(viewer)
+    return Incident.objects.unrestricted()
 
 
 def bands(since: datetime, until: datetime, seen: IncidentQuerySet | None = None, most: int = 50) -> list[Incident]:
@@ -103,5 +183,7 @@ def bands(since: datetime, until: datetime, seen: IncidentQuerySet | None = None
 
 
 def title_of(key: str) -> str:
-    """A cause in words; ways out keep their code."""
-    return Cause(key).label if key in Cause.values else key
+    """A cause in words; ways out, purposes and channels keep their code."""
+    if key == ANY:
+        return "everything"
+    return str(Cause(key).label) if key in Cause.values else key

@@ -9,8 +9,8 @@ from incidents.detection.alarms import detect as judge
 
 @shared_task
 def read_log() -> None:
-    """Tie what the log has news of, and between its batches go on with the looks back that are owed."""
-    while linking.read_log() or linking.backfill():
+    """Tie and count what the log has news of, and between its batches go on with the looks back that are owed."""
+    while linking.read_log() or linking.backfill() or linking.look_again():
         pass
 
 

@@ -19,6 +19,7 @@ from consent.models import (
     Decision,
     ExitPath,
     GuardChange,
+    InterruptedOptOut,
     PrivacyRequest,
     Purpose,
     Reversal,
@@ -30,6 +31,7 @@ from incidents.models import (
     Alarm,
     AlertDelivery,
     AlertSource,
+    CauseAssessment,
     DetectorSettings,
     ExitPathProbe,
     ExitPathWatch,
@@ -205,6 +207,24 @@ class BatchFactory(factory.django.DjangoModelFactory):
     kind = "import"
     reason = factory.Sequence(lambda n: f"List {n} of the shop")
     created_by = "user:someone"
+
+
+class InterruptedOptOutFactory(factory.django.DjangoModelFactory):
+    """A press that neither the database nor the disk took."""
+
+    class Meta:
+        model = InterruptedOptOut
+
+    key = factory.Sequence(lambda n: n.to_bytes(32))
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    exit_path = "one-click"
+    purpose = "marketing"
+    channel = "email"
+    is_certain = True
+    tried_at = last_tried_at = factory.LazyFunction(lambda: timezone.now() - timedelta(minutes=5))
+    place = "POST /u/"
+    error_code = "OSError"
+    state = InterruptedOptOut.State.WAITING
 
 
 class ReversalFactory(factory.django.DjangoModelFactory):
@@ -453,6 +473,18 @@ class FollowUpFactory(factory.django.DjangoModelFactory):
 def incident(title="Relay down", /, *, minutes_ago=10, by="user:anna", **facts) -> Incident:
     """Declared through its own door."""
     return declare(title, occurred_from=timezone.now() - timedelta(minutes=minutes_ago), by=by, **facts)
+
+
+class CauseAssessmentFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = CauseAssessment
+
+    decision_id = factory.Sequence(lambda n: n + 1)
+    cause = "scanner_suspected"
+    confidence = 75
+    reasons = ("hidden_link_fetched",)
+    rules = 1
+    assessed_at = factory.LazyFunction(timezone.now)
 
 
 class AlertSourceFactory(factory.django.DjangoModelFactory):

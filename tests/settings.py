@@ -8,5 +8,6 @@ for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_POOL"):
 
 from config.settings import *  # noqa: E402, F403
 
+FLOW_FLUSH_SECONDS = 0  # a thread's own connection would write beside a test's transaction
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EXIT_PATH_PROBES = False  # nothing listens at PUBLIC_URL; tests of probes switch them on and bring a server

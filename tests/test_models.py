@@ -22,6 +22,9 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "consent.Evidence": "made and erased; the decision keeps a commitment to it",
     "consent.FeedCursor": "how far a reader has come, and nothing else",
     "consent.ExitPathMinute": "a count",
+    "consent.ExitPathLatency": "a count",
+    "consent.LinkFetch": "a count that is dropped after a week",
+    "consent.InterruptedOptOut": "tried, and settled once by whom and why: a trigger refuses more",
     "messaging.TemplateVersion": "drafts change, a published one never does: a trigger refuses it",
     "messaging.TemplateBody": "belongs to a version, and is as fixed as that",
     "messaging.TemplateFault": "a count of what went wrong, with its last error",
@@ -51,6 +54,7 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.Episode": "begun by an alarm, ended once",
     "incidents.DetectionCursor": "how far a look has come, and nothing else",
     "incidents.ExitPathProbe": "its steps are written as they happen, its verdict once",
+    "incidents.LookCursor": "how far a look has come, and nothing else",
     "incidents.Backfill": "work that is owed, until it is done",
 }
 

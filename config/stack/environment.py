@@ -19,6 +19,7 @@ def prepare(folder: Folder) -> dict[str, str]:
     smtp = free_port(int(os.environ.get("SMTP_PORT") or 1025), taken)
     inbox = free_port(int(os.environ.get("INBOX_PORT") or 8025), taken)
     receive = free_port(int(os.environ.get("RECEIVE_PORT") or 8026), taken)
+    stream = free_port(int(os.environ.get("STREAM_PORT") or 8027), taken)
     ours = []
     given = dict(os.environ)
     if not given.get("DATABASE_URL"):
@@ -35,6 +36,7 @@ def prepare(folder: Folder) -> dict[str, str]:
         "SECRET_KEY": secrets["SECRET_KEY"],
         "PRIVACY_KEY": secrets["PRIVACY_KEY"],
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "STREAM_URL": f"http://127.0.0.1:{stream}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp}",
         "TEXT_TRANSPORTS": f"texts=http://:local@127.0.0.1:{inbox}/texts",
         "STATIC_ROOT": str(folder.path / "static"),
@@ -52,6 +54,7 @@ def prepare(folder: Folder) -> dict[str, str]:
         "SMTP_PORT": str(smtp),
         "INBOX_PORT": str(inbox),
         "RECEIVE_PORT": str(receive),
+        "STREAM_PORT": str(stream),
         "INBOX_URL": f"http://127.0.0.1:{inbox}",
     }
     return defaults | given | fixed

@@ -1,4 +1,4 @@
-"""What runs: the web, three workers, beat, what receives mail, and the inbox that stands in for the world's."""
+"""What runs: the web, its event stream, three workers, beat, what receives mail, the inbox in the world's place."""
 
 import os
 import sys
@@ -21,6 +21,7 @@ def programs(folder: Folder) -> list[Program]:
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
         Program("bulk", worker("bulk", "mail.bulk,webhooks", 1), WORKER),
         Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
+        Program("stream", stream(environment["STREAM_PORT"]), first_to_end=True),
         Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(CONNECTIONS)}, first_to_end=True),
     ]
 
@@ -40,6 +41,13 @@ def web(port: str) -> list[str]:
         "error",
     ]  # its one warning, at each start, is about the threads that we want
     return [sys.executable, "-m", "granian", *options, *size, *ending, "config.wsgi:application"]
+
+
+def stream(port: str) -> list[str]:
+    """An event loop for connections that stay open and do nothing: threads of the web are for work."""
+    options = ["--interface", "asgi", "--host", "127.0.0.1", "--port", port, "--http", "1", "--no-ws"]
+    ending = ["--workers", "1", "--respawn-failed-workers", "--workers-kill-timeout", "1", "--log-level", "error"]
+    return [sys.executable, "-m", "granian", *options, *ending, "incidents.stream.asgi:application"]
 
 
 def celery(*arguments: str) -> list[str]:

@@ -1,6 +1,8 @@
 """Record choices, follow the log, look at one decision, get its receipt."""
 
-from typing import Any
+import time
+from collections import Counter
+from typing import Any, TypeGuard
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,9 +13,9 @@ from config.idempotency import REPLAYED, Answer
 from config.lean import LeanView, answer, as_json, read_json
 from config.models import Scope
 from config.problems import Fault, Refused, invalid
-from consent import receipts, spool
-from consent.api import described, log, showing, spooling
-from consent.api.reading import draft_of
+from consent import flow, receipts, spool
+from consent.api import described, failing, log, showing, spooling
+from consent.api.reading import CODE, draft_of
 from consent.exit_paths import Outcome, count_use
 from consent.group_commit import record_once, record_one
 from consent.models import Decision
@@ -29,7 +31,9 @@ class DecisionsView(LeanView):
     @extend_schema(**described.RECORD)
     def post(self, request: HttpRequest) -> HttpResponse:
         """Record one choice, or up to 1000 in `decisions`: all or none. 201 means durable."""
+        began = time.perf_counter()
         data = read_json(request)
+        uses = _uses(data)
         try:
             if isinstance(data, dict) and "decisions" in data:
                 return _record_many(request, data)
@@ -38,6 +42,10 @@ class DecisionsView(LeanView):
             if refused.status == 400:
                 _count_refused_uses(data, refused)
             raise
+        finally:
+            for exit_path, count in uses.items():
+                flow.started(exit_path, count)
+                flow.took(exit_path, time.perf_counter() - began)
 
     @extend_schema(**described.FOLLOW)
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -106,20 +114,39 @@ def drafts_of(data: dict[str, Any], actor: str) -> list[NewDecision]:
     return drafts
 
 
+def _uses(data: Any) -> Counter[str]:
+    """How many opt-outs by which way out a call brings, as far as it can be read; each way's answer took this call."""
+    entries = data.get("decisions", [data]) if isinstance(data, dict) else []
+    return Counter(
+        entry["exit_path"]
+        for entry in (entries if isinstance(entries, list) else [])[:MOST]
+        if isinstance(entry, dict) and entry.get("choice") == "opt_out" and _is_code(entry.get("exit_path"))
+    )
+
+
+def _is_code(path: Any) -> TypeGuard[str]:
+    return isinstance(path, str) and CODE.fullmatch(path) is not None
+
+
 def _count_refused_uses(data: Any, refused: Refused) -> None:
-    """A way out that refused somebody is a way out that does not work: it is counted, with the first reason."""
+    """A way out that refused somebody is a way out that does not work: counted with the first reason, and kept."""
     entries = data.get("decisions") if isinstance(data, dict) and "decisions" in data else [data]
     first: dict[int, str] = {}
+    kept: list[tuple[dict[str, Any], str, str]] = []
+    words: dict[int, str] = {}
     for fault in refused.errors:
         steps = fault.pointer.split("/")
         index = int(steps[2]) if len(steps) > 2 and steps[1] == "decisions" and steps[2].isdecimal() else 0
         first.setdefault(index, fault.code)
+        words.setdefault(index, fault.detail)
     for index, code in first.items():
         entry = entries[index] if isinstance(entries, list) and index < len(entries) else None
         if isinstance(entry, dict) and entry.get("choice") == "opt_out":
+            kept.append((entry, code, words[index]))
             path = entry.get("exit_path")
             if isinstance(path, str) and 0 < len(path) <= 50 and path.isascii() and path.isprintable():
                 count_use(path, Outcome.REFUSED, code[:30])
+    failing.keep_refused(kept)
 
 
 class DecisionView(LeanView):

@@ -14,6 +14,7 @@ from config.idempotency import Answer, Claim
 from config.lean import answer, as_json
 from config.problems import is_away, unavailable
 from consent import receipts, spool
+from consent.api import failing
 from consent.api.showing import moment
 from consent.services import NewDecision
 from consent.spooled import Spooled
@@ -43,6 +44,7 @@ def take(drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = 
     try:
         spool.put(Spooled(key, drafts, claim, Answer(202, as_json(body))))
     except OSError as error:
+        failing.keep_untaken(drafts, error)
         raise unavailable() from error
     return answer(body, 202)
 

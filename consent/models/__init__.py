@@ -15,7 +15,8 @@ from consent.models.decision import (
     Reversal,
     ReversalConfirmation,
 )
-from consent.models.exit_path import ExitPath, ExitPathMinute
+from consent.models.exit_path import ExitPath, ExitPathLatency, ExitPathMinute, LinkFetch
+from consent.models.interrupted import InterruptedOptOut
 from consent.models.purpose import Purpose
 from consent.models.request import AnswerText, DeadlineRule, PrivacyRequest, RequestEvent
 from consent.models.subject import Identifier, Reveal, Subject, SubjectMerge
@@ -33,10 +34,13 @@ __all__ = [
     "DecisionVoid",
     "Evidence",
     "ExitPath",
+    "ExitPathLatency",
     "ExitPathMinute",
     "FeedCursor",
     "GuardChange",
     "Identifier",
+    "InterruptedOptOut",
+    "LinkFetch",
     "PrivacyRequest",
     "Purpose",
     "RequestEvent",

@@ -44,9 +44,13 @@ class ExitPathMinute(models.Model):
     """How often a way out was used in a minute (UTC), by outcome and cause."""
 
     class Outcome(models.TextChoices):
+        """Failed is our fault, refused is our answer, broken off is what a form or a person left undone."""
+
+        STARTED = "started", "started"
         COMPLETED = "completed", "completed"
         REFUSED = "refused", "refused"
         BROKEN_OFF = "broken_off", "broken off"
+        FAILED = "failed", "failed"
 
     personal: ClassVar[tuple[str, ...]] = ()
 
@@ -64,3 +68,55 @@ class ExitPathMinute(models.Model):
 
     def __str__(self) -> str:
         return f"{self.exit_path_id} {self.minute:%Y-%m-%d %H:%M} {self.outcome} {self.count}"
+
+
+class ExitPathLatency(models.Model):
+    """How long a way out took to answer, counted per minute (UTC) in steps: percentiles without a row per use."""
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    exit_path = models.ForeignKey(ExitPath, models.PROTECT, related_name="latencies")
+    minute = models.DateTimeField()
+    up_to_ms = models.PositiveIntegerField(help_text="The step: took at most so many milliseconds.")
+    count = models.PositiveIntegerField(default=0)
+    total_ms = models.FloatField(default=0)
+    slowest_ms = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["exit_path", "minute", "up_to_ms"], name="exitpathlatency_one_row")
+        ]
+        indexes = [models.Index(fields=["minute"])]
+
+    def __str__(self) -> str:
+        return f"{self.exit_path_id} {self.minute:%Y-%m-%d %H:%M} ≤ {self.up_to_ms} ms: {self.count}"
+
+
+class LinkFetch(models.Model):
+    """Looks at the links of a message, per second: what tells gateways that fetch every link from people.
+
+    It names a message and no address of whoever looked, and is dropped after some days.
+    """
+
+    class Link(models.TextChoices):
+        UNSUBSCRIBE = "unsubscribe", "unsubscribe page"
+        PREFERENCES = "preferences", "preference page"
+        HIDDEN = "hidden", "link that no person sees"
+
+    personal: ClassVar[tuple[str, ...]] = ()
+
+    message_id = models.UUIDField()
+    link = models.CharField(max_length=15, choices=Link.choices)
+    second = models.DateTimeField()
+    agent = models.CharField(max_length=10, help_text="What kind of program it said it was.")
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "link fetches"
+        constraints = [
+            models.UniqueConstraint(fields=["message_id", "second", "link", "agent"], name="linkfetch_one_row")
+        ]
+        indexes = [models.Index(fields=["second"])]
+
+    def __str__(self) -> str:
+        return f"{self.link} of {self.message_id} at {self.second:%H:%M:%S}"

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.utils import timezone
 
+from consent import causes
 from consent.exit_paths import GPC
 from consent.models import ANY, Cause, Choice, Decision, Purpose
 from consent.public.opting_out import opt_out_once
@@ -56,6 +57,7 @@ def honour(subject_id: UUID, request: HttpRequest, locale: str) -> Honoured:
                 exit_path=GPC,
                 decided_at=now,
                 locale=locale,
+                reasons=causes.said("sec_gpc", agent=agent_class(request.headers.get("User-Agent", ""))),
                 evidence={"header": "Sec-GPC: 1", "agent": agent_class(request.headers.get("User-Agent", ""))},
                 idempotency_key=f"{GPC}:{subject_id}:{purpose.code}",
             )

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Query
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
-from consent import exit_paths, spool, tokens
+from consent import exit_paths, flow, interrupted, spool, tokens
 from consent.exit_paths import GPC, PREFERENCE_PAGE, Outcome
 from consent.models import Choice, Reversal
 from consent.public import choices, gpc, outage, saving
@@ -44,6 +44,25 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
     """GET shows, POST stores and shows what is stored. A link that names nobody gets the same page whatever it is."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    if request.method == "POST":
+        with flow.measured(PREFERENCE_PAGE):
+            response = _respond(request, token)
+    else:
+        _looked(request, token)
+        response = _respond(request, token)
+    response["Vary"] = "Accept-Language, Sec-GPC"
+    return response
+
+
+def _looked(request: HttpRequest, text: str) -> None:
+    if request.method == "GET":
+        flow.started(PREFERENCE_PAGE)
+    if token := tokens.read(text):
+        agent = agent_class(request.headers.get("User-Agent", ""))
+        flow.looked(token.message_id, flow.Link.PREFERENCES, agent)
+
+
+def _respond(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST" and spool.is_needed():
         response = _take(request, token)
     else:
@@ -52,8 +71,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
         except (Error, DoesNotHold) as error:
             log.error("preferences_not_stored", error=str(error))
             is_away = outage.means_away(error) and request.method == "POST"
-            response = _take(request, token) if is_away else _failed(request)
-    response["Vary"] = "Accept-Language, Sec-GPC"
+            response = _take(request, token) if is_away else _failed(request, token, error)
     return response
 
 
@@ -69,16 +87,55 @@ def _take(request: HttpRequest, token: str) -> HttpResponse:
             outage.take(token, [by.draft(purpose, channel, Choice.OPT_OUT) for purpose, channel in scopes])
     except OSError as error:
         log.error("preferences_not_spooled", error=str(error))
-        return _failed(request)
+        return _failed(request, token, error)
     return page(request, "taken", language, status=202) if scopes and not has_more else _failed(request)
 
 
-def _failed(request: HttpRequest) -> HttpResponse:
+def _failed(request: HttpRequest, token: str = "", error: Exception | None = None) -> HttpResponse:
     if request.method == "POST":
-        exit_paths.count_use(PREFERENCE_PAGE, Outcome.BROKEN_OFF, "error")
+        exit_paths.count_use(PREFERENCE_PAGE, Outcome.FAILED, "error")
+        if error is not None:
+            _keep(token, error, outage.noes(_posted(request))[0])
     elif gpc.is_sent(request):
-        exit_paths.count_use(GPC, Outcome.BROKEN_OFF, "error")
+        exit_paths.count_use(GPC, Outcome.FAILED, "error")
     return not_stored(request, choose(request))
+
+
+def _keep(text: str, error: Exception, scopes: list[outage.Scope]) -> None:
+    """Each no that was neither in the database nor on disk. A yes is not kept: its person says it again."""
+    if token := tokens.read(text):
+        interrupted.keep(
+            [
+                interrupted.Attempt(
+                    exit_path=PREFERENCE_PAGE,
+                    place="POST /preferences/",
+                    error_code=type(error).__name__,
+                    error=str(error),
+                    person=token.subject_id,
+                    purpose=purpose,
+                    channel=channel,
+                    message_id=token.message_id,
+                    is_certain=True,
+                )
+                for purpose, channel in scopes
+            ]
+        )
+
+
+def _keep_hint(text: str) -> None:
+    if who := interrupted.hint(tokens.hint(text)):
+        interrupted.keep(
+            [
+                interrupted.Attempt(
+                    exit_path=PREFERENCE_PAGE,
+                    place="POST /preferences/",
+                    error_code="bad_token",
+                    error="The link was cut or changed.",
+                    person=who,
+                    is_ours=False,
+                )
+            ]
+        )
 
 
 def _answer(request: HttpRequest, token: str) -> HttpResponse:
@@ -86,12 +143,14 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
     if person is None:
         if request.method != "HEAD":
             exit_paths.count_use(PREFERENCE_PAGE, Outcome.REFUSED, "bad_token")
+        if request.method == "POST":
+            _keep_hint(token)
         return page(request, "dead_link", choose(request), status=404)
     language = choose(request, person.locale)
     if request.method == "POST" and comes_from_elsewhere(request):
         exit_paths.count_use(PREFERENCE_PAGE, Outcome.REFUSED, "cross_site")
         return page(request, "elsewhere", language, status=403)
-    honoured = gpc.honour(person.subject_id, request, language) if gpc.is_sent(request) else None
+    honoured = _honoured(person, request, language) if gpc.is_sent(request) else None
     reply = _reply(request, person, language) if request.method == "POST" else Reply()
     groups = reply.groups or choices.groups_for(person, language)
     if reply.waiting:
@@ -107,6 +166,12 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
         problems=[getattr(TEXTS[language], name) for name in reply.problems],
         signal=_signal_texts(honoured, language) if honoured else None,
     )
+
+
+def _honoured(person: Person, request: HttpRequest, language: str) -> gpc.Honoured:
+    flow.started(GPC)
+    with flow.measured(GPC):
+        return gpc.honour(person.subject_id, request, language)
 
 
 def _reply(request: HttpRequest, person: Person, language: str) -> Reply:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from consent import causes
 from consent.exit_paths import PREFERENCE_PAGE
 from consent.group_commit import record_one
 from consent.models import ANY, Cause, Choice, Reversal
@@ -32,6 +33,7 @@ class Wish:
             exit_path=PREFERENCE_PAGE,
             notice_version=notice_version,
             locale=self.locale,
+            reasons=causes.said("preference_form", agent=self.agent),
             evidence={"form": "preferences", "agent": self.agent},
             idempotency_key=f"{PREFERENCE_PAGE}:{self.subject_id}:{purpose}/{channel}:{choice}:{after}",
         )

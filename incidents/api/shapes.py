@@ -150,16 +150,47 @@ class StoryShown(serializers.Serializer[Any]):
 
 
 class MinuteShown(serializers.Serializer[Any]):
+    """Columns that were not asked for by `group_by` are left out."""
+
     minute = serializers.DateTimeField()
-    exit_path = serializers.CharField(allow_blank=True)
-    cause = serializers.CharField()
+    purpose = serializers.CharField(required=False)
+    channel = serializers.CharField(required=False)
+    exit_path = serializers.CharField(allow_blank=True, required=False)
+    cause = serializers.CharField(required=False, help_text="The assessed one, where somebody looked again.")
+    is_drill = serializers.BooleanField(required=False)
     count = serializers.IntegerField()
+    unexplained = serializers.IntegerField(help_text="Of these, how many nobody knows a reason of.")
+
+
+class FlowShown(serializers.Serializer[Any]):
+    """How a way out did in the span. A null was not measured."""
+
+    exit_path = serializers.CharField()
+    started = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    broken_off = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    p50_ms = serializers.FloatField(allow_null=True)
+    p95_ms = serializers.FloatField(allow_null=True)
+    p99_ms = serializers.FloatField(allow_null=True)
+    slowest_ms = serializers.FloatField(allow_null=True)
+
+
+class MarkShown(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    kind = serializers.CharField(help_text="alert, incident, send, and what else is registered.")
+    text = serializers.CharField()
+    is_drill = serializers.BooleanField()
 
 
 class TelemetryShown(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     until = serializers.DateTimeField()
     opt_outs = MinuteShown(many=True)
+    unexplained_share = serializers.FloatField(allow_null=True, help_text="Of real opt-outs; null: there were none.")
+    flow = FlowShown(many=True)
+    marks = MarkShown(many=True)
     incidents = BandShown(many=True)
 
 

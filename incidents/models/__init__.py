@@ -2,6 +2,7 @@
 
 from incidents.models.alert import AlertDelivery, AlertGroup, AlertOverflow
 from incidents.models.alert_source import AlertSecret, AlertSource
+from incidents.models.assessment import CauseAssessment, LookCursor
 from incidents.models.case import (
     AffectedSet,
     FollowUp,
@@ -39,6 +40,7 @@ __all__ = [
     "Backfill",
     "BaselineVersion",
     "BucketScore",
+    "CauseAssessment",
     "DecisionLink",
     "DecisionMinute",
     "DecisionRollup",
@@ -55,6 +57,7 @@ __all__ = [
     "IncidentMoment",
     "IncidentRelation",
     "IncidentRole",
+    "LookCursor",
     "Marker",
     "PostIncidentReview",
     "RateBucket",

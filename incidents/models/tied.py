@@ -51,19 +51,29 @@ class DecisionRollup(models.Model):
 
 
 class DecisionMinute(models.Model):
-    """All decisions of one minute (UTC), by way out, choice and cause: what the charts draw, whatever the incident."""
+    """All decisions of one minute (UTC), by what they are about, way out, choice and cause, whatever the incident.
+
+    What the charts draw. The cause is the assessed one, where somebody looked again (`CauseAssessment`).
+    """
 
     personal: ClassVar[tuple[str, ...]] = ()
 
     minute = models.DateTimeField()
+    purpose = models.CharField(max_length=50, default="*")
+    channel = models.CharField(max_length=10, default="*")
     exit_path = models.CharField(max_length=50, blank=True, help_text="Empty: none was named.")
     choice = models.CharField(max_length=10)
     cause = models.CharField(max_length=30)
+    is_drill = models.BooleanField(default=False)
     count = models.PositiveIntegerField(default=0)
+    unexplained = models.PositiveIntegerField(default=0, help_text="Of these, how many nobody knows a reason of.")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["minute", "choice", "exit_path", "cause"], name="decisionminute_one_row")
+            models.UniqueConstraint(
+                fields=["minute", "choice", "purpose", "channel", "exit_path", "cause", "is_drill"],
+                name="decisionminute_one_row",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from consent import subjects
+from django.db import Error
+from django.utils import timezone
+
+from consent import exit_paths, flow, subjects
 from consent.identifiers import Identity
 from consent.models import ANY, Cause, Choice, Consent
 from consent.services import NewDecision, record
@@ -38,6 +41,17 @@ class Wish:
 
 def opt_out(wish: Wish) -> int | None:
     """The decision's number; None where an explicit no of this width stands already, and nothing had to be recorded."""
+    flow.started(wish.exit_path)
+    try:
+        return _opted_out(wish)
+    except Error:
+        exit_paths.count_use(wish.exit_path, exit_paths.Outcome.FAILED, "error")
+        raise
+    finally:
+        flow.took(wish.exit_path, (timezone.now() - wish.at).total_seconds())
+
+
+def _opted_out(wish: Wish) -> int | None:
     if stands(wish.person, wish.channel):
         return None
     [recorded] = record(

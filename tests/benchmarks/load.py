@@ -18,6 +18,7 @@ local errors = 0
 function response(status) if status >= 300 then errors = errors + 1; failed = errors end end
 function done(summary, latency, requests)
   io.write(string.format("errors=%d\\n", summary.errors.status + summary.errors.read + summary.errors.timeout))
+  io.write(string.format("p95_us=%d\\n", latency:percentile(95)))
 end
 """
 
@@ -28,6 +29,7 @@ class Load:
 
     rate: float
     p50: float
+    p95: float
     p99: float
 
 
@@ -59,9 +61,10 @@ def run(url: str, script: str, seconds: int) -> Load:
         name: float(value) * UNITS[unit]
         for name, value, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", done.stdout)
     }
-    if rate is None:
+    p95 = re.search(r"p95_us=(\d+)", done.stdout)
+    if rate is None or p95 is None:
         raise RuntimeError(done.stdout)
-    return Load(float(rate[1]), latencies["50"], latencies["99"])
+    return Load(float(rate[1]), latencies["50"], int(p95[1]) / 1000, latencies["99"])
 
 
 def get(key: str = "", people: int = 1) -> str:

@@ -18,12 +18,13 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, detection, load, messages, storm
+from tests.benchmarks import batches, detection, load, messages, storm, streams
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
 
 PEOPLE = 20_000
+LISTENERS = 200
 PRESSES = 25_000  # tokens for a run of one-click
 FIDES = 0.040  # of the DRF view with serializers: Fides' "record a preference", as measured beside it
 
@@ -103,6 +104,7 @@ class Bench:
             "messages": lambda: messages.figures(self.stand, self.rounds),
             "alert_storm": self.alert_storm,
             "detection": detection.figures,
+            "streams": self.streams,
         }
 
     def decisions(self) -> Iterator[Figure]:
@@ -222,6 +224,23 @@ class Bench:
         pairs = paired(lambda _: raging.in_the_storm(length), lambda _: raging.opt_outs(length), min(self.rounds, 3))
         note = "milliseconds; 20 opt-outs and 83 deliveries a second, each at its own time"
         yield at_most("alert storm: opt-out p99 ÷ quiet p99", pairs, 1.5, note)
+
+    def streams(self) -> Iterator[Figure]:
+        """Writes, because each of them is news for every stream a second later."""
+
+        def p95(_: int) -> float:
+            script = load.post_decision(self.seeded.key, next(self.runs))
+            return load.run(f"{self.url}/api/v1/decisions/", script, self.seconds).p95
+
+        with streams.counting(), streams.served(self.stand) as port:
+
+            def with_listeners(number: int) -> float:
+                with streams.listening(port, self.seeded.key, LISTENERS):
+                    return p95(number)
+
+            p95(0)
+            pairs = paired(with_listeners, p95, self.rounds)
+        yield at_most(f"POST decisions/ p95 with {LISTENERS} open streams ÷ without (ms)", pairs, 1.5)
 
 
 def _binary(name: str) -> Path:

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from config.models import Scope
+from consent import exit_paths, flow
 from consent.services import record
 from consent.story import tell
 from incidents import alerts, linking
@@ -186,6 +187,50 @@ def test_telemetry_tells_minutes_and_incidents(api, problem):
     assert api.get("/api/v1/telemetry/?minutes=2").json()["opt_outs"] == []
     for minutes in ("0", "1441", "x", "-5", "%00"):
         problem(api.get(f"/api/v1/telemetry/?minutes={minutes}"), 400)
+
+
+def test_telemetry_is_grouped_and_narrowed_as_asked(api, problem):
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
+    for purpose, channel, cause, drill, count in (
+        ("marketing", "email", "complaint", False, 3),
+        ("marketing", "sms", "keyword", False, 2),
+        ("*", "*", "keyword", False, 1),
+        ("marketing", "email", "keyword", True, 9),
+    ):
+        DecisionMinute.objects.create(
+            minute=minute, choice="opt_out", purpose=purpose, channel=channel, cause=cause, is_drill=drill, count=count
+        )
+
+    def rows(query):
+        return [{k: v for k, v in row.items() if k not in ("minute", "unexplained")} for row in told(query)["opt_outs"]]
+
+    def told(query):
+        return api.get(f"/api/v1/telemetry/?{query}").json()
+
+    assert rows("group_by=cause") == [{"cause": "complaint", "count": 3}, {"cause": "keyword", "count": 3}]
+    assert rows("group_by=channel&purpose=marketing&channel=sms") == [
+        {"channel": "*", "count": 1},
+        {"channel": "sms", "count": 2},
+    ]
+    assert rows("group_by=&mode=drill") == [{"count": 9}]
+    assert rows("group_by=&mode=all&cause=keyword") == [{"count": 12}]
+    assert told("")["unexplained_share"] == 0
+    for query in ("group_by=subject", "mode=none", "cause=x", "channel=pigeon", "purpose=%00", "exit_path=A'--"):
+        problem(api.get(f"/api/v1/telemetry/?{query}"), 400)
+
+
+def test_telemetry_tells_how_the_ways_out_do_and_what_happened(api):
+    exit_paths.count_use("one-click", "failed", "error")
+    flow.took("one-click", 0.02)
+    flow.flush()
+    incident("Relay down")
+
+    body = api.get("/api/v1/telemetry/").json()
+
+    [way] = body["flow"]
+    assert (way["exit_path"], way["failed"], way["completed"], way["p99_ms"]) == ("one-click", 1, 0, 20.0)
+    assert [(mark["kind"], mark["text"]) for mark in body["marks"]] == [("incident", "INC-1 Relay down declared")]
+    assert body["unexplained_share"] is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import re
 import smtplib
+import urllib.request
 
 import psycopg
 import pytest
@@ -29,6 +30,19 @@ def test_each_role_reaches_the_database_as_itself(stack):
         url = re.search(r"export DATABASE_URL='?([^'\n]+)", exports)
         with psycopg.connect(url[1]) as connection:
             assert connection.execute("SELECT current_user").fetchone() == (f"holdfast_{role}",)
+
+
+def test_the_event_stream_runs_beside_the_web_and_pages_may_reach_it(stack):
+    where = json.loads((stack.var / "running.json").read_text())["environment"]["STREAM_URL"]
+    asked = urllib.request.Request(
+        f"{where}/api/v1/telemetry/stream/", headers={"Authorization": f"Bearer {stack.key}"}
+    )
+
+    with urllib.request.urlopen(asked, timeout=20) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        assert stream.readline() == b"retry: 3000\n"
+    with urllib.request.urlopen(f"{stack.url}/admin/login/") as page:
+        assert f"connect-src 'self' {where}" in page.headers["Content-Security-Policy"]
 
 
 def test_a_key_for_a_service_is_alone_on_the_last_line(stack):

@@ -122,6 +122,6 @@ def environment_of_the_stack() -> dict[str, str]:
     names = (
         "DATABASE_URL DATABASE_ADMIN_URL REDIS_URL SECRET_KEY PRIVACY_KEY PUBLIC_URL EMAIL_URL INBOX_URL HOLDFAST_VAR "
         "TEXT_TRANSPORTS SECURE STATIC_ROOT PORT SMTP_PORT INBOX_PORT RECEIVE_PORT RECEIVE_MAIL MAIL_BOUNCES "
-        "MAIL_UNSUBSCRIBE MAIL_REPLIES"
+        "MAIL_UNSUBSCRIBE MAIL_REPLIES STREAM_PORT STREAM_URL"
     )
     return {name: os.environ[name] for name in names.split() if os.environ.get(name)}

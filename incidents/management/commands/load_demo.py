@@ -52,9 +52,10 @@ def count_by_decision() -> None:
     exit_paths.fold(ALL, lambda decision: decision.decided_at)
     with feed.reading(linking.READER, ALL) as decisions:
         counts = Counter(
-            (d.decided_at.replace(second=0, microsecond=0), d.exit_path, d.choice, d.cause) for d in decisions
+            (d.decided_at.replace(second=0, microsecond=0), d.purpose, d.channel, d.exit_path, d.choice, d.cause)
+            for d in decisions
         )
+        columns = ("minute", "purpose", "channel", "exit_path", "choice", "cause")
         DecisionMinute.objects.bulk_create(
-            DecisionMinute(minute=minute, exit_path=exit_path, choice=choice, cause=cause, count=count)
-            for (minute, exit_path, choice, cause), count in counts.items()
+            DecisionMinute(**dict(zip(columns, key, strict=True)), count=count) for key, count in counts.items()
         )

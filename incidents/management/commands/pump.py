@@ -41,6 +41,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "breaches found": zero_tolerance.look,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
+    "causes looked at again": linking.look_again,
 }
 
 

@@ -1,0 +1,78 @@
+"""What happened meanwhile, as marks on the charts: alerts, incidents, bulks of notices, and what others register.
+
+A source is a function from a span to marks, registered in its AppConfig.ready: `marks.MARKER_SOURCES.append(sends)`.
+It looks at its newest rows only, and gives no more than MOST.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Min
+from django.db.models.functions import TruncMinute
+from django.urls import NoReverseMatch, reverse
+
+from incidents.detection.sends import OWN
+from incidents.models import AlertGroup, Marker
+from incidents.rates import seen_by
+from messaging.models import Message
+
+MOST = 50  # of one source
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`kind` in a word (alert, incident, send, change set, deploy …); `text` says what happened; `url` may be empty."""
+
+    at: datetime
+    kind: str
+    text: str
+    url: str = ""
+    is_drill: bool = False
+
+
+# Each takes the span and the viewer: a mark of an incident is for those who may see the incident.
+MARKER_SOURCES: list[Callable[[datetime, datetime, object], Iterable[Mark]]] = []
+
+
+def between(since: datetime, until: datetime, viewer: object = None) -> list[Mark]:
+    """Of every source, the oldest first."""
+    found = [mark for source in MARKER_SOURCES for mark in list(source(since, until, viewer))[:MOST]]
+    return sorted(found, key=lambda mark: (mark.at, mark.kind, mark.text))
+
+
+def alerts(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
+    groups = AlertGroup.objects.filter(first_at__gte=since, first_at__lt=until, incident__in=seen_by(viewer))
+    for group in groups.select_related("incident").order_by("-first_at")[:MOST]:
+        url = _page("incidents_incident_change", group.incident_id)
+        yield Mark(group.first_at, "alert", group.title, url, group.incident.mode == "drill")
+
+
+def incidents(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
+    declared = seen_by(viewer).filter(declared_at__gte=since, declared_at__lt=until).order_by("-declared_at")
+    for incident in declared[:MOST]:
+        url = _page("incidents_incident_change", incident.pk)
+        yield Mark(incident.declared_at, "incident", f"{incident} declared", url, incident.mode == "drill")
+
+
+def notices(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
+    """Our own bulks: one mark for each minute in which notices of a kind were owed."""
+    sent = Message.objects.filter(created_at__gte=since, created_at__lt=until, lane=Message.Lane.BULK)
+    bulks = sent.annotate(minute=TruncMinute("created_at")).values("minute", "template_key").order_by()
+    for bulk in bulks.annotate(first=Min("created_at"), count=Count("pk")).order_by("-minute")[:MOST]:
+        yield Mark(bulk["first"], "send", f"{bulk['count']:,} of {bulk['template_key']}")
+
+
+def markers(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
+    """Sends, deployments and changes that somebody reported; our own bulks are told by `notices`."""
+    reported = Marker.objects.filter(at__gte=since, at__lt=until).exclude(source=OWN).order_by("-at")
+    for marker in reported[:MOST]:
+        size = f" to {marker.size:,} people" if marker.size else ""
+        yield Mark(marker.at, marker.kind, f"{marker.title}{size}", marker.url)
+
+
+def _page(name: str, number: int) -> str:
+    try:
+        return reverse(f"admin:{name}", args=[number])
+    except NoReverseMatch:
+        return ""
