@@ -99,7 +99,10 @@ def configuration() -> dict[str, Any]:
         | every("consent.tasks.read_log", 5, "events")
         | every("messaging.tasks.propagate", 5, "events")
         | every("incidents.tasks.read_log", 5, "events")
-        | every("incidents.tasks.read_alerts", 10, "events"),
+        | every("incidents.tasks.read_alerts", 10, "events")
+        | every("incidents.tasks.watch_messages", 30, "events")
+        | every("incidents.tasks.run_playbooks", 5, "events")
+        | every("incidents.tasks.audit_playbooks", 30, "events"),
     }
 
 

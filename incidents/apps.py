@@ -8,6 +8,7 @@ class IncidentsConfig(AppConfig):
         from consent import feed, story
         from incidents import health, mails
         from incidents.cohorts import newest, tied_people
+        from incidents.playbooks import deeds
         from incidents.story import tied
         from messaging import belonging
         from messaging.cohorts import COHORTS, Provider
@@ -16,4 +17,5 @@ class IncidentsConfig(AppConfig):
         story.PROVIDERS.append(tied)
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
+        deeds.ready()
         health.register()

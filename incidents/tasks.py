@@ -2,7 +2,8 @@
 
 from celery import shared_task
 
-from incidents import alerts, linking
+from incidents import alerts, linking, trouble
+from incidents.playbooks import attaching, auditing, running
 
 
 @shared_task
@@ -18,3 +19,20 @@ def read_alerts() -> None:
     alerts.replay()
     alerts.read_stored()
     alerts.watch()
+
+
+@shared_task
+def run_playbooks() -> None:
+    """What its signals call for is started, and every run goes on as far as it can now."""
+    attaching.start_by_signals()
+    running.run_due()
+
+
+@shared_task
+def audit_playbooks() -> None:
+    auditing.audit()
+
+
+@shared_task
+def watch_messages() -> None:
+    trouble.watch()

@@ -12,6 +12,14 @@ from incidents.models.case import (
 )
 from incidents.models.incident import Incident
 from incidents.models.parts import IncidentMoment, IncidentRelation, IncidentRole
+from incidents.models.playbook import (
+    AuditorBeat,
+    Playbook,
+    PlaybookRun,
+    PlaybookVersion,
+    StepRun,
+    Trouble,
+)
 from incidents.models.tied import Backfill, DecisionLink, DecisionMinute, DecisionRollup
 from incidents.models.timeline import TimelineEntry
 
@@ -22,6 +30,7 @@ __all__ = [
     "AlertOverflow",
     "AlertSecret",
     "AlertSource",
+    "AuditorBeat",
     "Backfill",
     "DecisionLink",
     "DecisionMinute",
@@ -33,7 +42,12 @@ __all__ = [
     "IncidentMoment",
     "IncidentRelation",
     "IncidentRole",
+    "Playbook",
+    "PlaybookRun",
+    "PlaybookVersion",
     "PostIncidentReview",
     "SeverityPolicy",
+    "StepRun",
     "TimelineEntry",
+    "Trouble",
 ]

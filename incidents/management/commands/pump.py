@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
-from incidents import alerts, linking
+from incidents import alerts, linking, trouble
+from incidents.playbooks import attaching, auditing, running
 from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
@@ -36,6 +37,10 @@ STEPS: dict[str, Callable[[], int]] = {
     "alert sources watched": alerts.watch,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
+    "trouble with messages": trouble.watch,
+    "playbooks begun by signals": attaching.start_by_signals,
+    "playbooks gone on with": running.run_due,
+    "playbooks audited": auditing.audit,
 }
 
 
