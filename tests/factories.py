@@ -32,8 +32,12 @@ from incidents.models import (
     Incident,
     IncidentClock,
     IncidentClockRule,
+    Playbook,
+    PlaybookVersion,
     SeverityPolicy,
 )
+from incidents.playbooks import publishing
+from incidents.playbooks.definition import digest_of
 from incidents.services import declare
 from messaging.models import (
     Endpoint,
@@ -447,6 +451,35 @@ class FollowUpFactory(factory.django.DjangoModelFactory):
 def incident(title="Relay down", /, *, minutes_ago=10, by="user:anna", **facts) -> Incident:
     """Declared through its own door."""
     return declare(title, occurred_from=timezone.now() - timedelta(minutes=minutes_ago), by=by, **facts)
+
+
+class PlaybookFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Playbook
+
+    slug = factory.Sequence(lambda n: f"playbook-{n}")
+    title = factory.LazyAttribute(lambda playbook: playbook.slug.capitalize())
+    owner = "Privacy operations"
+
+
+class PlaybookVersionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = PlaybookVersion
+
+    playbook = factory.SubFactory(PlaybookFactory)
+    number = 1
+    steps = factory.LazyFunction(lambda: [{"key": "look", "title": "Look", "kind": "check"}])
+    digest = factory.LazyAttribute(lambda version: digest_of(version.steps, version.attached))
+    attached = factory.LazyFunction(dict)
+    created_by = "user:someone"
+
+
+def playbook(*steps, attached=None, **facts) -> Playbook:
+    """Published through its own doors, by two people."""
+    made = PlaybookFactory(**facts)
+    version = publishing.write(made, steps, attached or {}, by="user:anna")
+    publishing.publish(publishing.approve(version, by="user:ben"), by="user:ben")
+    return made
 
 
 class AlertSourceFactory(factory.django.DjangoModelFactory):

@@ -44,6 +44,11 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.DecisionRollup": "a count",
     "incidents.DecisionMinute": "a count",
     "incidents.IncidentRole": "taken and laid down, each with who and when",
+    "incidents.AuditorBeat": "when the auditor last came round, and nothing else",
+    "incidents.PlaybookVersion": "written, approved, published, retired, each with who; a trigger keeps its steps",
+    "incidents.PlaybookRun": "its steps and the incident's timeline tell what was done",
+    "incidents.StepRun": "each of its states is a line of the timeline; a trigger keeps what is done",
+    "incidents.Trouble": "from when to when, and nothing else",
     "incidents.Backfill": "work that is owed, until it is done",
 }
 

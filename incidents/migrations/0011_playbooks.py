@@ -532,10 +532,9 @@ class Migration(migrations.Migration):
             "incidents_auditorbeat",
             "incidents_historicalplaybook",
             "incidents_playbook",
-            "incidents_playbookrun",
             "incidents_playbookversion",
-            "incidents_steprun",
             "incidents_trouble",
         ),
+        *readable_by_auditor("incidents_playbookrun", "incidents_steprun", without=["reason"]),
         always(),
     ]

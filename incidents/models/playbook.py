@@ -153,7 +153,7 @@ class PlaybookRun(models.Model):
         SIGNAL = "signal", "its signals"
 
     AT_WORK: ClassVar[list[str]] = [State.RUNNING, State.UNDOING]
-    personal: ClassVar[tuple[str, ...]] = ()
+    personal: ClassVar[tuple[str, ...]] = ("reason",)
 
     incident = models.ForeignKey(Incident, models.PROTECT, related_name="playbook_runs")
     playbook = models.ForeignKey(Playbook, models.PROTECT, related_name="runs")
@@ -232,7 +232,7 @@ class StepRun(models.Model):
         UNKNOWN = "unknown", "unknown: whoever did it went away"
 
     ENDED: ClassVar[list[str]] = [State.SUCCEEDED, State.SKIPPED, State.COMPENSATED]
-    personal: ClassVar[tuple[str, ...]] = ()
+    personal: ClassVar[tuple[str, ...]] = ("reason",)
 
     run = models.ForeignKey(PlaybookRun, models.PROTECT, related_name="step_runs")
     position = models.PositiveSmallIntegerField()

@@ -2,7 +2,8 @@
 
 Steps are JSON. Each has a `key`, a `title`, `text` for whoever is on call, and a `kind`:
 
-- action: does `action` with `args`; `automatic: false` waits for somebody to say so, `approval: true` for another person
+- action: does `action` with `args`; `automatic: false` waits until somebody says so, `approval: true` until another
+  person does
 - notify: the same, for actions that tell somebody
 - check: waits until all of `expect` hold, or, without it, until somebody says that it is so
 - decision: somebody chooses one of `choices`; later steps ask for it in `when`

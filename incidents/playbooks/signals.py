@@ -1,7 +1,7 @@
 """What a playbook may ask: each signal is a named function of an incident, and each of its queries is bounded.
 
-A condition is data, never code: `{"signal": "opt_outs_per_minute", "op": "gte", "value": 50}`. Other apps' detectors are
-known by the key and the type of the incident that they opened.
+A condition is data, never code: `{"signal": "opt_outs_per_minute", "op": "gte", "value": 50}`. What other detectors
+found is known by the key and the type of the incident that they opened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
