@@ -43,6 +43,9 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Incidents", "crisis_alert", "incidents.Incident"),
             ("Follow-ups", "checklist", "incidents.FollowUp"),
+            ("Playbooks", "menu_book", "incidents.Playbook"),
+            ("Playbook versions", "history_edu", "incidents.PlaybookVersion"),
+            ("Playbook runs", "playlist_play", "incidents.PlaybookRun"),
             ("Legal clocks", "timer", "incidents.IncidentClock"),
             ("Alert sources", "sensors", "incidents.AlertSource"),
             ("Alert deliveries", "notifications", "incidents.AlertDelivery"),

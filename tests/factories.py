@@ -33,6 +33,7 @@ from incidents.models import (
     IncidentClock,
     IncidentClockRule,
     Playbook,
+    PlaybookRun,
     PlaybookVersion,
     SeverityPolicy,
 )
@@ -472,6 +473,20 @@ class PlaybookVersionFactory(factory.django.DjangoModelFactory):
     digest = factory.LazyAttribute(lambda version: digest_of(version.steps, version.attached))
     attached = factory.LazyFunction(dict)
     created_by = "user:someone"
+
+
+class PlaybookRunFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = PlaybookRun
+
+    incident = factory.SubFactory(IncidentFactory)
+    version = factory.SubFactory(PlaybookVersionFactory)
+    playbook = factory.SelfAttribute("version.playbook")
+    steps = factory.SelfAttribute("version.steps")
+    trigger = "person"
+    reason = "It burns"
+    started_by = "user:someone"
+    next_at = factory.LazyFunction(timezone.now)
 
 
 def playbook(*steps, attached=None, **facts) -> Playbook:
