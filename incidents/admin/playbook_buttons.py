@@ -1,4 +1,4 @@
-"""The buttons of the tab “Playbook”: what each asks about a run, and what it does. `buttons` makes them what they are."""
+"""The buttons of the tab “Playbook”: what each asks about a run, and what it does."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -146,11 +146,12 @@ ALL: Mapping[str, Mapping[str, Any]] = {
     "start_playbook": {
         "words": "Start a playbook", "icon": "play_arrow", "needs": "start_playbook", "title": "Start a playbook",
         "submit": "Start", "deed": _start, "form": StartDialog, **TAB, "shown": lambda incident: incident.is_open,
-        "explained": "It keeps a copy of its steps as they are now. One that is being done already is not started twice.",
+        "explained": "It keeps a copy of its steps as they are now. What is being done already is not started twice.",
     },
     "confirm_step": {
-        "words": "Done / do it", "icon": "check_circle", "needs": "playbook", "title": "The step is done, or may be done",
-        "submit": "Keep", "deed": _of_step(hands.confirm, "Kept."), "form": _dialog("confirm"), **TAB,
+        "words": "Done / do it", "icon": "check_circle", "needs": "playbook",
+        "title": "The step is done, or may be done", "submit": "Keep",
+        "deed": _of_step(hands.confirm, "Kept."), "form": _dialog("confirm"), **TAB,
         "shown": shown("confirm"),
     },
     "decide_step": {
@@ -175,7 +176,8 @@ ALL: Mapping[str, Mapping[str, Any]] = {
     },
     "skip_step": {
         "words": "Skip the step", "icon": "skip_next", "needs": "playbook", "title": "Go on without the step",
-        "submit": "Skip", "deed": _of_step(hands.skip, "Skipped."), "form": _dialog("skip"), **TAB, "shown": shown("skip"),
+        "submit": "Skip", "deed": _of_step(hands.skip, "Skipped."), "form": _dialog("skip"), **TAB,
+        "shown": shown("skip"),
     },
     "undo_run": {
         "words": "Take it back", "icon": "undo", "needs": "playbook", "title": "Take back what it did",

@@ -1,4 +1,4 @@
-"""The tab “Playbook” of an incident: what is being done, who did what when, and which playbooks its signals call for."""
+"""The tab “Playbook” of an incident: what is being done, who did what when, and what its signals call for."""
 
 from typing import Any
 

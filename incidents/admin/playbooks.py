@@ -59,7 +59,7 @@ class PlaybookAdmin(TrackedAdmin):
 
     @action(
         description="It is still right", permissions=["review"], icon="fact_check",
-        dialog=ask("You have read it, and it is still right", "The time until the next review starts again.", submit="Keep"),
+        dialog=ask("You have read it, and it is right", "The time until the next review starts again.", submit="Keep"),
     )  # fmt: skip
     def review(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         def deed() -> str:

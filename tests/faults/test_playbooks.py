@@ -1,4 +1,4 @@
-"""A worker that is killed inside a step of a playbook, of each kind: the next one goes on there, and repeats nothing."""
+"""A worker that is killed inside a step of a playbook, whatever its kind: the next goes on there, repeats nothing."""
 
 import sys
 import textwrap
