@@ -123,7 +123,7 @@ class PlaybookVersionAdmin(RecordAdmin):
         moment("created_at", "Written"), "created_by", moment("approved_at", "Approved"), "approved_by",
         moment("published_at", "Published"), "published_by", moment("retired_at", "Retired"), "retired_by",
     )  # fmt: skip
-    actions_detail = ("approve", "publish", "retire")
+    actions_detail = ("approve", "publish", "retire", "copy_it")
 
     approve = _press("Approve", publishing.approve, "Approved.", icon="verified",
                      explained="Somebody other than who wrote it. From then on its steps are fixed.")  # fmt: skip
@@ -137,6 +137,10 @@ class PlaybookVersionAdmin(RecordAdmin):
         hidden = {f"incidents_playbookversion_{name}" for name, states in self.SHOWN.items() if state not in states}
         return [each for each in super().get_actions_detail(request, object_id) if each.action_name not in hidden]
 
+    @action(description="Begin a new version", permissions=["add"], icon="content_copy")
+    def copy_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(f"{reverse('admin:incidents_playbookversion_add')}?from={object_id}")
+
     @display(description="Version", ordering="number")
     def name(self, version: PlaybookVersion) -> str:
         return str(version)
@@ -148,7 +152,7 @@ class PlaybookVersionAdmin(RecordAdmin):
                 "<p>It cannot be approved:</p><ul>{}</ul>",
                 format_html_join("", "<li>{}</li>", ((p,) for p in problems)),
             )
-        steps = [told(step) | {"limits": limits(step)} for step in version.steps]
+        steps = [told(step, version.steps) | {"limits": limits(step)} for step in version.steps]
         return render_to_string("admin/incidents/playbook_steps.html", {"steps": steps})
 
     @display(description="For incidents where")

@@ -116,8 +116,10 @@ def test_a_version_is_written_approved_by_another_and_published_in_the_admin(cli
     assert (version.state, version.approved_by) == ("published", "user:ben")
     text = client.get(f"{page}change/").content.decode()
     assert "Only if" in text
-    assert "Set the guard: level protect" in text
-    assert "why is us" in text
+    assert "Set the guard: protect" in text
+    assert "“Why?” was “We did it”" in text
+    copied = client.get(f"{page}copy_it/", follow=True).content.decode()
+    assert "Open the page." in copied
 
 
 def test_a_playbook_is_reviewed_in_the_admin(client):
