@@ -1,4 +1,5 @@
-"""What messaging says is wrong becomes an incident in triage, is joined while it lasts, and told when it is over."""
+"""What messaging and the auditor of playbooks say is wrong becomes an incident in triage, is joined while it lasts, and
+its end is told."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from incidents import timeline
 from incidents.models import Incident, Trouble
+from incidents.playbooks import auditing
 from incidents.services import open_or_join
 from incidents.timeline import Kind, Source
 from incidents.vocabulary import IncidentType
@@ -22,7 +24,7 @@ MOST = 50  # texts that are told apart
 def watch() -> int:
     """Open what is new, tell what is over; returns how many of both. Who watches at the same time waits."""
     now = timezone.now()
-    found = {condition.key: condition for condition in (*conditions(now), *faults(now))}
+    found = {condition.key: condition for condition in (*conditions(now), *faults(now), *auditing.conditions())}
     changed = 0
     with transaction.atomic():
         with connection.cursor() as cursor:

@@ -20,6 +20,7 @@ from consent.services import transaction_time
 from incidents.models import AuditorBeat, Playbook, PlaybookRun
 from incidents.playbooks.definition import POLL, timeout_of
 from incidents.playbooks.telling import PATIENCE, State, tell
+from messaging.condition import Condition
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +96,14 @@ def call(url: str) -> tuple[str, bool]:
     except requests.RequestException as error:
         log.warning("heartbeat_not_heard", error=type(error).__name__)
         return f"No answer: {type(error).__name__}", False
+
+
+def conditions() -> Iterable[Condition]:
+    """Runs that nobody comes for, as the auditor last found: an incident like a relay that is down."""
+    alone = PlaybookRun.objects.open().filter(audit_result__startswith=NOBODY).order_by("next_at")
+    due = [moment for moment in alone.values_list("next_at", flat=True)[:MOST] if moment]
+    if due:
+        yield Condition("playbooks-left-alone", "Nobody goes on with a playbook that is due", due[0], len(due))
 
 
 def overdue(now: datetime) -> int:

@@ -97,6 +97,21 @@ def test_a_run_that_nobody_came_for_is_told_once_and_the_heartbeat_stays_away(se
     assert auditing.overdue(timezone.now()) == 1
 
 
+def test_runs_that_nobody_comes_for_are_an_incident_until_somebody_comes():
+    run = run_of(LOOK, next_at=timezone.now() - timedelta(minutes=10))
+    beat()
+
+    trouble.watch()
+
+    opened = Incident.objects.get(dedup_key="playbooks-left-alone")
+    running.run_due()
+    beat()
+    trouble.watch()
+    run.refresh_from_db()
+    assert run.audit_result == ""
+    assert "No longer so" in opened.timeline.order_by("-seq").first().text
+
+
 def test_a_next_look_that_is_later_than_the_step_allows_is_found():
     run = run_of(LOOK, next_at=timezone.now() + timedelta(days=2))
 

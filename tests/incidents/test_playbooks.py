@@ -227,6 +227,8 @@ def test_a_check_waits_until_what_it_expects_is_so():
     run = started(LOOK | {"expect": [{"signal": "guard", "op": "eq", "value": "freeze"}]})
     assert states(run) == ["waiting"]
     assert "guard observe" in run.step_runs.get().reason
+    time_passes(time_passes(run))
+    assert run.incident.timeline.filter(text__contains="waits").count() == 1  # one line, not one a look
 
     set_guard("freeze", reason="Exercise", by="user:anna")
 
