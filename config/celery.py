@@ -101,7 +101,10 @@ def configuration() -> dict[str, Any]:
         | every("incidents.tasks.read_log", 5, "events")
         | every("incidents.tasks.read_alerts", 10, "events")
         | every("incidents.tasks.detect", 30, "events")
-        | every("incidents.tasks.probe", 300, "events"),
+        | every("incidents.tasks.probe", 300, "events")
+        | every("incidents.tasks.watch_messages", 30, "events")
+        | every("incidents.tasks.run_playbooks", 5, "events")
+        | every("incidents.tasks.audit_playbooks", 30, "events"),
     }
 
 

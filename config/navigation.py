@@ -44,6 +44,9 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Incidents", "crisis_alert", "incidents.Incident"),
             ("Follow-ups", "checklist", "incidents.FollowUp"),
+            ("Playbooks", "menu_book", "incidents.Playbook"),
+            ("Playbook versions", "history_edu", "incidents.PlaybookVersion"),
+            ("Playbook runs", "playlist_play", "incidents.PlaybookRun"),
             ("Legal clocks", "timer", "incidents.IncidentClock"),
             ("Alarms", "notification_important", "incidents.Alarm"),
             ("Markers", "flag", "incidents.Marker"),

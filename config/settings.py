@@ -184,6 +184,10 @@ ORGANISATION_ADDRESS = env.str("ORGANISATION_ADDRESS", default="")  # below the 
 ORGANISATION = env.str("ORGANISATION", default="Example Company")  # the controller named in messages and pages
 PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without a country code; empty refuses them
 
+# A watchdog outside (a dead man's switch): called every 30 s while a worker stands behind each open playbook.
+HEARTBEAT_URL = env.str("HEARTBEAT_URL", default="")
+HEARTBEAT_METHOD = env.str("HEARTBEAT_METHOD", default="GET")  # or POST; nothing is sent along
+
 # Outgoing webhooks go to https on the public internet; host:port of what may be called besides, http too.
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])
 

@@ -10,7 +10,7 @@ from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import hidden_link, one_click
 from consent.public.preferences import preferences
 from incidents.admin import live
-from incidents.api import alerts, cases, incidents, markers, telemetry
+from incidents.api import alerts, cases, incidents, markers, playbooks, telemetry
 from incidents.webhooks import receive
 from messaging.api import endpoints, messages, notices
 from messaging.webhooks import receive_mail, receive_text
@@ -75,6 +75,8 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/clocks/<str:rule>/", cases.ClockView.as_view()),
     path("api/v1/incidents/<str:ref>/follow-ups/", cases.FollowUpsView.as_view()),
     path("api/v1/incidents/<str:ref>/follow-ups/<int:follow_up>/", cases.FollowUpView.as_view()),
+    path("api/v1/incidents/<str:ref>/playbooks/", playbooks.PlaybooksView.as_view()),
+    path("api/v1/incidents/<str:ref>/playbooks/<int:run>/", playbooks.PlaybookView.as_view()),
     path("api/v1/incidents/<str:ref>/review/", cases.ReviewView.as_view()),
     path("api/v1/incidents/<str:ref>/related/", cases.RelatedView.as_view()),
     path("api/v1/incidents/<str:ref>/affected/", cases.AffectedView.as_view()),

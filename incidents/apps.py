@@ -9,6 +9,7 @@ class IncidentsConfig(AppConfig):
         from consent import feed, story
         from incidents import health, mails, marks, vitals
         from incidents.cohorts import newest, tied_people
+        from incidents.playbooks import deeds
         from incidents.story import looked_again, tied
         from messaging import belonging
         from messaging.cohorts import COHORTS, Provider
@@ -19,4 +20,5 @@ class IncidentsConfig(AppConfig):
         COLLECTORS.append(vitals.metrics)
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
+        deeds.ready()
         health.register()

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from config.health import COLLECTORS, DETAILS
 from incidents.alerts import spool
 from incidents.models import AlertDelivery, AlertOverflow
+from incidents.playbooks import auditing
 
 
 def alert_metrics() -> Iterable[Metric]:
@@ -22,3 +23,5 @@ def alert_metrics() -> Iterable[Metric]:
 def register() -> None:
     DETAILS["alerts_spooled"] = spool.waiting
     COLLECTORS.append(alert_metrics)
+    DETAILS["playbook_auditor"] = auditing.detail
+    COLLECTORS.append(auditing.metrics)

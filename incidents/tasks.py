@@ -2,9 +2,10 @@
 
 from celery import shared_task
 
-from incidents import alerts, linking, probes
+from incidents import alerts, linking, probes, trouble
 from incidents.detection import zero_tolerance
 from incidents.detection.alarms import detect as judge
+from incidents.playbooks import attaching, auditing, running
 
 
 @shared_task
@@ -33,3 +34,20 @@ def detect() -> None:
 def probe() -> None:
     """Try the ways out that are due, and see what became of earlier tries."""
     probes.run_due()
+
+
+@shared_task
+def run_playbooks() -> None:
+    """What its signals call for is started, and every run goes on as far as it can now."""
+    attaching.start_by_signals()
+    running.run_due()
+
+
+@shared_task
+def audit_playbooks() -> None:
+    auditing.audit()
+
+
+@shared_task
+def watch_messages() -> None:
+    trouble.watch()

@@ -40,8 +40,13 @@ from incidents.models import (
     IncidentClock,
     IncidentClockRule,
     Marker,
+    Playbook,
+    PlaybookRun,
+    PlaybookVersion,
     SeverityPolicy,
 )
+from incidents.playbooks import publishing
+from incidents.playbooks.definition import digest_of as digest_of_steps
 from incidents.services import declare
 from messaging.models import (
     Endpoint,
@@ -485,6 +490,49 @@ class CauseAssessmentFactory(factory.django.DjangoModelFactory):
     reasons = ("hidden_link_fetched",)
     rules = 1
     assessed_at = factory.LazyFunction(timezone.now)
+
+
+class PlaybookFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Playbook
+
+    slug = factory.Sequence(lambda n: f"playbook-{n}")
+    title = factory.LazyAttribute(lambda playbook: playbook.slug.capitalize())
+    owner = "Privacy operations"
+
+
+class PlaybookVersionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = PlaybookVersion
+
+    playbook = factory.SubFactory(PlaybookFactory)
+    number = 1
+    steps = factory.LazyFunction(lambda: [{"key": "look", "title": "Look", "kind": "check"}])
+    digest = factory.LazyAttribute(lambda version: digest_of_steps(version.steps, version.attached))
+    attached = factory.LazyFunction(dict)
+    created_by = "user:someone"
+
+
+class PlaybookRunFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = PlaybookRun
+
+    incident = factory.SubFactory(IncidentFactory)
+    version = factory.SubFactory(PlaybookVersionFactory)
+    playbook = factory.SelfAttribute("version.playbook")
+    steps = factory.SelfAttribute("version.steps")
+    trigger = "person"
+    reason = "It burns"
+    started_by = "user:someone"
+    next_at = factory.LazyFunction(timezone.now)
+
+
+def playbook(*steps, attached=None, **facts) -> Playbook:
+    """Published through its own doors, by two people."""
+    made = PlaybookFactory(**facts)
+    version = publishing.write(made, steps, attached or {}, by="user:anna")
+    publishing.publish(publishing.approve(version, by="user:ben"), by="user:ben")
+    return made
 
 
 class AlertSourceFactory(factory.django.DjangoModelFactory):

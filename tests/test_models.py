@@ -55,6 +55,11 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.DetectionCursor": "how far a look has come, and nothing else",
     "incidents.ExitPathProbe": "its steps are written as they happen, its verdict once",
     "incidents.LookCursor": "how far a look has come, and nothing else",
+    "incidents.AuditorBeat": "when the auditor last came round, and nothing else",
+    "incidents.PlaybookVersion": "written, approved, published, retired, each with who; a trigger keeps its steps",
+    "incidents.PlaybookRun": "its steps and the incident's timeline tell what was done",
+    "incidents.StepRun": "each of its states is a line of the timeline; a trigger keeps what is done",
+    "incidents.Trouble": "from when to when, and nothing else",
     "incidents.Backfill": "work that is owed, until it is done",
 }
 

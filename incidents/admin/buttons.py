@@ -11,7 +11,7 @@ from config.admin import ReasonDialog, action, ask, person, theme_forms
 from config.deeds import carry_out
 from config.models import User
 from incidents import affected, clocks, facts, follow_ups, lifecycle, relations, review, roles, services
-from incidents.admin import dialogs
+from incidents.admin import dialogs, playbook_buttons
 from incidents.admin.forms import CommanderDialog, CorrectDialog, ScopeDialog, WindowDialog
 from incidents.lifecycle import may_become
 from incidents.models import Incident
@@ -272,6 +272,7 @@ BUTTONS: dict[str, Button] = {
         "Caused by a change", "commit", "work", "Which change caused it", "Keep",
         _of_incident(relations.name_cause, "Kept."), dialogs.ChangeSetDialog, tab="related", leads_to="related",
     ),
+    **{name: Button(**facts) for name, facts in playbook_buttons.ALL.items()},
 }  # fmt: skip
 
 STEPS = ("accept", "contain", "begin_recovery", "begin_monitoring", "close", "post_update")

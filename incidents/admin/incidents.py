@@ -208,6 +208,15 @@ class IncidentAdmin(Buttons, HistoryAdmin, RecordAdmin):
     def has_relation_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._may(request, object_id, "add_incidentrelation")
 
+    def has_playbook_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "change_playbookrun")
+
+    def has_start_playbook_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "add_playbookrun")
+
+    def has_approve_step_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, "approve_playbookrun")
+
     # Pages of their own
 
     @action(description="Write the review", permissions=["review"], icon="edit_document")

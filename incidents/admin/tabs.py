@@ -14,7 +14,7 @@ from config.admin import mask
 from consent.identifiers import unseal
 from consent.models import Decision, Subject
 from incidents import affected
-from incidents.admin import case_tabs
+from incidents.admin import case_tabs, playbook_tab
 from incidents.models import AffectedSet, AlertDelivery, DecisionLink, Incident
 from incidents.timeline import Kind, Place, pinned, story
 from messaging.models import Message
@@ -120,6 +120,7 @@ TABS: Sequence[tuple[str, str, Callable[[Incident, HttpRequest], dict[str, Any]]
     ("timeline", "Story", timeline, "incidents.view_timelineentry"),
     ("decisions", "Tied decisions", decisions, "incidents.view_decisionlink"),
     ("mails", "Mails", mails, "messaging.view_message"),
+    ("playbook", "Playbook", playbook_tab.playbook, "incidents.view_playbookrun"),
     ("people", "People and roles", case_tabs.people, "incidents.view_incidentrole"),
     ("clocks", "Clocks", case_tabs.clocks, "incidents.view_incidentclock"),
     ("followups", "Follow-ups", case_tabs.follow_ups, "incidents.view_followup"),

@@ -25,6 +25,7 @@ from incidents.models.detection import (
 )
 from incidents.models.incident import Incident
 from incidents.models.parts import IncidentMoment, IncidentRelation, IncidentRole
+from incidents.models.playbook import AuditorBeat, Playbook, PlaybookRun, PlaybookVersion, StepRun, Trouble
 from incidents.models.tied import Backfill, DecisionLink, DecisionMinute, DecisionRollup
 from incidents.models.timeline import TimelineEntry
 from incidents.models.watch import ExitPathProbe, ExitPathWatch
@@ -37,6 +38,7 @@ __all__ = [
     "AlertOverflow",
     "AlertSecret",
     "AlertSource",
+    "AuditorBeat",
     "Backfill",
     "BaselineVersion",
     "BucketScore",
@@ -59,9 +61,14 @@ __all__ = [
     "IncidentRole",
     "LookCursor",
     "Marker",
+    "Playbook",
+    "PlaybookRun",
+    "PlaybookVersion",
     "PostIncidentReview",
     "RateBucket",
     "Series",
     "SeverityPolicy",
+    "StepRun",
     "TimelineEntry",
+    "Trouble",
 ]

@@ -10,9 +10,10 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
-from incidents import alerts, linking, probes
+from incidents import alerts, linking, probes, trouble
 from incidents.detection import zero_tolerance
 from incidents.detection.alarms import detect
+from incidents.playbooks import attaching, auditing, running
 from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
@@ -42,6 +43,10 @@ STEPS: dict[str, Callable[[], int]] = {
     "buckets judged": detect,
     "ways out tried": probes.run_due,
     "causes looked at again": linking.look_again,
+    "trouble with messages": trouble.watch,
+    "playbooks begun by signals": attaching.start_by_signals,
+    "playbooks gone on with": running.run_due,
+    "playbooks audited": auditing.audit,
 }
 
 

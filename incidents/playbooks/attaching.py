@@ -1,0 +1,61 @@
+"""Which playbooks an incident calls for: suggested on its page, and started by themselves where they say so."""
+
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef
+
+from incidents.models import Incident, PlaybookRun, PlaybookVersion
+from incidents.playbooks.actions import ACTOR
+from incidents.playbooks.hands import start
+from incidents.playbooks.signals import Asked, in_words
+
+NEWEST = 100  # open incidents that a round looks at
+
+
+def in_use() -> list[PlaybookVersion]:
+    found = PlaybookVersion.objects.filter(state=PlaybookVersion.State.PUBLISHED, playbook__is_active=True)
+    return list(found.select_related("playbook").order_by("playbook__title"))
+
+
+def suggested(incident: Incident) -> list[tuple[PlaybookVersion, str]]:
+    """Those whose signals hold now and that were not started for it, each with what it was found by."""
+    if not incident.is_open:
+        return []
+    done = set(PlaybookRun.objects.filter(incident=incident).values_list("playbook_id", flat=True))
+    asked = Asked(incident)
+    return [
+        (version, found)
+        for version in in_use()
+        if version.playbook_id not in done and (found := matched(version, asked))
+    ]
+
+
+def matched(version: PlaybookVersion, asked: Asked) -> str:
+    """The first of its sets of conditions that all hold, in words; empty: none does."""
+    for conditions in version.attached.get("any", ()):
+        if asked.all_hold(conditions):
+            return ", ".join(in_words(condition) for condition in conditions)
+    return ""
+
+
+def start_by_signals() -> int:
+    """Real incidents, declared since a version is in use, that it was never started for; returns how many it began."""
+    count = 0
+    for version in in_use():
+        if not version.attached.get("starts"):
+            continue
+        runs = PlaybookRun.objects.filter(incident=OuterRef("pk"), playbook=version.playbook)
+        waiting = Incident.objects.open().filter(
+            ~Exists(runs), mode=Incident.Mode.REAL, declared_at__gte=version.published_at
+        )
+        for incident in waiting.order_by("-pk")[:NEWEST]:
+            if found := matched(version, Asked(incident)):
+                count += _start(version, incident, found)
+    return count
+
+
+def _start(version: PlaybookVersion, incident: Incident, found: str) -> int:
+    try:
+        trigger = PlaybookRun.Trigger.SIGNAL
+        return start(incident, version.playbook, reason=f"Its signals: {found}.", by=ACTOR, trigger=trigger)[1]
+    except ValidationError:  # closed, or switched off, since we looked
+        return 0

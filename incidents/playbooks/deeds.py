@@ -1,0 +1,212 @@
+"""The actions that come with the product: the guard, sending, notices, updates, tasks, clocks and calls to services."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from config.models import User
+from consent.models import GuardChange
+from consent.services import guard_level, set_guard
+from incidents import affected, clocks, follow_ups
+from incidents.models import FollowUp, IncidentClockRule
+from incidents.playbooks.actions import ACTOR, Action, Context, Done, Later, register
+from incidents.timeline import Source
+from messaging import notices
+from messaging.holding import hold_sending, let_go
+from messaging.models import Endpoint, Notice, SendHold
+from messaging.propagation import endpoints
+from messaging.propagation.calling import post
+from messaging.signing import ID, SIGNATURE, TIMESTAMP, sign
+
+LEVELS = [str(level) for level in GuardChange.Level.values]  # from the mildest to the strictest
+SHORT = 200  # characters of a reason that others keep
+
+
+def guard(context: Context, level: str, may_lower: bool = False) -> Done:
+    """Set the guard. A stricter one stays, unless `may_lower` is said."""
+    before = guard_level()
+    if before == level or (not may_lower and LEVELS.index(before) > LEVELS.index(level)):
+        return Done(f"The guard stays at {before}.", {"guard": before})
+    set_guard(level, reason=context.reason[:SHORT], by=ACTOR)
+    return Done(f"The guard went from {before} to {level}.", {"guard": level}, {"before": before, "after": level})
+
+
+def guard_back(context: Context, undo: Mapping[str, Any]) -> str:
+    if guard_level() != undo["after"]:
+        return f"The guard is {guard_level()} meanwhile, and stays so."
+    set_guard(undo["before"], reason=f"Taken back: {context.reason}"[:SHORT], by=ACTOR)
+    return f"The guard is {undo['before']} again."
+
+
+def hold(context: Context, scope: str, value: str, minutes: int | None = None) -> Done:
+    """Hold back a lane, a class of messages, a text or a transport; `minutes` ends it by itself."""
+    standing = SendHold.objects.active(timezone.now()).filter(scope=scope, value=value).first()
+    if standing:
+        return Done(f"{standing} is held already, by {standing.held_by}.", {"hold": standing.pk})
+    until = timezone.now() + timedelta(minutes=minutes) if minutes else None
+    made = hold_sending(scope, value, reason=context.reason[:SHORT], by=ACTOR, until=until)
+    return Done(f"Held back: {made}.", {"hold": made.pk}, {"hold": made.pk})
+
+
+def hold_back(context: Context, undo: Mapping[str, Any]) -> str:
+    held = SendHold.objects.get(pk=undo["hold"])
+    if held.released_at:
+        return f"Somebody let go already: {held}."
+    let_go(held, reason=f"Taken back: {context.reason}"[:SHORT], by=ACTOR)
+    return f"Let go: {held}."
+
+
+def release(context: Context, scope: str, value: str) -> Done:
+    """Let go what a playbook held back; what a person held stays held."""
+    held = SendHold.objects.active(timezone.now()).filter(scope=scope, value=value).first()
+    if held is None:
+        return Done("Nothing of this is held back.")
+    if held.held_by != ACTOR:
+        raise ValidationError(f"{held.held_by} holds {held}: {held.reason} Ask them, and let go on its page.")
+    let_go(held, reason=context.reason[:SHORT], by=ACTOR)
+    return Done(f"Let go: {held}.", {"hold": held.pk}, {"scope": scope, "value": value})
+
+
+def release_back(context: Context, undo: Mapping[str, Any]) -> str:
+    return hold(context, undo["scope"], undo["value"]).words
+
+
+def notice(
+    context: Context, template: str, title: str, purpose: str = "", facts: Mapping[str, Any] | None = None
+) -> Done | Later:
+    """Write a notice to everybody the incident touched, count it, and wait: people approve it on its own page. Then it
+    is sent. It ends well once it is being sent. `{ref}` in a fact is the incident's number."""
+    if "notice" not in context.output:
+        said = {name: value.replace("{ref}", context.incident.ref) for name, value in (facts or {}).items()}
+        made = notices.write(
+            title, template=template, context=said, cohort_kind=Notice.Kind.INCIDENT, purpose=purpose,
+            reason=context.reason[:500], incident_id=context.incident.pk, by=ACTOR,
+        )  # fmt: skip
+        made = notices.count(made, reason="Counted by its playbook", by=ACTOR)
+        output = {"notice": made.pk, "ref": made.ref}
+        return Later(f"{made.ref} is written to {made.to_write} people and waits for approval on its page.", output)
+    made = Notice.objects.get(pk=context.output["notice"])
+    if made.state == Notice.State.CANCELLED:
+        raise ValidationError(f"{made.ref} was cancelled by {made.cancelled_by}.")
+    if made.state == Notice.State.APPROVED:
+        made = notices.start(made, reason="Approved; sent by its playbook", by=ACTOR)
+    if made.state in Notice.OPEN:
+        return Later(f"{made.ref} waits for approval on its page.", context.output)
+    return Done(f"{made.ref} is {made.get_state_display()}.", context.output, {"notice": made.pk})
+
+
+def notice_back(context: Context, undo: Mapping[str, Any]) -> str:
+    sent = Notice.objects.get(pk=undo["notice"])
+    if sent.state in (Notice.State.DONE, Notice.State.CANCELLED):
+        return f"{sent.ref} is {sent.get_state_display()}: what was sent stays sent."
+    notices.cancel(sent, reason=f"Taken back: {context.reason}"[:SHORT], by=ACTOR)
+    return f"{sent.ref} is cancelled; what was sent stays sent."
+
+
+def update(context: Context, text: str) -> Done:
+    """Tell those who wait for word about the incident, on its timeline."""
+    clocks.post_update(context.incident, text, by=ACTOR, source=Source.PLAYBOOK)
+    return Done("An update was posted.")
+
+
+def task(context: Context, title: str, kind: str = "corrective", days: int = 7) -> Done:
+    """A follow-up for whoever leads the incident; where nobody leads, for whoever started the playbook."""
+    owner = context.incident.commander or _person(context.started_by)
+    if owner is None:
+        raise ValidationError("Nobody leads this incident: name a commander, then try again.")
+    due_on = timezone.now().date() + timedelta(days=days)
+    work = follow_ups.add_follow_up(
+        context.incident, title, kind=kind, owner=owner, due_on=due_on, by=ACTOR, source=Source.PLAYBOOK
+    )
+    return Done(f"To do by {due_on:%Y-%m-%d}, {owner}: {title}", {"follow_up": work.pk}, {"follow_up": work.pk})
+
+
+def task_back(context: Context, undo: Mapping[str, Any]) -> str:
+    work = FollowUp.objects.select_related("incident").get(pk=undo["follow_up"])
+    if work.state != FollowUp.State.OPEN:
+        return f"{work} is {work.get_state_display()} already."
+    follow_ups.drop(work, reason="The playbook was taken back", by=ACTOR, source=Source.PLAYBOOK)
+    return f"Dropped: {work}"
+
+
+def clock(context: Context, rule: str) -> Done:
+    """Start a legal clock. Which law applies is a person's decision: put one before it."""
+    found = IncidentClockRule.objects.filter(pk=rule, is_active=True).first()
+    if found is None:
+        raise ValidationError(f"There is no rule {rule} in use.")
+    if context.incident.clocks.filter(rule=found, state="running").exists():
+        return Done(f"{rule} is running already.")
+    clocks.start_clock(context.incident, found, reason=context.reason[:SHORT], by=ACTOR)
+    return Done(f"{rule} is running.")
+
+
+def seal(context: Context) -> Done:
+    """Count the decisions tied so far and keep a digest of their ids, so that it can be proved whom it touched."""
+    sealed = affected.seal_and_tell(context.incident, reason=context.reason[:SHORT], by=ACTOR)
+    return Done(f"Sealed: {sealed}.", {"seal": sealed.pk})
+
+
+def webhook(context: Context, endpoint: str, event: str = "incident.playbook", note: str = "") -> Done:
+    """Call a registered endpoint once, signed with its own secret (Standard Webhooks). The id of the call is the same
+    at every attempt, so that the other side can tell a repetition."""
+    to = Endpoint.objects.filter(name=endpoint, state=Endpoint.State.ACTIVE).first()
+    if to is None:
+        raise ValidationError(f"There is no active endpoint {endpoint}: register it, or let it be called again.")
+    facts = {
+        "incident": context.incident.ref, "title": context.incident.title, "severity": context.incident.severity,
+        "status": context.incident.status, "mode": context.incident.mode, "note": note,
+    }  # fmt: skip
+    moment = int(time.time())
+    told = {"type": event, "timestamp": timezone.now().isoformat(), "data": facts}
+    body = json.dumps(told, separators=(",", ":")).encode()
+    signatures = " ".join(sign(secret, context.key, moment, body) for secret in endpoints.secrets_of(to))
+    headers = {
+        "Content-Type": "application/json", "User-Agent": f"Holdfast/{settings.VERSION}", ID: context.key,
+        TIMESTAMP: str(moment), SIGNATURE: signatures,
+    }  # fmt: skip
+    answer = post(to.url, body, headers)
+    if not answer.is_taken:
+        raise ValidationError(f"{endpoint} did not take it: {answer}"[:500])
+    return Done(f"{endpoint} took it: {answer}.", {"status": answer.status})
+
+
+def _person(actor: str) -> User | None:
+    name = actor.removeprefix("user:") if actor.startswith("user:") else ""
+    return User.objects.filter(username=name, is_active=True, is_service=False).first() if name else None
+
+
+LINE = {"type": "string", "minLength": 1, "maxLength": 200}
+SCOPE = {
+    "scope": {"enum": [str(scope) for scope in SendHold.Scope.values]},
+    "value": {"type": "string", "minLength": 1, "maxLength": 50},
+}
+
+
+def ready() -> None:
+    """Which of them there are: called when the app is ready."""
+    level = {"level": {"enum": LEVELS}, "may_lower": {"type": "boolean"}}
+    minutes = {"minutes": {"type": "integer", "minimum": 1, "maximum": 10_080}}
+    register("set_guard", Action("Set the guard", guard, level, ("level",), guard_back))
+    register("hold_sending", Action("Hold sending back", hold, SCOPE | minutes, ("scope", "value"), hold_back))
+    register("release_sending", Action("Let sending go", release, SCOPE, ("scope", "value"), release_back))
+    text = {
+        "template": LINE,
+        "title": LINE,
+        "purpose": {"type": "string"},
+        "facts": {"type": "object", "additionalProperties": {"type": "string"}},
+    }
+    register("send_notice", Action("Send a notice", notice, text, ("template", "title"), notice_back, tells=True))
+    words = {"text": {"type": "string", "minLength": 1, "maxLength": 2000}}
+    register("post_update", Action("Post an update", update, words, ("text",), reaches=False, tells=True))
+    work = {"title": LINE, "kind": {"enum": list(FollowUp.Kind.values)}, "days": {"type": "integer", "minimum": 1}}
+    register("assign_task", Action("Assign a task", task, work, ("title",), task_back, reaches=False))
+    register("start_clock", Action("Start a legal clock", clock, {"rule": LINE}, ("rule",)))
+    register("seal_ties", Action("Seal the ties", seal, reaches=False))
+    call = {"endpoint": LINE, "event": LINE, "note": {"type": "string", "maxLength": 1000}}
+    register("call_webhook", Action("Call a service", webhook, call, ("endpoint",), is_local=False, tells=True))

@@ -1,0 +1,209 @@
+"""What a playbook may ask: each signal is a named function of an incident, and each of its queries is bounded.
+
+A condition is data, never code: `{"signal": "opt_outs_per_minute", "op": "gte", "value": 50}`. What other detectors
+found is known by the key and the type of the incident that they opened.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from consent.models import Cause, Choice
+from consent.services import guard_level
+from incidents.models import DecisionMinute, Incident, TimelineEntry
+from messaging.condition import conditions
+from messaging.models import SendHold, TemplateFault
+
+MOST = 1000  # what is counted stops here
+SPAN = 5  # minutes that a rate is taken over; the running one is not among them
+NOT_THEIR_OWN = (Cause.IMPORT, Cause.DEFAULT, Cause.REPAIR, Cause.AUTOMATED_SCRIPT)
+
+
+class Asked:
+    """The answers about one incident, each found once. `chosen` is what people decided in the run so far."""
+
+    def __init__(
+        self, incident: Incident, chosen: Mapping[str, str] | None = None, now: datetime | None = None
+    ) -> None:
+        self.incident, self.chosen, self.now = incident, dict(chosen or {}), now or timezone.now()
+        self.known: dict[str, Any] = {}
+
+    def answer(self, name: str) -> Any:
+        if name not in self.known:
+            self.known[name] = SIGNALS[name].ask(self)
+        return self.known[name]
+
+    def holds(self, condition: Mapping[str, Any]) -> bool:
+        name = condition["signal"]
+        said = self.chosen.get(condition["step"], "") if name == "decision" else self.answer(name)
+        return OPS[condition["op"]](said, condition["value"])
+
+    def all_hold(self, wanted: Sequence[Mapping[str, Any]]) -> bool:
+        return all(self.holds(condition) for condition in wanted)
+
+    def told(self, wanted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What was found, for the record."""
+        return {
+            c["signal"]: self.chosen.get(c["step"], "") if "step" in c else self.answer(c["signal"]) for c in wanted
+        }
+
+
+OPS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": lambda said, value: said == value,
+    "ne": lambda said, value: said != value,
+    "in": lambda said, value: said in value,
+    "gte": lambda said, value: said >= value,
+    "gt": lambda said, value: said > value,
+    "lte": lambda said, value: said <= value,
+    "lt": lambda said, value: said < value,
+    "has": lambda said, value: value in said,
+    "begins": lambda said, value: any(one.startswith(value) for one in ([said] if isinstance(said, str) else said)),
+    "none_begin": lambda said, value: not any(one.startswith(value) for one in said),
+}
+TEXT, NUMBER, LIST = ("eq", "ne", "in", "begins"), ("eq", "gte", "gt", "lte", "lt"), ("has", "begins", "none_begin")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    ask: Callable[[Asked], Any]
+    ops: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        return (self.ask.__doc__ or "").strip()
+
+
+def incident_type(asked: Asked) -> str:
+    """What went wrong, in our own types; empty where nobody said."""
+    return asked.incident.type
+
+
+def incident_severity(asked: Asked) -> str:
+    """sev1 to sev4."""
+    return asked.incident.severity
+
+
+def incident_status(asked: Asked) -> str:
+    """Where the incident stands."""
+    return asked.incident.status
+
+
+def incident_key(asked: Asked) -> str:
+    """The cause that a detector or a sweep opened it for; empty where a person did."""
+    return asked.incident.dedup_key
+
+
+def incident_source(asked: Asked) -> str:
+    """Who opened it: ui, api, alert, detector, system …"""
+    first = TimelineEntry.objects.filter(incident=asked.incident, seq=1).values_list("source", flat=True).first()
+    return first or ""
+
+
+def age_minutes(asked: Asked) -> float:
+    """Minutes since it began."""
+    return round((asked.now - asked.incident.occurred_from).total_seconds() / 60, 1)
+
+
+def tied_decisions(asked: Asked) -> int:
+    """Decisions tied to it so far."""
+    return asked.incident.linked_count
+
+
+def opt_outs_per_minute(asked: Asked) -> float:
+    """Opt-outs a minute over the last five whole minutes, whatever the incident."""
+    return _per_minute(asked, choice=Choice.OPT_OUT)
+
+
+def opt_ins_without_a_person_per_minute(asked: Asked) -> float:
+    """Opt-ins a minute that an import, a default, a repair or a script made, over the last five whole minutes."""
+    return _per_minute(asked, choice=Choice.OPT_IN, cause__in=NOT_THEIR_OWN)
+
+
+def scanner_share(asked: Asked) -> float:
+    """Which part (0 to 1) of the opt-outs of the last five whole minutes machines are suspected of."""
+    everything = _per_minute(asked, choice=Choice.OPT_OUT)
+    return (
+        round(_per_minute(asked, choice=Choice.OPT_OUT, cause=Cause.SCANNER_SUSPECTED) / everything, 3)
+        if everything
+        else 0.0
+    )
+
+
+def guard(asked: Asked) -> str:
+    """How strict the database is: observe, protect or freeze."""
+    return guard_level()
+
+
+def sending_trouble(asked: Asked) -> list[str]:
+    """What is wrong with sending now: transport-…, mail-overdue, mail-in-doubt."""
+    return [condition.key for condition in conditions(asked.now)]
+
+
+def open_template_faults(asked: Asked) -> int:
+    """Published texts that fail and are not mended, a thousand at most."""
+    return len(TemplateFault.objects.open().values_list("pk")[:MOST])
+
+
+def held(asked: Asked) -> list[str]:
+    """What is held back now: lane:bulk, template:opt_out_confirmation …"""
+    return [f"{hold.scope}:{hold.value}" for hold in SendHold.objects.active(asked.now)[:MOST]]
+
+
+def decision(asked: Asked) -> str:
+    """What a person decided in an earlier step; the condition names it in `step`."""
+    return ""
+
+
+def _per_minute(asked: Asked, **which: Any) -> float:
+    end = asked.now.replace(second=0, microsecond=0)
+    rows = DecisionMinute.objects.filter(minute__gte=end - timedelta(minutes=SPAN), minute__lt=end, **which)
+    return round((rows.aggregate(total=Sum("count"))["total"] or 0) / SPAN, 1)
+
+
+SIGNALS: dict[str, Signal] = {
+    "incident_type": Signal(incident_type, TEXT),
+    "incident_severity": Signal(incident_severity, TEXT),
+    "incident_status": Signal(incident_status, TEXT),
+    "incident_key": Signal(incident_key, TEXT),
+    "incident_source": Signal(incident_source, TEXT),
+    "age_minutes": Signal(age_minutes, NUMBER),
+    "tied_decisions": Signal(tied_decisions, NUMBER),
+    "opt_outs_per_minute": Signal(opt_outs_per_minute, NUMBER),
+    "opt_ins_without_a_person_per_minute": Signal(opt_ins_without_a_person_per_minute, NUMBER),
+    "scanner_share": Signal(scanner_share, NUMBER),
+    "guard": Signal(guard, TEXT),
+    "sending_trouble": Signal(sending_trouble, LIST),
+    "open_template_faults": Signal(open_template_faults, NUMBER),
+    "held": Signal(held, LIST),
+    "decision": Signal(decision, TEXT),
+}
+
+
+def problems_of(condition: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> list[str]:
+    """Why a condition cannot be asked; `choices` are those of the decisions made before it."""
+    name, op, value = condition["signal"], condition["op"], condition["value"]
+    if name not in SIGNALS:
+        return [f"There is no signal {name}. Known: {', '.join(SIGNALS)}."]
+    found = []
+    if op not in SIGNALS[name].ops:
+        found.append(f"{name} cannot be asked with {op}, only with {', '.join(SIGNALS[name].ops)}.")
+    elif not isinstance(value, list if op == "in" else (int, float) if SIGNALS[name].ops is NUMBER else str):
+        found.append(f"{name} {op} cannot be compared with {value!r}.")
+    if name == "decision" and condition.get("step") not in choices:
+        found.append("A condition on a decision names an earlier decision step in `step`.")
+    elif name == "decision" and op in ("eq", "ne") and value not in choices[condition["step"]]:
+        found.append(f"{condition['step']} has no choice {value}.")
+    return found
+
+
+def in_words(condition: Mapping[str, Any]) -> str:
+    """For the page: opt outs per minute ≥ 50."""
+    signs = {"eq": "is", "ne": "is not", "in": "is one of", "gte": "≥", "gt": ">", "lte": "≤", "lt": "<",
+             "has": "includes", "begins": "begins with", "none_begin": "has none that begins with"}  # fmt: skip
+    name = condition.get("step", condition["signal"]).replace("_", " ").replace("-", " ")
+    value = ", ".join(condition["value"]) if isinstance(condition["value"], list) else condition["value"]
+    return f"{name} {signs[condition['op']]} {value}"
