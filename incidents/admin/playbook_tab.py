@@ -21,7 +21,7 @@ COLOURS = {
 
 
 def playbook(incident: Incident, request: HttpRequest) -> dict[str, Any]:
-    found = incident.playbook_runs.select_related("playbook", "version").order_by("-pk")[:MOST]
+    found = PlaybookRun.objects.filter(incident=incident).select_related("playbook", "version").order_by("-pk")[:MOST]
     runs = list(found.prefetch_related("step_runs"))
     return {"runs": [shown(run) for run in runs], "suggested": suggested(incident)}
 

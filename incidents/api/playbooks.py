@@ -65,7 +65,7 @@ class PlaybooksView(OfIncident):
     def get(self, request: Request, ref: str) -> Response:
         """What is being done for it and was done, newest first, and which playbooks its signals call for."""
         incident = self.incident(ref)
-        runs = runs_of(incident.playbook_runs.all()).order_by("-pk")[:MOST]
+        runs = runs_of(PlaybookRun.objects.filter(incident=incident)).order_by("-pk")[:MOST]
         suggested = [version.playbook.slug for version, _ in attaching.suggested(incident)]
         return Response({"runs": RunShown(runs, many=True).data, "suggested": suggested})
 

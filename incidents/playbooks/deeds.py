@@ -14,6 +14,7 @@ from config.models import User
 from consent.models import GuardChange
 from consent.services import guard_level, set_guard
 from incidents import affected, clocks, follow_ups
+from incidents.detection import zero_tolerance
 from incidents.models import FollowUp, IncidentClockRule
 from incidents.playbooks.actions import ACTOR, Action, Context, Done, Later, register
 from incidents.timeline import Source
@@ -152,6 +153,13 @@ def seal(context: Context) -> Done:
     return Done(f"Sealed: {sealed}.", {"seal": sealed.pk})
 
 
+def validate(context: Context) -> Done:
+    """Look at once, where the next look would come within half a minute. What is found has an incident of its own."""
+    found = zero_tolerance.look()
+    rules = ", ".join(rule.code for rule in zero_tolerance.RULES)
+    return Done(f"Looked at {rules}: {found or 'no'} new breach{'' if found == 1 else 'es'}.")
+
+
 def webhook(context: Context, endpoint: str, event: str = "incident.playbook", note: str = "") -> Done:
     """Call a registered endpoint once, signed with its own secret (Standard Webhooks). The id of the call is the same
     at every attempt, so that the other side can tell a repetition."""
@@ -207,6 +215,7 @@ def ready() -> None:
     work = {"title": LINE, "kind": {"enum": list(FollowUp.Kind.values)}, "days": {"type": "integer", "minimum": 1}}
     register("assign_task", Action("Assign a task", task, work, ("title",), task_back, reaches=False))
     register("start_clock", Action("Start a legal clock", clock, {"rule": LINE}, ("rule",)))
+    register("start_validation", Action("Look for broken promises", validate, reaches=False))
     register("seal_ties", Action("Seal the ties", seal, reaches=False))
     call = {"endpoint": LINE, "event": LINE, "note": {"type": "string", "maxLength": 1000}}
     register("call_webhook", Action("Call a service", webhook, call, ("endpoint",), is_local=False, tells=True))

@@ -190,6 +190,15 @@ def test_steps_are_done_in_order_and_each_is_told():
     assert "All steps are done." in told[-1]
 
 
+def test_a_validation_looks_at_once_and_says_what_it_looked_at():
+    step = {"key": "validate", "title": "Validate", "kind": "action", "action": "start_validation", "args": {}}
+
+    run = started(step)
+
+    assert states(run) == ["succeeded"]
+    assert "Looked at I2" in run.incident.timeline.filter(kind="playbook").order_by("seq")[1].text
+
+
 def test_starting_twice_is_one_run():
     burning, plan = incident(), playbook(LOOK)
 
