@@ -80,7 +80,7 @@ class StreamView(views.APIView):
     def get(self, request: Request) -> Response:
         """Server-sent events: told within a second or two when numbers change. Poll for the numbers themselves."""
         if not settings.STREAM_URL:
-            raise Refused(503, "no_stream", "No stream runs here. Poll /api/v1/telemetry/ instead.")
+            raise Refused(404, "not_found", "No stream runs here. Poll /api/v1/telemetry/ instead.")
         where = f"{settings.STREAM_URL}/api/v1/telemetry/stream/"
         raise Refused(421, "elsewhere", f"The stream is served at {where}. Send the same key there.")
 

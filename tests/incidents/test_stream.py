@@ -214,7 +214,7 @@ def test_what_is_not_there_is_a_problem(committed):
 def test_the_web_says_where_the_stream_is(db, client, settings):
     headers = {"Authorization": f"Bearer {service_key(Scope.INCIDENTS_READ)}"}
     settings.STREAM_URL = ""
-    assert client.get(SERVICES, headers=headers).status_code == 503
+    assert client.get(SERVICES, headers=headers).status_code == 404
     settings.STREAM_URL = "https://stream.example"
 
     answer = client.get(SERVICES, headers=headers)
