@@ -76,8 +76,31 @@ def detect(now: datetime | None = None) -> int:
     closed_to = bucket_of(now - GRACE) - BUCKET
     waiting = Series.objects.exclude(judged_to__gte=closed_to).values_list("pk", flat=True)
     judged = sum(_judge(pk, closed_to, now) for pk in list(waiting))
+    _glance(now)
     _forget_daily(now)
     return judged
+
+
+def _glance(now: datetime) -> None:
+    """A jump need not wait for the end of its five minutes: so many, held against all that a whole bucket lets one
+    expect, are rarer still. The bucket is judged when it has closed all the same, and its alarm is one.
+    """
+    start = bucket_of(now)
+    busy = counts.busy_series(start)
+    for series in Series.objects.filter(pk__in=busy, first_at__lt=now - COLD).order_by("pk"):
+        rules = rules_for(series.group)
+        if rules.mode != Mode.OFF and busy[series.pk] >= rules.values.jump_least:
+            _glance_at(series, start, rules, now)
+
+
+@transaction.atomic
+def _glance_at(series: Series, start: datetime, rules: Rules, now: datetime) -> None:
+    locked = Series.objects.select_for_update(skip_locked=True).filter(pk=series.pk).first()
+    if locked is None or Alarm.objects.filter(series=series, detector=Detector.JUMP, bucket=start).exists():
+        return
+    each = _verdict_alone(locked, start, rules, learning.current(locked, now))
+    if each.verdict.is_jump:
+        _raise_for(locked, each, Detector.JUMP, rules)
 
 
 @transaction.atomic
@@ -153,6 +176,17 @@ def _verdicts(series: Series, starts: Sequence[datetime], rules: Rules, version:
         judged.append(Judged(score, verdict, usual, felt))
     series.up, series.down, series.expected_down = sums.up, sums.down, sums.expected_down
     return judged
+
+
+def _verdict_alone(series: Series, start: datetime, rules: Rules, version: BaselineVersion) -> Judged:
+    """One bucket without the sums, which only closed ones add to."""
+    sent = sends_of(series.purpose, series.channel, start - LONGEST_EFFECT, start + BUCKET)
+    usual, felt = version.hours[hour_of_week(start)], _felt(sent, version.sends, start)
+    mu = usual + sum(effect.expected(start) for effect in felt)
+    count = counts.of_series(series, start, start + BUCKET).get(start, 0)
+    verdict = judge(count, mu, version.phi, Sums(), rules.values)
+    score = BucketScore(series=series, bucket=start, count=count, mu=mu, phi=version.phi, p=verdict.p, baseline=version)
+    return Judged(score, verdict, usual, felt)
 
 
 def _felt(sent: Sequence[Marker], learnt: Mapping[str, Sequence[float]], start: datetime) -> list[Effect]:

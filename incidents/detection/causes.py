@@ -68,8 +68,13 @@ def rank(span: Span) -> list[dict[str, Any]]:
     total = sum(counted.values())
     excess = total - span.total_expected
     found = [*_composed(span, total, excess), *_moments(span, counted, excess)]
-    best = sorted((c for c in found if c.score > 0), key=lambda c: (-c.score, c.kind, c.name))[:MOST]
+    best = sorted((candidate for candidate in found if candidate.score > 0), key=_order)[:MOST]
     return [asdict(candidate) for candidate in best]
+
+
+def _order(candidate: Candidate) -> tuple[float, bool, str, str]:
+    """Of two that explain as much, what people went through comes before what they merely have in common."""
+    return -candidate.score, candidate.kind in FacetBucket.Kind.values, candidate.kind, candidate.name
 
 
 def composition(purpose: str, channel: str, since: datetime, until: datetime) -> dict[str, Counter[str]]:

@@ -113,6 +113,20 @@ def of_series(series: Series, since: datetime, until: datetime) -> dict[datetime
     return dict(rows.values_list("bucket").annotate(n=Sum("count")))
 
 
+def busy_series(bucket: datetime) -> dict[int, int]:
+    """Each series with a count in this bucket, and how many. Two statements."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    rows = RateBucket.objects.filter(bucket=bucket).values_list("purpose", "channel", "cause", "count")
+    for purpose, channel, cause, count in rows:
+        if group := GROUP_OF.get(cause):
+            found[purpose, channel, group] += count
+    if not found:
+        return {}
+    series = Series.objects.filter(purpose__in={key[0] for key in found}, channel__in={key[1] for key in found})
+    keys = series.values_list("pk", "purpose", "channel", "group")
+    return {pk: found[key] for pk, *rest in keys if (key := (rest[0], rest[1], rest[2])) in found}
+
+
 def buckets(since: datetime, until: datetime) -> list[datetime]:
     """The beginnings of all buckets in between, the empty ones too."""
     first = bucket_of(since)

@@ -93,6 +93,30 @@ def test_a_second_look_judges_nothing_twice(series, now):
     assert (list(Alarm.objects.values_list("key", flat=True)), BucketScore.objects.count()) == before
 
 
+def test_a_jump_is_seen_before_its_five_minutes_are_over_and_is_one_alarm(series, now):
+    leave(last(now, 2), 2)
+    leave([bucket_of(now)], 40, exit_path="preference-page")
+
+    alarms.detect(now)
+    alarms.detect(now + timedelta(seconds=30))
+
+    alarm = Alarm.objects.get()
+    assert (alarm.detector, alarm.bucket, alarm.count) == ("D1", bucket_of(now), 40)
+    assert (alarm.candidates[0]["kind"], alarm.candidates[0]["name"]) == ("exit_path", "preference-page")
+    assert explain(alarm).agrees
+    alarms.detect(now + BUCKET + timedelta(seconds=30))  # it has closed, and is judged
+    assert Alarm.objects.filter(detector="D1").count() == Incident.objects.count() == 1
+
+
+def test_a_bucket_that_has_only_begun_is_no_slump(series, now):
+    leave(last(now, 2), 2)
+    leave([bucket_of(now)], 1)
+
+    alarms.detect(now)
+
+    assert not Alarm.objects.exists()
+
+
 def test_a_surge_that_goes_on_is_told_once_an_hour(series, now):
     leave(last(now, 2), 8)
 

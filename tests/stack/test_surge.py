@@ -1,0 +1,56 @@
+"""People leave all at once, on the running product: within a minute an incident says so, and where to look first."""
+
+import json
+import urllib.request
+
+import pytest
+
+from tests.stack.launcher import until
+
+pytestmark = pytest.mark.stack
+
+# Four weeks in which two left every five minutes, as the log's reader would have counted them.
+PAST = """
+from datetime import timedelta
+from django.utils import timezone
+from incidents.detection import counts
+from incidents.detection.baseline import BUCKET, bucket_of
+from incidents.models import RateBucket, Series
+end = bucket_of(timezone.now())
+start = end - timedelta(weeks=4)
+usual = {"purpose": "marketing", "channel": "email", "cause": "subject_choice", "exit_path": "one-click", "count": 2}
+RateBucket.objects.bulk_create([RateBucket(bucket=at, **usual) for at in counts.buckets(start, end)], batch_size=2000)
+Series.objects.create(purpose="marketing", channel="email", group="choice", first_at=start, judged_to=end - BUCKET)
+"""
+
+
+def call(stack, path, body=None):
+    headers = {"Authorization": f"Bearer {stack.key}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{stack.url}{path}", data, headers), timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def leave(stack, count):
+    """By one way out, from as many mail domains."""
+    people = [{"subject": {"email": f"leaver@domain{n}.example"}} for n in range(count)]
+    choice = {"purpose": "marketing", "channel": "email", "choice": "opt_out", "cause": "subject_choice"}
+    call(stack, "/api/v1/decisions/", {"decisions": [p | choice | {"exit_path": "preference-page"} for p in people]})
+
+
+def surge(stack):
+    found = call(stack, "/api/v1/incidents/")["results"]
+    return next((i for i in found if i["title"] == "More opt-outs of marketing by email than usual"), None)
+
+
+def test_a_surge_is_on_a_timeline_within_a_minute_with_its_cause_ranked_first(stack):
+    stack.command("shell", "-c", PAST, **stack.environment)
+
+    leave(stack, 60)
+
+    incident = until(lambda: surge(stack), 60, stack.said)
+    story = call(stack, f"/api/v1/incidents/{incident['ref']}/timeline/")["results"]
+    [line] = [line["text"] for line in story if "D1: sudden jump" in line["text"]]
+    assert incident["status"] == "triage"
+    assert "60 in five minutes where 2.00 were to be expected" in line
+    assert "Look first at: exit path preference-page (" in line
