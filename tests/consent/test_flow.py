@@ -16,13 +16,6 @@ from tests.factories import SubjectFactory, service_key
 PRESS = {"List-Unsubscribe": "One-Click"}
 
 
-@pytest.fixture(autouse=True)
-def nothing_waits():
-    flow._waiting.take()
-    yield
-    flow._waiting.take()
-
-
 @pytest.fixture
 def link():
     return f"/u/{tokens.issue(Token(SubjectFactory().pk, 'marketing', 'email', uuid4()))}/"
