@@ -14,9 +14,11 @@ from consent.models import Decision
 from messaging import signing
 from messaging.checks import providers_are_known_by_something
 from messaging.confirmations import confirmations_of, owe_all
+from messaging.delivery import deliver_due
 from messaging.inbound import hooks, inbox
 from messaging.models import DeliveryAttempt, HookDelivery, InboundMessage, Message, Suppression
 from tests.factories import PurposeFactory
+from tests.messaging.http import calls
 from tests.messaging.inbound.mails import letter
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -317,6 +319,22 @@ def test_one_confirmation_text_is_owed_within_five_minutes_and_no_second_one(cli
     decision = Decision.objects.get()
     assert (message.channel, message.template_key) == ("sms", "opt_out_confirmation_sms")
     assert (message.owed_by - decision.received_at).total_seconds() == 300
+
+
+def test_the_confirmation_goes_out_once_through_the_gateway_though_the_number_is_opted_out(
+    client, committed, sending_by
+):
+    with calls((202, {"id": "sms-1"})) as gateway:
+        sending_by(texts=[f"texts={gateway.url.replace('http://', 'http://:t0ken@')}/texts"])
+        texted(client, "STOP")
+        owe_all()
+        deliver_due()
+        deliver_due()
+
+    [(path, headers, body)] = gateway.taken
+    assert (path, headers["Authorization"]) == ("/texts", "Bearer t0ken")
+    assert "+4930901820" in body.values()
+    assert Message.objects.get().state == "accepted"
 
 
 def test_other_opt_outs_of_text_messages_are_confirmed_by_mail(sent):
