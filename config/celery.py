@@ -104,7 +104,8 @@ def configuration() -> dict[str, Any]:
         | every("incidents.tasks.probe", 300, "events")
         | every("incidents.tasks.watch_messages", 30, "events")
         | every("incidents.tasks.run_playbooks", 5, "events")
-        | every("incidents.tasks.audit_playbooks", 30, "events"),
+        | every("incidents.tasks.audit_playbooks", 30, "events")
+        | every("config.tasks.prune_replies", 3600, "events"),
     }
 
 
