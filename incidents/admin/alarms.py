@@ -19,7 +19,7 @@ def incident(alarm: Alarm) -> SafeString | str:
     if alarm.incident is None:
         return "none opened"
     url = reverse("admin:incidents_incident_change", args=[alarm.incident_id])
-    return format_html('<a href="{}">{}</a>', url, alarm.incident)
+    return format_html('<a href="{}">{}</a>', url, alarm.incident.public_name)
 
 
 @display(description="Counted")

@@ -27,7 +27,7 @@ def incident(delivery: AlertDelivery) -> SafeString | str:
     if delivery.group is None:
         return ""
     url = reverse("admin:incidents_incident_change", args=[delivery.group.incident_id])
-    return format_html('<a href="{}">{}</a>', url, delivery.group.incident)
+    return format_html('<a href="{}">{}</a>', url, delivery.group.incident.public_name)
 
 
 @display(description="As it came")

@@ -277,6 +277,11 @@ class Incident(TrackedModel):
         return f"{self.ref} {self.title}"
 
     @property
+    def public_name(self) -> str:
+        """For lists whose readers may not see it: a restricted incident's title stays with those who do."""
+        return self.ref if self.is_restricted else str(self)
+
+    @property
     def is_open(self) -> bool:
         return self.status not in self.ENDED
 

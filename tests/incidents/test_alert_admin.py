@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from incidents import alerts
 from incidents.alerts.sources import secrets_of
-from incidents.models import AlertDelivery, AlertSource
+from incidents.models import AlertDelivery, AlertSource, Incident
 from tests.factories import UserFactory
 from tests.incidents.test_alerts import SAMPLE
 
@@ -135,6 +135,19 @@ def test_an_officer_wipes_a_payload_and_a_responder_does_not(client, officer):
     assert "Wiped. Its digest is kept." in html
     assert "localhost:8081" not in html
     assert client.post(f"{page}/wipe/", {"_form_submitted": "True"}).status_code == 403
+
+
+@pytest.mark.parametrize(("visibility", "shown"), [("open", True), ("restricted", False)])
+def test_a_restricted_incident_s_title_is_not_told_in_the_list_of_deliveries(client, responder, visibility, shown):
+    source, _ = alerts.issue_source("Alertmanager", by="user:anna")
+    AlertDelivery.objects.create(source=source, raw_body=json.dumps(SAMPLE).encode(), body_digest=b"x")
+    alerts.read_stored()
+    Incident.objects.update(title="Records were taken", visibility=visibility)
+
+    html = client.get("/admin/incidents/alertdelivery/").content.decode()
+
+    assert Incident.objects.get().ref in html
+    assert ("Records were taken" in html) is shown
 
 
 def test_an_officer_silences_and_does_not_configure(client, officer):
