@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ class Folder:
 
     def make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path.chmod(0o700)
+        # Where root runs it, a server that still runs under another name has to get at its files until it is stopped.
+        self.path.chmod(0o700 | self.path.stat().st_mode & stat.S_IXOTH)
         for folder in (self.inbox, self.path / "static"):
             folder.mkdir(exist_ok=True, mode=0o700)
 

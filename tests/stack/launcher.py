@@ -44,6 +44,7 @@ class Stack:
             "PORT": str(18200 + half),
             "SMTP_PORT": str(18400 + half),
             "INBOX_PORT": str(18600 + half),
+            "RECEIVE_PORT": str(19800 + half),
             "STREAM_PORT": str(19700 + half),
             "DEMO": "0",
         }
