@@ -1,33 +1,17 @@
-"""What a series taught so far: its baseline, anew each day, and what is watched where there is none, or beside it."""
+"""What a series taught so far: its baseline, learnt anew each day."""
 
 import hashlib
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
-from django.db.models import Q, Sum
+from django.db.models import Q
 
-from incidents.detection import causes, composition, counts
+from incidents.detection import counts
 from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, RATE, Bucket, bucket_of, learn
-from incidents.detection.detectors import ears
 from incidents.detection.sends import effects, learnt, sends_of
-from incidents.models import Alarm, BaselineVersion, Episode, Incident, RateBucket, Series
+from incidents.models import BaselineVersion, Episode, Series
 
 PAST = timedelta(weeks=8)
 NOT_YET = timedelta(hours=24)  # the newest day teaches nothing: an incident must not become the usual
-WINDOW = timedelta(hours=1)  # of D4
-D4_AGAIN_AFTER = timedelta(hours=6)
-EARS_LEAST = 8  # opt-outs in an hour, or a day, below which a cold series says nothing
-DAYS, HOURS = 14, 24
-
-Raise = Callable[..., bool]
-
-
-class Rules(Protocol):
-    @property
-    def mode(self) -> str: ...
-    @property
-    def version(self) -> int: ...
 
 
 def current(series: Series, now: datetime) -> BaselineVersion:
@@ -69,128 +53,3 @@ def _learn(series: Series, since: datetime, until: datetime) -> BaselineVersion:
 def _times_of_alarm(series: Series, since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
     met = Episode.objects.filter(Q(ended_at=None) | Q(ended_at__gt=since), series=series, began_at__lt=until)
     return [(begin, end or until) for begin, end in met.values_list("began_at", "ended_at")]
-
-
-def watch_cold(series: Series, starts: Sequence[datetime], rules: Rules, raise_alarm: Raise) -> None:
-    """EARS, at each full hour: days of 24 hours where there are enough of them, else hours."""
-    for end in {at + BUCKET for at in starts if (at + BUCKET).minute == 0}:
-        is_daily = end - series.first_at >= timedelta(days=DAYS - 1)
-        span, many = (timedelta(days=1), DAYS) if is_daily else (timedelta(hours=1), HOURS)
-        known = min(many, (end - series.first_at) // span)
-        numbers = _sums(series, end, span, known)
-        found = ears(numbers)
-        if found is None or not found.alarms or numbers[-1] < EARS_LEAST:
-            continue
-        what = "day" if is_daily else "hour"
-        names = " and ".join(found.alarms)
-        raise_alarm(
-            Alarm(
-                detector=Alarm.Detector.EARS,
-                key=f"EARS:{series.pk}:{(end if not is_daily else end.replace(hour=0)).isoformat()}:{what}",
-                title=f"More opt-outs of {series.purpose} by {series.channel} than on the last {what}s",
-                series=series,
-                bucket=end - BUCKET,
-                count=numbers[-1],
-                s=max(found.c1, found.c2, found.c3),
-                inputs={
-                    "counts": numbers,
-                    "statistics": {"C1": found.c1, "C2": found.c2, "C3": found.c3},
-                    "words": f"{names} of EARS: {numbers[-1]} in the last {what}; too young for a baseline",
-                },
-                settings_version=rules.version,
-                mode=rules.mode,
-            ),
-            began=end - span,
-            severity=Incident.Severity.SEV3,
-        )
-
-
-def _sums(series: Series, end: datetime, span: timedelta, many: int) -> list[int]:
-    """Counts of `many` spans, the one that ends at `end` last."""
-    counted = counts.of_series(series, end - span * many, end)
-    numbers = [0] * many
-    for at, count in counted.items():
-        numbers[(at - (end - span * many)) // span] += count
-    return numbers
-
-
-def watch_composition(series: Series, start: datetime, rules: Rules, raise_alarm: Raise) -> None:
-    """D4, over the last hour of a purpose and channel; asked only where enough happened in it."""
-    end = start + BUCKET
-    scope = {"purpose": series.purpose, "channel": series.channel}
-    recent = RateBucket.objects.filter(**scope, bucket__gte=end - WINDOW, bucket__lt=end)
-    if (recent.aggregate(n=Sum("count"))["n"] or 0) < composition.LEAST_EVENTS:
-        return
-    now = causes.composition(series.purpose, series.channel, end - WINDOW, end)
-    before = causes.past_of(series.purpose, series.channel, end)
-    found = composition.shifts(now, before)
-    new = [shift for shift in found if not _is_told(_scope(series, shift), start)]
-    if not new:
-        return
-    names = causes.names_in(series.purpose, series.channel, end - WINDOW, end)
-    g, g_p = composition.g_test(now.get("cause", {}), before.get("cause", {}))
-    for shift in new:
-        name = causes.shown(shift.kind, shift.name, names)
-        raise_alarm(
-            _composition_alarm(
-                series, start, rules, shift, name, {"g": g, "p": g_p}, now[shift.kind], before[shift.kind]
-            ),
-            began=end - WINDOW,
-            severity=Incident.Severity.SEV3,
-        )
-
-
-def _composition_alarm(
-    series: Series,
-    start: datetime,
-    rules: Rules,
-    shift: composition.Shift,
-    name: str,
-    mix: dict[str, float],
-    now: Any,
-    before: Any,
-) -> Alarm:
-    expected = shift.share * shift.total
-    return Alarm(
-        detector=Alarm.Detector.COMPOSITION,
-        key=f"{_scope(series, shift)}{start.isoformat()}",
-        title=f"Other people than usual opt out of {series.purpose} by {series.channel}",
-        series=series,
-        bucket=start,
-        count=shift.count,
-        p=shift.p,
-        inputs={
-            "kind": shift.kind,
-            "label": shift.name,
-            "count": shift.count,
-            "total": shift.total,
-            "share": shift.share,
-            "past": before.get(shift.name, 0),
-            "past_total": sum(before.values()),
-            "mix_of_causes": mix,
-            "words": f"{shift.kind.replace('_', ' ')} {name} had {shift.count} of {shift.total} in an hour, where "
-            f"{expected:.1f} were to be expected",
-        },
-        candidates=[
-            {
-                "kind": shift.kind,
-                "name": name,
-                "count": shift.count,
-                "expected": round(expected, 3),
-                "lift": round(shift.count / max(expected, 0.5), 2),
-                "share": round(min(1.0, (shift.count - expected) / max(1.0, shift.total - expected)), 3),
-                "score": 1.0,
-                "detail": "",
-            }
-        ],
-        settings_version=rules.version,
-        mode=rules.mode,
-    )
-
-
-def _scope(series: Series, shift: composition.Shift) -> str:
-    return f"D4:{series.purpose}/{series.channel}:{shift.kind}:{shift.name}:"
-
-
-def _is_told(scope: str, start: datetime) -> bool:
-    return Alarm.objects.filter(key__startswith=scope, bucket__gt=start - D4_AGAIN_AFTER).exists()

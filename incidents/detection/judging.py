@@ -1,0 +1,101 @@
+"""A bucket against what was to be expected of it: under which rules, by how much, and with which sums."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from incidents.detection import counts
+from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, Effect, hour_of_week
+from incidents.detection.detectors import Settings, Sums, Verdict, judge
+from incidents.detection.sends import effects, sends_of
+from incidents.models import BaselineVersion, BucketScore, DetectorSettings, Marker, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A bucket with what led to its verdict."""
+
+    score: BucketScore
+    verdict: Verdict
+    usual: float
+    sends: list[Effect]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings of a series' group, and which version of them."""
+
+    mode: str
+    version: int
+    values: Settings
+
+
+def rules_for(group: str) -> Rules:
+    row = DetectorSettings.objects.filter(pk=group).first()
+    if row is None:
+        return Rules(DetectorSettings.Mode.OFF, 0, Settings())
+    version = row.history.order_by("-history_id").values_list("history_id", flat=True).first() or 0
+    values = Settings(row.h, row.kappa, row.jump_p, row.jump_least, row.slump_h, row.slump, row.slump_least_mu)
+    return Rules(row.mode, version, values)
+
+
+def judge_in_turn(series: Series, starts: Sequence[datetime], rules: Rules, version: BaselineVersion) -> list[Judged]:
+    """Each bucket with the sums that the series stands at, which go on from one to the next."""
+    counted = counts.of_series(series, starts[0], starts[-1] + BUCKET)
+    sent = _sent(series, starts)
+    sums = Sums() if _other_settings(series, rules) else Sums(series.up, series.down, series.expected_down)
+    judged = []
+    for start in starts:
+        each = _judged(series, start, counted.get(start, 0), sums, sent, rules, version)
+        sums = each.verdict.sums
+        judged.append(each)
+    series.up, series.down, series.expected_down = sums.up, sums.down, sums.expected_down
+    return judged
+
+
+def judge_alone(series: Series, start: datetime, rules: Rules, version: BaselineVersion) -> Judged:
+    """One bucket without the sums, which only closed ones add to."""
+    count = counts.of_series(series, start, start + BUCKET).get(start, 0)
+    return _judged(series, start, count, Sums(), _sent(series, [start]), rules, version)
+
+
+def _judged(
+    series: Series,
+    start: datetime,
+    count: int,
+    sums: Sums,
+    sent: Sequence[Marker],
+    rules: Rules,
+    version: BaselineVersion,
+) -> Judged:
+    usual, felt = version.hours[hour_of_week(start)], _felt(sent, version.sends, start)
+    mu = usual + sum(effect.expected(start) for effect in felt)
+    verdict = judge(count, mu, version.phi, sums, rules.values)
+    score = BucketScore(
+        series=series,
+        bucket=start,
+        count=count,
+        mu=mu,
+        phi=version.phi,
+        up=verdict.up,
+        down=verdict.down,
+        p=verdict.p,
+        baseline=version,
+        settings_version=rules.version,
+    )
+    return Judged(score, verdict, usual, felt)
+
+
+def _sent(series: Series, starts: Sequence[datetime]) -> list[Marker]:
+    """What was sent that can still be felt in these buckets."""
+    return sends_of(series.purpose, series.channel, starts[0] - LONGEST_EFFECT, starts[-1] + BUCKET)
+
+
+def _felt(sent: Sequence[Marker], learnt: Mapping[str, Sequence[float]], start: datetime) -> list[Effect]:
+    return [effect for effect in effects(sent, learnt) if effect.expected(start) > 0]
+
+
+def _other_settings(series: Series, rules: Rules) -> bool:
+    """New settings begin with new sums: a sum of two settings could not be explained."""
+    last = BucketScore.objects.filter(series=series).order_by("-bucket").first()
+    return last is not None and last.settings_version != rules.version
