@@ -207,7 +207,7 @@ def merge_into(
     _let_go(incident)
     _move(incident, Status.MERGED, reason, by, source, new=survivor.ref)
     _widen(survivor, incident)
-    text = f"{incident.ref} {incident.title} is the same: merged into this one. {reason.strip()}"
+    text = f"{incident.public_name} is the same: merged into this one. {reason.strip()}"
     save_and_tell(
         survivor, Kind.RELATION, text, reason=f"{incident.ref} merged into it", by=by, source=source, old=incident.ref
     )

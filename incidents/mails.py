@@ -1,5 +1,7 @@
 """The messages of an incident: those about it, and the confirmations of the decisions that are tied to it."""
 
+from typing import Any
+
 from django.db.models import Q
 
 from incidents.models import DecisionLink, Incident
@@ -7,12 +9,14 @@ from incidents.models import DecisionLink, Incident
 NEWEST = 20
 
 
-def newest() -> list[tuple[str, str]]:
-    """(reference, title) of the latest incidents, for a filter."""
-    found = Incident.objects.order_by("-pk").values_list("ref", "title")[:NEWEST]
-    return [(ref, f"{ref} {title}"[:60]) for ref, title in found]
+def newest(viewer: Any) -> list[tuple[str, str]]:
+    """(reference, title) of the latest incidents that the viewer may see, for a filter."""
+    found = Incident.objects.visible_to(viewer).order_by("-pk")[:NEWEST]
+    return [(incident.ref, str(incident)[:60]) for incident in found]
 
 
-def messages_of(ref: str) -> Q:
-    tied = DecisionLink.objects.filter(incident__ref=ref).values("decision_id")
-    return Q(decision_id__in=tied) | Q(incident_id__in=Incident.objects.filter(ref=ref).values("pk"))
+def messages_of(ref: str, viewer: Any) -> Q:
+    """None, of an incident that the viewer may not see."""
+    seen = Incident.objects.visible_to(viewer).filter(ref=ref).values("pk")
+    tied = DecisionLink.objects.filter(incident__in=seen).values("decision_id")
+    return Q(decision_id__in=tied) | Q(incident_id__in=seen)

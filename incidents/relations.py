@@ -27,9 +27,7 @@ def relate(
     relation.validate_constraints()
     relation.save()
     for one, another in ((first, second), (second, first)):
-        # A restricted incident is named by its number alone: not everybody who reads here may read there.
-        name = another.ref if another.is_restricted else str(another)
-        text = f"Related to {name}. {reason}"
+        text = f"Related to {another.public_name}. {reason}"
         timeline.append(one, Kind.RELATION, text, source=source, actor=actor_of(by), new=another.ref)
     return relation
 

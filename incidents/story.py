@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from consent.models import Decision
 from consent.story import Entry
-from incidents.models import CauseAssessment, DecisionLink, Incident
+from incidents.models import CauseAssessment, DecisionLink
 
 NEWEST = 500
 
@@ -36,12 +36,8 @@ def tied(subject_ids: list[UUID]) -> Iterable[Entry]:
         yield Entry(
             at=link.linked_at,
             kind="incident",
-            text=f"tied to {name_of(link.incident)}",
+            text=f"tied to {link.incident.public_name}",
             by="system:incidents",
             decision=link.decision_id,
             url=reverse("admin:incidents_incident_change", args=[link.incident_id]),
         )
-
-
-def name_of(incident: Incident) -> str:
-    return f"{incident.ref} (restricted)" if incident.is_restricted else str(incident)

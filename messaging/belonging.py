@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q
 
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """`newest` gives (reference, title) of the latest; `messages_of` the messages of a reference, as a condition."""
+    """`newest` gives (reference, title) of the latest that a viewer may see; `messages_of` the messages of a reference,
+    as a condition that nothing meets where the viewer may not see it.
+    """
 
-    newest: Callable[[], list[tuple[str, str]]]
-    messages_of: Callable[[str], Q]
+    newest: Callable[[Any], list[tuple[str, str]]]
+    messages_of: Callable[[str, Any], Q]
 
 
 REGISTERED: list[Incidents] = []

@@ -64,11 +64,11 @@ class IncidentFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         if not request.user.has_perm("incidents.view_incident"):
             return []
-        newest = [found for source in REGISTERED for found in source.newest()]
+        newest = [found for source in REGISTERED for found in source.newest(request.user)]
         asked = request.GET.get(self.parameter_name)
         return newest if not asked or asked in dict(newest) else [(asked, asked), *newest]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
         for source in REGISTERED if self.value() else []:
-            queryset = queryset.filter(source.messages_of(self.value() or ""))
+            queryset = queryset.filter(source.messages_of(self.value() or "", request.user))
         return queryset

@@ -39,6 +39,18 @@ def test_a_notice_reaches_everybody_tied_to_its_incident_once_and_nobody_else():
     assert COHORTS["incident"].choices()[0] == (declared.pk, str(declared))
 
 
+def test_a_drill_writes_to_nobody_real():
+    PurposeFactory(code="marketing")
+    drill = incident("Rehearsal", mode="drill")
+    record([opt_out("anna@example.org")])
+    linking.read_log()
+
+    with pytest.raises(ValidationError, match="is a drill"):
+        notices.count(notice_about(drill.pk), reason="See", by="user:anna")
+    assert drill.links.count() == 1
+    assert COHORTS["incident"].choices() == []
+
+
 def test_an_incident_that_is_none_is_refused():
     with pytest.raises(ValidationError, match="no such incident"):
         notices.count(notice_about(4711), reason="See", by="user:anna")

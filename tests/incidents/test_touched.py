@@ -89,7 +89,7 @@ def test_a_persons_story_names_a_restricted_incident_by_its_number_alone(committ
 
     [entry] = [entry for entry in tell([subject.pk]) if entry.kind == "incident"]
 
-    assert entry.text == "tied to INC-1 (restricted)"
+    assert entry.text == "tied to INC-1"
 
 
 @pytest.fixture
