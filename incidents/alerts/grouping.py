@@ -7,7 +7,7 @@ decisions to it lock the incident first as well, so nobody waits in a circle.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,8 @@ class Folding:
 
     def hear(self, said: Notification, received_at: datetime) -> Fate:
         """Open or join the incident of its group. Nothing that a sender writes makes it fail."""
+        if said.told_at:  # a sender whose clock ran far ahead once would silence its cause until then
+            said = replace(said, told_at=min(said.told_at, received_at))
         group = self.groups.get(key_of(said.group_key))
         if group and group.told_at and said.told_at and said.told_at < group.told_at:
             return Fate(Outcome.DUPLICATE, "Older than what was heard of it before.", group)

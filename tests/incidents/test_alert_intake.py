@@ -186,6 +186,18 @@ def test_an_older_event_that_comes_late_does_not_open_again_what_is_over(connect
     assert AlertGroup.objects.get().state == "resolved"
 
 
+def test_a_clock_that_ran_ahead_once_does_not_silence_its_cause(connect):
+    post = connect("cloudevents")
+
+    post({**EVENT, "id": "E-1", "time": "2999-01-01T00:00:00Z"}, "application/cloudevents+json")
+    post({**EVENT, "id": "E-2", "time": timezone.now().isoformat()}, "application/cloudevents+json")
+    alerts.read_stored()
+
+    second = AlertDelivery.objects.latest("pk")
+    assert second.reason != "Older than what was heard of it before."
+    assert AlertGroup.objects.get().told_at <= second.received_at
+
+
 def test_news_beside_the_state_is_told_where_the_incident_goes_on(connect):
     post = connect("pagerduty", SECRET)
     for event in (pager(), pager("incident.acknowledged", status="acknowledged")):
