@@ -1,10 +1,14 @@
 """Keys for one use each, derived from PRIVACY_KEY, so that losing one use does not lose another."""
 
+import secrets
 from functools import cache
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+NONCE_BYTES = 12
 
 
 @cache
@@ -12,3 +16,21 @@ def derive(use: str, length: int = 32) -> bytes:
     """HKDF-SHA-256 of PRIVACY_KEY (RFC 5869), bound to what the key is used for."""
     kdf = HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=f"holdfast/{use}".encode())
     return kdf.derive(settings.PRIVACY_KEY.encode())
+
+
+class Seal:
+    """AES-256-GCM under a key of one use, a fresh nonce before each ciphertext."""
+
+    def __init__(self, use: str) -> None:
+        self.use = use
+
+    def close(self, text: str, bound_to: str) -> bytes:
+        """`bound_to` says whose it is: moved to another place, it does not open."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(derive(self.use)).encrypt(nonce, text.encode(), bound_to.encode())
+
+    def open(self, sealed: bytes | memoryview, bound_to: str) -> str:
+        """Raises cryptography's InvalidTag where the bytes were changed, moved, or sealed by another key."""
+        sealed = bytes(sealed)
+        opened = AESGCM(derive(self.use)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
+        return opened.decode()

@@ -2,24 +2,22 @@
 
 import hmac
 import re
-import secrets
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Self
 
 import phonenumbers
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from config.keys import derive
+from config.keys import Seal, derive
 from config.text import CONTROL
 from consent.models import Identifier
 
-NONCE_BYTES = 12
+SEAL = Seal("identifier-seal")
 # What nearly every address looks like; the rest is for Django's validator, which takes ten times as long.
 PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.ASCII)
 
@@ -89,19 +87,12 @@ class Identity:
         return hmac.digest(derive("blind-index"), f"{self.kind}\0{self.value}".encode(), "sha256")
 
     def seal(self) -> bytes:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + _cipher().encrypt(nonce, self.value.encode(), self.kind.encode())
-
-
-@cache
-def _cipher() -> AESGCM:
-    return AESGCM(derive("identifier-seal"))
+        return SEAL.close(self.value, self.kind)
 
 
 def unseal(kind: str, sealed: bytes) -> str:
     """The canonical value. Raises cryptography's InvalidTag where the bytes were changed or sealed by another key."""
-    sealed = bytes(sealed)
-    return _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], kind.encode()).decode()
+    return SEAL.open(sealed, kind)
 
 
 def masked(identity: Identity) -> str:

@@ -4,28 +4,24 @@ An attempt is kept in the database; where that is away, sealed in a journal besi
 nothing either, in memory until one of them does. Keeping it never raises: it must not make a bad answer worse.
 """
 
-import base64
 import hashlib
 import json
-import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import Error, connection, transaction
+from django.db import DataError, Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from config.keys import derive
+from config.keys import Seal
 from config.models import User
 from consent import journal, subjects
 from consent.identifiers import Identity, unseal
@@ -40,16 +36,21 @@ State = InterruptedOptOut.State
 PRODUCT = "system:interrupted"
 AT_ONCE = 100
 MOST_IN_MEMORY = 1000
-NONCE_BYTES = 12
+SEAL = Seal("interrupted")
+SEALED_OTHERWISE = "Their address cannot be opened: was PRIVACY_KEY changed since it was kept?"
 
-# Who repeats an attempt within the hour is one row; an attempt after that, or after it was settled, is another.
+# Who repeats an attempt within the hour is one row; an attempt after that, or after it was settled, is another. What
+# comes from a journal may come twice: a settled row that counted it already says so by its last attempt.
 KEEP = """
     INSERT INTO consent_interruptedoptout AS i
       (key, subject_id, identifier_kind, sealed_identifier, exit_path, purpose, channel, message_id, is_certain,
        tried_at, last_tried_at, attempts, place, error_code, error, state, settled_by, settled_reason, recorded_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s, %s, %s, '', '', clock_timestamp())
-    ON CONFLICT (key) DO UPDATE SET attempts = i.attempts + 1,
-           last_tried_at = greatest(i.last_tried_at, EXCLUDED.last_tried_at) WHERE i.settled_at IS NULL
+    SELECT %(key)s, %(subject)s, %(kind)s, %(sealed)s, %(exit_path)s, %(purpose)s, %(channel)s, %(message)s,
+           %(certain)s, %(at)s, %(at)s, 1, %(place)s, %(error_code)s, %(error)s, %(state)s, '', '', clock_timestamp()
+     WHERE NOT EXISTS (SELECT FROM consent_interruptedoptout s
+                        WHERE s.key = %(key)s AND s.settled_at IS NOT NULL AND s.last_tried_at >= %(at)s)
+    ON CONFLICT (key) WHERE settled_at IS NULL DO UPDATE SET attempts = i.attempts + 1,
+           last_tried_at = greatest(i.last_tried_at, EXCLUDED.last_tried_at)
 """
 WORKS = """
     UPDATE consent_interruptedoptout i SET path_works_at = clock_timestamp(), state = 'open'
@@ -108,7 +109,7 @@ def take_up() -> int:
         waiting, _in_memory = _in_memory, []
     if waiting:
         try:
-            _insert(waiting)
+            _insert_or_put_aside(waiting)
         except Error:
             _to_memory(waiting)
             raise
@@ -133,8 +134,9 @@ def recover(limit: int = AT_ONCE) -> int:
             try:
                 with transaction.atomic():
                     _record(row, PRODUCT, "The way out works again.")
-            except DecisionsRefused as refused:
-                row.is_certain, row.error = False, refused.problems[0].message[:200]
+            except (DecisionsRefused, InvalidTag) as error:
+                refusal = error.problems[0].message if isinstance(error, DecisionsRefused) else SEALED_OTHERWISE
+                row.is_certain, row.error = False, refusal[:200]
                 row.save(update_fields=["is_certain", "error"])
         return len(rows)
 
@@ -149,6 +151,8 @@ def retry(row: InterruptedOptOut, *, reason: str, by: User) -> int:
         return _record(locked, by.actor, reason)
     except DecisionsRefused as refused:
         raise ValidationError(refused.problems[0].message) from refused
+    except InvalidTag as error:
+        raise ValidationError(SEALED_OTHERWISE) from error
 
 
 @transaction.atomic
@@ -221,11 +225,37 @@ def _insert(attempts: Sequence[Attempt]) -> None:
         subject_id = found.get((person.kind, person.digest)) if isinstance(person, Identity) else person
         kind, sealed = (person.kind, person.seal()) if isinstance(person, Identity) else ("", None)
         state = State.WAITING if one.is_ours else State.OPEN
-        scope = (one.exit_path[:50], one.purpose[:50], one.channel[:10], one.message_id, one.is_certain)
-        ending = (one.place[:100], one.error_code[:50], one.error[:200], state)
-        rows.append((one.key, subject_id, kind, sealed, *scope, one.at, one.at, *ending))
+        rows.append(
+            {
+                "key": one.key,
+                "subject": subject_id,
+                "kind": kind,
+                "sealed": sealed,
+                "exit_path": one.exit_path[:50],
+                "purpose": one.purpose[:50],
+                "channel": one.channel[:10],
+                "message": one.message_id,
+                "certain": one.is_certain,
+                "at": one.at,
+                "place": one.place[:100],
+                "error_code": one.error_code[:50],
+                "error": one.error[:200],
+                "state": state,
+            }
+        )
     with connection.cursor() as cursor:
         cursor.executemany(KEEP, rows)
+
+
+def _insert_or_put_aside(attempts: Sequence[Attempt]) -> None:
+    """One that the database refuses must not keep the others waiting."""
+    try:
+        _insert(attempts)
+    except (DataError, IntegrityError) as error:
+        for one in attempts if len(attempts) > 1 else ():
+            _insert_or_put_aside([one])
+        if len(attempts) == 1:
+            journal.put_aside(_folder(), _to_line(attempts[0]), str(error))
 
 
 def _to_disk(attempts: Sequence[Attempt]) -> None:
@@ -248,10 +278,11 @@ def _take_up_journal() -> int:
     count = 0
     with journal.alone(_folder()) as is_mine:
         for path in journal.taken_over(_folder()) if is_mine else ():
-            attempts = [one for line in path.read_bytes().splitlines() if (one := _from_line(line))]
-            _insert(attempts)
+            found = journal.read(path, _from_line)
+            while attempts := list(islice(found, AT_ONCE)):
+                _insert_or_put_aside(attempts)
+                count += len(attempts)
             journal.done_with(path)
-            count += len(attempts)
     return count
 
 
@@ -265,20 +296,15 @@ def _to_line(attempt: Attempt) -> bytes:
     facts["person"] = [person.kind, person.value] if isinstance(person, Identity) else str(person)
     facts["message_id"] = str(attempt.message_id) if attempt.message_id else None
     facts["at"] = attempt.at.isoformat()
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    return base64.b64encode(nonce + _cipher().encrypt(nonce, json.dumps(facts).encode(), b"interrupted")) + b"\n"
+    return journal.sealed_line(str(uuid4()), facts, SEAL)
 
 
 def _from_line(line: bytes) -> Attempt | None:
     """None for a line that was cut off, or sealed by another key."""
-    try:
-        sealed = base64.b64decode(line)
-        facts: dict[str, Any] = json.loads(
-            _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"interrupted")
-        )
-    except (ValueError, InvalidTag):
-        log.error("interrupted_line_unreadable")
+    opened = journal.opened(line, SEAL)
+    if opened is None:
         return None
+    facts = opened[1]
     who, at, message_id = facts.pop("person"), facts.pop("at"), facts.pop("message_id")
     return replace(
         Attempt(**facts),
@@ -290,8 +316,3 @@ def _from_line(line: bytes) -> Attempt | None:
 
 def _folder() -> Path:
     return Path(settings.SPOOL_DIR) / "interrupted"
-
-
-@cache
-def _cipher() -> AESGCM:
-    return AESGCM(derive("interrupted"))

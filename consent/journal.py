@@ -1,16 +1,29 @@
 """A journal of lines: each is on disk before the call returns, also when several processes write at once.
 
 A reader takes the journal over by renaming it; whoever wrote into the old name meanwhile writes again into the new.
+What a reader cannot use is put aside in a file of its own, for people to look at.
 """
 
+import base64
 import fcntl
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from cryptography.exceptions import InvalidTag
+
+from config.keys import Seal
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 JOURNAL, LOCK, TAKEN_OVER = "journal.jsonl", "replay.lock", "replaying-"
+REFUSED = "refused.jsonl"  # what does not open, or the database would not take, for people to look at
 
 
 def append(path: Path, line: bytes) -> None:
@@ -36,6 +49,21 @@ def _append(path: Path, line: bytes) -> bool:
     return True
 
 
+def sealed_line(key: str, content: Any, seal: Seal) -> bytes:
+    """JSON with the key in the open, for whoever looks into the journal, and the rest sealed and bound to it."""
+    sealed = seal.close(json.dumps(content), key)
+    return json.dumps({"v": 1, "key": key, "sealed": base64.b64encode(sealed).decode()}).encode() + b"\n"
+
+
+def opened(line: bytes, seal: Seal) -> tuple[str, Any] | None:
+    """Key and content; None for a line that was cut off, or sealed by another key."""
+    try:
+        outer = json.loads(line)
+        return outer["key"], json.loads(seal.open(base64.b64decode(outer["sealed"]), outer["key"]))
+    except (ValueError, KeyError, TypeError, InvalidTag):
+        return None
+
+
 def waiting(folder: Path) -> int:
     """Whole lines in all files."""
     return sum(_count_lines(path) for path in [folder / JOURNAL, *folder.glob(TAKEN_OVER + "*")])
@@ -49,6 +77,25 @@ def taken_over(folder: Path) -> list[Path]:
             fcntl.flock(file, fcntl.LOCK_EX)
             path.rename(folder / f"{TAKEN_OVER}{time.time_ns():020d}.jsonl")
     return sorted(folder.glob(TAKEN_OVER + "*"))
+
+
+def read(path: Path, from_line: Callable[[bytes], T | None]) -> Iterator[T]:
+    """What the lines hold, one at a time: a file may be larger than memory.
+
+    A line that was cut off by a crash was never answered; one that does not open is put aside.
+    """
+    with path.open("rb") as file:
+        for line in file:
+            content = from_line(line)
+            if content is not None:
+                yield content
+            elif line.endswith(b"\n") and line.strip():
+                put_aside(path.parent, line, "it does not open")
+
+
+def put_aside(folder: Path, line: bytes, why: str) -> None:
+    log.error("journal_line_put_aside", folder=str(folder), why=why)
+    append(folder / REFUSED, line)
 
 
 def done_with(path: Path) -> None:

@@ -8,13 +8,14 @@ again by its claim, or by its moment. Web processes and whoever replays must see
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import Error, connection, transaction
+from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from config.idempotency import Raced, keep, kept
 from consent import journal, subjects
@@ -25,7 +26,6 @@ from consent.spooled import Spooled, from_line, to_line
 
 log = structlog.get_logger(__name__)
 
-REFUSED = "refused.jsonl"  # what the database would not take, for people to look at
 PAUSE = 1.0  # seconds that the database is left alone after it was found away
 AT_ONCE = 100  # calls in one transaction
 
@@ -90,32 +90,21 @@ def replay() -> int:
 
 
 def _replay_file(path: Path) -> int:
-    calls = list(_calls(path))
-    count = sum(_record(calls[start : start + AT_ONCE]) for start in range(0, len(calls), AT_ONCE))
+    found, count = journal.read(path, from_line), 0
+    while calls := list(islice(found, AT_ONCE)):
+        count += _record(calls)
     journal.done_with(path)
-    log.info("spool_replayed", calls=len(calls), choices=count)
+    log.info("spool_replayed", choices=count)
     return count
-
-
-def _calls(path: Path) -> Iterator[Spooled]:
-    """A line that was cut off by a crash was never answered; one that does not open is kept for people to look at."""
-    for line in path.read_bytes().splitlines(keepends=True):
-        call = from_line(line)
-        if call is not None:
-            yield call
-        elif line.endswith(b"\n") and line.strip():
-            log.error("spool_line_unreadable", file=path.name)
-            journal.append(path.with_name(REFUSED), line)
 
 
 def _record(calls: Sequence[Spooled]) -> int:
     try:
         return _record_together(calls)
-    except (DecisionsRefused, Raced) as error:
+    except (DecisionsRefused, Raced, DataError, IntegrityError) as error:
         if len(calls) > 1:
             return sum(_record([call]) for call in calls)
-        log.error("spooled_opt_out_refused", key=calls[0].key, error=str(error))
-        journal.append(_folder() / REFUSED, to_line(calls[0]))
+        journal.put_aside(_folder(), to_line(calls[0]), f"{calls[0].key}: {error}")
         return 0
 
 

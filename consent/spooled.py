@@ -1,24 +1,18 @@
 """A call that waits on disk, and the line it is written as."""
 
-import base64
-import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from config.idempotency import Answer, Claim
-from config.keys import derive
+from config.keys import Seal
+from consent import journal
 from consent.identifiers import Identity
 from consent.recording import NewDecision
 
-NONCE_BYTES = 12
+SEAL = Seal("spool")
 UUIDS = ("batch_id", "reversal_id", "message_id")
 
 
@@ -39,26 +33,20 @@ def to_line(call: Spooled) -> bytes:
         "claim": call.claim and [call.claim.account_id, call.claim.key, call.claim.fingerprint.hex()],
         "answer": [call.answer.status, call.answer.body.decode()],
     }
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = nonce + _cipher().encrypt(nonce, json.dumps(content).encode(), call.key.encode())
-    return json.dumps({"v": 1, "key": call.key, "sealed": base64.b64encode(sealed).decode()}).encode() + b"\n"
+    return journal.sealed_line(call.key, content, SEAL)
 
 
 def from_line(line: bytes) -> Spooled | None:
     """None for a line that was cut off, or sealed by another key."""
-    try:
-        outer = json.loads(line)
-        sealed = base64.b64decode(outer["sealed"])
-        text = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], outer["key"].encode())
-        content = json.loads(text)
-    except (ValueError, KeyError, TypeError, InvalidTag):
+    opened = journal.opened(line, SEAL)
+    if opened is None:
         return None
+    key, content = opened
     claim = content["claim"]
     return Spooled(
-        key=outer["key"],
+        key=key,
         drafts=[
-            replace(_draft(facts), idempotency_key=f"{outer['key']}:{index}")
-            for index, facts in enumerate(content["drafts"])
+            replace(_draft(facts), idempotency_key=f"{key}:{index}") for index, facts in enumerate(content["drafts"])
         ],
         claim=Claim(claim[0], claim[1], bytes.fromhex(claim[2])) if claim else None,
         answer=Answer(content["answer"][0], content["answer"][1].encode()),
@@ -87,8 +75,3 @@ def _draft(facts: dict[str, Any]) -> NewDecision:
             "decided_at": datetime.fromisoformat(facts["decided_at"]),
         }
     )
-
-
-@cache
-def _cipher() -> AESGCM:
-    return AESGCM(derive("spool"))

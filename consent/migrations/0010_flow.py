@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 (
                     "key",
                     models.BinaryField(
-                        help_text="The same attempt made again is the same row.", max_length=32, unique=True
+                        help_text="The same attempt again, until it is settled, is the same row.", max_length=32
                     ),
                 ),
                 (
@@ -102,8 +102,15 @@ class Migration(migrations.Migration):
                         condition=models.Q(("settled_at", None)), fields=["exit_path"], name="interrupted_unsettled"
                     ),
                     models.Index(fields=["-tried_at"], name="consent_int_tried_a_e501a2_idx"),
+                    models.Index(fields=["key"], name="interrupted_by_key"),
                 ],
                 "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("settled_at", None)),
+                        fields=("key",),
+                        name="interruptedoptout_one_unsettled_of_a_key",
+                        violation_error_message="This attempt is kept already: it waits to be settled.",
+                    ),
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("settled_at", None), ("settled_by", ""), ("state__in", ["waiting", "open"])),

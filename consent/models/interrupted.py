@@ -31,7 +31,7 @@ class InterruptedOptOut(models.Model):
     SETTLED: ClassVar[list[str]] = [State.RETRIED, State.CONTACTED, State.CLOSED]
     personal: ClassVar[tuple[str, ...]] = ("sealed_identifier",)
 
-    key = models.BinaryField(max_length=32, unique=True, help_text="The same attempt made again is the same row.")
+    key = models.BinaryField(max_length=32, help_text="The same attempt again, until it is settled, is the same row.")
     subject_id = models.UUIDField(null=True, help_text="The person, where a link or a service named them.")
     identifier_kind = models.CharField(max_length=10, choices=Identifier.Kind.choices, blank=True)
     sealed_identifier = models.BinaryField(null=True, help_text="What a service called the person, encrypted.")
@@ -62,8 +62,15 @@ class InterruptedOptOut(models.Model):
         indexes = [
             models.Index(fields=["exit_path"], name="interrupted_unsettled", condition=Q(settled_at=None)),
             models.Index(fields=["-tried_at"]),
+            models.Index(fields=["key"], name="interrupted_by_key"),
         ]
         constraints = [
+            models.UniqueConstraint(
+                fields=["key"],
+                condition=Q(settled_at=None),
+                name="interruptedoptout_one_unsettled_of_a_key",
+                violation_error_message="This attempt is kept already: it waits to be settled.",
+            ),
             models.CheckConstraint(
                 condition=Q(settled_at=None, settled_by="", state__in=["waiting", "open"])
                 | (Q(settled_at__isnull=False, state__in=["retried", "contacted", "closed"]) & ~Q(settled_by="")),

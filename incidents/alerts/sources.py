@@ -4,15 +4,13 @@ import base64
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from config.keys import derive
+from config.keys import Seal
 from config.models import User
 from config.text import CONTROL
 from consent.services import actor_of
@@ -21,7 +19,8 @@ from incidents.alerts.signatures import PREFIX, webhook_key
 from incidents.models import AlertSecret, AlertSource
 
 LONGEST_SILENCE = timedelta(days=30)
-NONCE_BYTES, MOST_SECRETS, SHORTEST_SECRET = 12, 5, 8
+MOST_SECRETS, SHORTEST_SECRET = 5, 8
+SEAL = Seal("alert-secret")
 WATCHED = ("mode", "heartbeat_timeout")  # a change of these begins the wait for a sign of life anew
 
 
@@ -103,8 +102,7 @@ def add_secret(source: AlertSource, text: str = "", *, by: User | str) -> tuple[
     _check(source, text)
     if source.secrets.filter(retired_at=None).count() >= MOST_SECRETS:
         raise ValidationError(f"It has {MOST_SECRETS} secrets. Retire one that no sender uses any more.")
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = nonce + _cipher().encrypt(nonce, text.encode(), str(source.pk).encode())
+    sealed = SEAL.close(text, str(source.pk))
     return AlertSecret.objects.create(source=source, sealed=sealed, created_by=actor_of(by)), text
 
 
@@ -122,11 +120,7 @@ def retire_secret(secret: AlertSecret, *, by: User | str) -> AlertSecret:
 def secrets_of(source: AlertSource) -> Sequence[str]:
     """The active ones, newest first."""
     sealed = source.secrets.filter(retired_at=None).order_by("-pk").values_list("sealed", flat=True)
-    return [_unsealed(source, bytes(one)) for one in sealed]
-
-
-def _unsealed(source: AlertSource, sealed: bytes) -> str:
-    return _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], str(source.pk).encode()).decode()
+    return [SEAL.open(one, str(source.pk)) for one in sealed]
 
 
 def _made(source: AlertSource) -> str:
@@ -145,8 +139,3 @@ def _check(source: AlertSource, text: str) -> None:
             webhook_key(text)
         except ValueError as error:
             raise ValidationError({"secret": "Copy the whole secret: whsec_ and at least 24 characters."}) from error
-
-
-@cache
-def _cipher() -> AESGCM:
-    return AESGCM(derive("alert-secret"))

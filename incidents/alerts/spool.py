@@ -5,21 +5,16 @@ both are checked at replay. What strangers may put on disk is bounded: opt-outs 
 """
 
 import base64
-import json
-import secrets
-from collections.abc import Iterator
 from datetime import datetime
-from functools import cache
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
-from config.keys import derive
+from config.keys import Seal
 from consent import journal
 from incidents.alerts.intake import UnknownToken, refuse_stranger, take
 from incidents.alerts.posted import Posted
@@ -27,9 +22,9 @@ from incidents.alerts.posted import Posted
 log = structlog.get_logger(__name__)
 
 MOST_BYTES = 256 * 1024 * 1024  # of all files together
-NONCE_BYTES, AT_ONCE = 12, 100
+AT_ONCE = 100
+SEAL = Seal("alert-spool")
 PREFIX = "spool:"
-UNREADABLE = "unreadable.jsonl"
 
 
 def put(posted: Posted) -> str:
@@ -55,12 +50,13 @@ def replay() -> int:
 
 
 def _replay_file(path: Path) -> int:
-    deliveries = list(_deliveries(path))
-    for start in range(0, len(deliveries), AT_ONCE):
-        _store(deliveries[start : start + AT_ONCE])
+    found, count = journal.read(path, from_line), 0
+    while deliveries := list(islice(found, AT_ONCE)):
+        _store(deliveries)
+        count += len(deliveries)
     journal.done_with(path)
-    log.info("alerts_replayed", count=len(deliveries))
-    return len(deliveries)
+    log.info("alerts_replayed", count=count)
+    return count
 
 
 def _store(deliveries: list[Posted]) -> None:
@@ -75,8 +71,8 @@ def _store(deliveries: list[Posted]) -> None:
         for posted in deliveries if len(deliveries) > 1 else ():
             _store([posted])
         if len(deliveries) == 1:
-            log.error("spooled_alert_refused", key=deliveries[0].key, error=str(error))
-            journal.append(_folder() / UNREADABLE, to_line(deliveries[0].key, deliveries[0]))
+            [posted] = deliveries
+            journal.put_aside(_folder(), to_line(posted.key, posted), f"{posted.key}: {error}")
 
 
 def _take(posted: Posted) -> None:
@@ -84,17 +80,6 @@ def _take(posted: Posted) -> None:
         take(posted)
     except UnknownToken:
         refuse_stranger(posted)
-
-
-def _deliveries(path: Path) -> Iterator[Posted]:
-    """A line that a crash cut off was never answered; one that does not open is kept for people to look at."""
-    for line in path.read_bytes().splitlines(keepends=True):
-        posted = from_line(line)
-        if posted is not None:
-            yield posted
-        elif line.endswith(b"\n") and line.strip():
-            log.error("alert_line_unreadable", file=path.name)
-            journal.append(path.with_name(UNREADABLE), line)
 
 
 def to_line(key: str, posted: Posted) -> bytes:
@@ -107,20 +92,15 @@ def to_line(key: str, posted: Posted) -> bytes:
         "headers": dict(posted.headers),
         "at": posted.at.isoformat(),
     }
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = nonce + _cipher().encrypt(nonce, json.dumps(content).encode(), key.encode())
-    return json.dumps({"v": 1, "key": key, "sealed": base64.b64encode(sealed).decode()}).encode() + b"\n"
+    return journal.sealed_line(key, content, SEAL)
 
 
 def from_line(line: bytes) -> Posted | None:
     """None for a line that was cut off, or sealed by another key."""
-    try:
-        outer = json.loads(line)
-        sealed = base64.b64decode(outer["sealed"])
-        text = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], outer["key"].encode())
-        content = json.loads(text)
-    except (ValueError, KeyError, TypeError, InvalidTag):
+    opened = journal.opened(line, SEAL)
+    if opened is None:
         return None
+    key, content = opened
     return Posted(
         token_digest=bytes.fromhex(content["token"]),
         body=base64.b64decode(content["body"]),
@@ -128,14 +108,9 @@ def from_line(line: bytes) -> Posted | None:
         size=content["size"],
         headers=content["headers"],
         at=datetime.fromisoformat(content["at"]),
-        key=outer["key"],
+        key=key,
     )
 
 
 def _folder() -> Path:
     return Path(settings.SPOOL_DIR) / "alerts"
-
-
-@cache
-def _cipher() -> AESGCM:
-    return AESGCM(derive("alert-spool"))

@@ -169,7 +169,7 @@ class TestWhileAway:
 
         assert replay() == 2
 
-        assert len((folder / spool.REFUSED).read_bytes().splitlines()) == 1
+        assert len((folder / journal.REFUSED).read_bytes().splitlines()) == 1
         assert spool.waiting() == 0
 
     def test_one_replays_at_a_time(self, api, folder):

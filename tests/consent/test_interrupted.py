@@ -1,5 +1,6 @@
 """Tried and failed: kept whatever is broken, opened when the way out works, recorded where the wish is beyond doubt."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -125,6 +126,47 @@ def test_the_same_attempt_again_is_one_row_with_a_count(db):
         interrupted.keep([attempt(subject.pk)])
 
     assert InterruptedOptOut.objects.get().attempts == 3
+
+
+def test_an_attempt_after_the_first_was_settled_is_a_row_of_its_own_and_one_that_comes_twice_is_not(db):
+    first = attempt(SubjectFactory().pk, at=timezone.now() - timedelta(seconds=2))
+    interrupted.keep([first])
+    interrupted.settle(InterruptedOptOut.objects.get(), "closed", reason="A test", by=UserFactory())
+
+    interrupted.keep([first])
+    assert InterruptedOptOut.objects.count() == 1
+
+    interrupted.keep([replace(first, at=first.at + timedelta(seconds=1))])
+    assert InterruptedOptOut.objects.unsettled().get().attempts == 1
+
+
+def test_an_address_that_does_not_open_keeps_no_other_waiting(db):
+    works = {"path_works_at": timezone.now(), "state": "open", "is_certain": True}
+    closed = InterruptedOptOutFactory(
+        subject_id=None, identifier_kind="email", sealed_identifier=b"sealed by another key", **works
+    )
+    other = InterruptedOptOutFactory(**works)
+
+    interrupted.recover()
+
+    closed.refresh_from_db()
+    other.refresh_from_db()
+    assert (closed.state, closed.is_certain, other.state) == ("open", False, "retried")
+    assert "cannot be opened" in closed.error
+    InterruptedOptOut.objects.filter(pk=closed.pk).update(is_certain=True)
+    with pytest.raises(ValidationError, match="cannot be opened"):
+        interrupted.retry(closed, reason="They called", by=UserFactory())
+
+
+def test_what_the_database_refuses_is_put_aside_and_keeps_no_other_waiting(committed, without_database, journal):
+    with without_database():
+        interrupted.keep([attempt(SubjectFactory.build().pk, error="\0"), attempt(SubjectFactory.build().pk)])
+
+    assert interrupted.take_up() == 2
+    assert interrupted.take_up() == 0
+
+    assert InterruptedOptOut.objects.count() == 1
+    assert len((journal / "interrupted" / "refused.jsonl").read_bytes().splitlines()) == 1
 
 
 def test_only_a_later_success_by_the_same_way_opens_it_again(db):

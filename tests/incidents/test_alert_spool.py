@@ -173,7 +173,7 @@ def test_a_line_that_was_cut_off_or_does_not_open_stops_nothing(issued, folder):
 
     assert alerts.replay() == 2
 
-    assert len((folder / spool.UNREADABLE).read_bytes().splitlines()) == 2
+    assert len((folder / journal.REFUSED).read_bytes().splitlines()) == 2
 
 
 def test_what_waits_is_seen_by_whoever_watches_the_numbers(issued, client):
