@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import structlog
@@ -95,16 +95,22 @@ def fold(limit: int = 1000, moment_of: Callable[[Decision], datetime] = on_recei
     A use is counted in the minute of its receipt; only made-up data, which all came at once, say otherwise.
     """
     with feed.reading("exit-paths", limit) as decisions:
-        opt_outs = _by_people([d for d in decisions if d.exit_path and d.choice == Choice.OPT_OUT])
-        add(Counter((d.exit_path, _minute(moment_of(d)), Outcome.COMPLETED, d.cause) for d in opt_outs))
-        latest: dict[str, datetime] = {}
-        for decision in opt_outs:
-            used_at = moment_of(decision)
-            latest[decision.exit_path] = max(used_at, latest.get(decision.exit_path, used_at))
+        opt_outs = [d for d in decisions if d.exit_path and d.choice == Choice.OPT_OUT]
+        by_people = _by_people(opt_outs)
+        add(Counter((d.exit_path, _minute(moment_of(d)), Outcome.COMPLETED, d.cause) for d in by_people))
+        latest = _latest(by_people, moment_of)
         with connection.cursor() as cursor:
             cursor.execute(USED, [list(latest), list(latest.values())])
-        interrupted.path_works(latest)
+        interrupted.path_works(_latest(opt_outs, moment_of))  # a canary came through it too: nobody need wait longer
         return len(decisions)
+
+
+def _latest(opt_outs: Iterable[Decision], moment_of: Callable[[Decision], datetime]) -> dict[str, datetime]:
+    latest: dict[str, datetime] = {}
+    for decision in opt_outs:
+        used_at = moment_of(decision)
+        latest[decision.exit_path] = max(used_at, latest.get(decision.exit_path, used_at))
+    return latest
 
 
 def _by_people(decisions: list[Decision]) -> list[Decision]:

@@ -301,6 +301,6 @@ def _tell_works_again(row: ExitPathProbe) -> None:
     if previous is None or previous.verdict != Verdict.BREACHED:
         return
     alarm = Alarm.objects.filter(key=f"probe:{previous.pk}").select_related("incident").first()
-    if alarm and alarm.incident and alarm.incident.is_open:
+    if alarm and alarm.incident and alarm.incident.survivor.is_open:
         text = f"{row.exit_path} works again, tried end to end. The incident stays open until somebody closes it."
-        timeline.append(alarm.incident, Kind.ALERT, text, source=Source.SYSTEM, actor=BY)
+        timeline.append(alarm.incident.survivor, Kind.ALERT, text, source=Source.SYSTEM, actor=BY)

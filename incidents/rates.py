@@ -120,25 +120,32 @@ def opt_outs(
     return rates
 
 
-def by_minute(
-    since: datetime, until: datetime, group_by: Sequence[str] = COLUMNS, only: Only = EVERYTHING
-) -> list[dict[str, object]]:
-    """Opt-outs of each minute by the columns asked for, oldest first, MOST_ROWS at most: what services poll.
+@dataclass(frozen=True, slots=True)
+class Minutes:
+    """`is_complete`: nothing older was left out."""
 
-    Raises KeyError for a column that is none of COLUMNS.
+    rows: list[dict[str, object]]
+    is_complete: bool
+
+
+def by_minute(since: datetime, until: datetime, group_by: Sequence[str] = COLUMNS, only: Only = EVERYTHING) -> Minutes:
+    """Opt-outs of each minute by the columns asked for, oldest first: what services poll. Of more than MOST_ROWS the
+    newest: the present is what they ask about. Raises KeyError for a column that is none of COLUMNS.
     """
     columns = [{name: name for name in COLUMNS}[name] for name in group_by]
     condition, values = only.condition()
     keys = ", ".join(["minute", *columns])
+    newest_first = ", ".join(f"{key} DESC" for key in ("minute", *columns))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {keys}, sum(count)::int, sum(unexplained)::int FROM incidents_decisionminute "
             f"WHERE minute >= %s AND minute < %s AND choice = %s{condition} "
-            f"GROUP BY {keys} HAVING sum(count) > 0 ORDER BY {keys} LIMIT %s",
-            [since, until, Choice.OPT_OUT, *values, MOST_ROWS],
+            f"GROUP BY {keys} HAVING sum(count) > 0 ORDER BY {newest_first} LIMIT %s",
+            [since, until, Choice.OPT_OUT, *values, MOST_ROWS + 1],
         )
         names = ("minute", *columns, "count", "unexplained")
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return Minutes(rows[MOST_ROWS - 1 :: -1], is_complete=len(rows) <= MOST_ROWS)
 
 
 @dataclass(frozen=True, slots=True)

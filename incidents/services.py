@@ -5,7 +5,7 @@
 apps and programs need is named here too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -16,19 +16,18 @@ from consent.services import actor_of
 from incidents import clocks, timeline
 from incidents.changing import locked, look_back, note_moments
 from incidents.lifecycle import close, contain
-from incidents.models import DecisionLink, Incident, TimelineEntry
+from incidents.models import Incident, TimelineEntry
 from incidents.roles import assign_commander
 from incidents.scope import check_scope, check_window, past, said, told_scope, told_window
 from incidents.timeline import Kind, Source
 from incidents.vocabulary import dpv_types_of
 
 __all__ = [
-    "add_note", "assign_commander", "change_scope", "close", "contain", "correct_note", "declare", "incidents_of",
+    "add_note", "assign_commander", "change_scope", "close", "contain", "correct_note", "declare",
     "open_or_join", "pin_line", "set_window",
 ]  # fmt: skip
 
 Status = Incident.Status
-LONGEST_CHAIN = 20  # merges that are followed to the incident that goes on
 
 
 @transaction.atomic
@@ -138,12 +137,10 @@ def open_or_join(
 
 
 def _open_of(key: str, mode: str) -> Incident | None:
-    found = Incident.objects.filter(dedup_key=_key_of(key, mode)).order_by("-pk").select_related("duplicate_of").first()
-    for _ in range(LONGEST_CHAIN):
-        if found is None or found.status != Status.MERGED:
-            break
-        found = found.duplicate_of
-    return found if found and found.is_open else None
+    newest = (
+        Incident.objects.filter(dedup_key=_key_of(key, mode)).order_by("-pk").select_related("duplicate_of").first()
+    )
+    return newest.survivor if newest and newest.survivor.is_open else None
 
 
 def _key_of(key: str, mode: str) -> str:
@@ -235,15 +232,6 @@ def pin_line(entry: TimelineEntry, *, by: User | str, source: str = Source.UI) -
     if entry.kind == Kind.PIN:
         raise ValidationError("Only what tells of something is kept in sight.", code="pin")
     return timeline.pin(entry, source=source, actor=actor_of(by))
-
-
-def incidents_of(decision_ids: Iterable[int]) -> dict[int, list[Incident]]:
-    """The incidents that each decision is tied to, oldest first; decisions without one are left out. One query."""
-    tied: dict[int, list[Incident]] = {}
-    links = DecisionLink.objects.filter(decision_id__in=list(decision_ids)).select_related("incident")
-    for link in links.order_by("decision_id", "incident_id"):
-        tied.setdefault(link.decision_id, []).append(link.incident)
-    return tied
 
 
 def _rewrite(incident: Incident, what: str, old: str, new: str, reason: str, by: User | str, source: str) -> None:

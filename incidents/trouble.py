@@ -52,7 +52,7 @@ def _tell(condition: Condition, lasting: Trouble | None, now: datetime) -> int:
     declined is not, until the trouble was over once."""
     if lasting:
         Trouble.objects.filter(pk=lasting.pk).update(seen_at=now)
-        if _goes_on(lasting.incident).status != Incident.Status.CLOSED:
+        if lasting.incident.survivor.status != Incident.Status.CLOSED:
             return 0
     incident, _ = open_or_join(
         condition.key,
@@ -80,10 +80,5 @@ def _over(trouble: Trouble, now: datetime) -> None:
         f"No longer so: {trouble.title}. It lasted {minutes:,} min. The incident stays open until somebody closes it."
     )
     timeline.append(
-        _goes_on(trouble.incident), Kind.DETECTOR, text, source=Source.DETECTOR, actor=WATCHER, old=trouble.key[:200]
+        trouble.incident.survivor, Kind.DETECTOR, text, source=Source.DETECTOR, actor=WATCHER, old=trouble.key[:200]
     )
-
-
-def _goes_on(incident: Incident) -> Incident:
-    """Where a merged one goes on."""
-    return incident.duplicate_of if incident.duplicate_of is not None else incident

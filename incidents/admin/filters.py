@@ -31,7 +31,7 @@ class Overdue(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = timezone.now()
         if self.value() == "update":
-            return queryset.filter(next_update_due__lt=now)
+            return queryset.update_overdue(now)  # type: ignore[attr-defined]
         if self.value() == "clock":
             return queryset.filter(clock_due__lt=now)
         if self.value() == "review":

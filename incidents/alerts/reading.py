@@ -31,7 +31,6 @@ class Alert:
     is_firing: bool
     name: str
     starts_at: datetime | None = None
-    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,3 @@ class DecisionsView(generics.GenericAPIView[Any], OfIncident):
         decisions = Decision.objects.in_bulk([link.decision_id for link in links])
         shown = DecisionShown([decisions[link.decision_id] for link in links], many=True)
         return self.get_paginated_response(shown.data)
-
-
-def _caller(request: Request) -> str:
-    return cast(Caller, request.auth).actor

@@ -188,6 +188,9 @@ class TelemetryShown(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     until = serializers.DateTimeField()
     opt_outs = MinuteShown(many=True)
+    is_complete = serializers.BooleanField(
+        help_text="False: these are only the newest rows. Ask for fewer minutes, or group by fewer columns."
+    )
     unexplained_share = serializers.FloatField(allow_null=True, help_text="Of real opt-outs; null: there were none.")
     flow = FlowShown(many=True)
     marks = MarkShown(many=True)

@@ -47,12 +47,14 @@ class TelemetryView(views.APIView):
         minutes, columns, only = _asked(request.query_params)
         until = timezone.now()
         since = (until - timedelta(minutes=minutes)).replace(second=0, microsecond=0)
+        counted = rates.by_minute(since, until, columns, only)
         found = marks.between(since, until, request.user)
         return Response(
             {
                 "since": since,
                 "until": until,
-                "opt_outs": rates.by_minute(since, until, columns, only),
+                "opt_outs": counted.rows,
+                "is_complete": counted.is_complete,
                 "unexplained_share": rates.known(since, until).share,
                 "flow": _flow(since, until, only.exit_path),
                 "marks": MarkShown(found, many=True).data,

@@ -282,6 +282,14 @@ class Incident(TrackedModel):
         return self.ref if self.is_restricted else str(self)
 
     @property
+    def survivor(self) -> "Incident":
+        """Where it goes on: at the end of its chain of merges, or in itself."""
+        found = self
+        while found.duplicate_of is not None:
+            found = found.duplicate_of
+        return found
+
+    @property
     def is_open(self) -> bool:
         return self.status not in self.ENDED
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from consent import exit_paths, interrupted, spool, tokens, upkeep
 from consent.identifiers import Identity
 from consent.interrupted import Attempt
-from consent.models import Decision, InterruptedOptOut
+from consent.models import Decision, ExitPathMinute, InterruptedOptOut
 from consent.services import erase, may_contact, record
 from consent.tokens import Token
 from tests.factories import InterruptedOptOutFactory, SubjectFactory, UserFactory, email, opt_out, service_key
@@ -258,6 +258,17 @@ def test_a_completed_use_is_what_opens_them(committed):
 
     row.refresh_from_db()
     assert row.path_works_at is not None
+
+
+def test_a_canary_that_comes_through_opens_them_and_is_counted_nowhere(committed):
+    row = InterruptedOptOutFactory(last_tried_at=timezone.now() - timedelta(minutes=5))
+    record([opt_out(SubjectFactory(is_canary=True), exit_path="one-click")])
+
+    exit_paths.fold()
+
+    row.refresh_from_db()
+    assert row.path_works_at is not None
+    assert not ExitPathMinute.objects.exists()
 
 
 def test_the_desk_settles_by_buttons(db, client):

@@ -246,13 +246,26 @@ def test_minutes_are_told_by_what_they_are_about_and_drills_stand_apart():
     since, until = timezone.now() - timedelta(minutes=5), timezone.now() + timedelta(minutes=1)
 
     def rows(*group_by, **only):
-        found = rates.by_minute(since, until, group_by, rates.Only(**only))
+        found = rates.by_minute(since, until, group_by, rates.Only(**only)).rows
         return [tuple(row[name] for name in (*group_by, "count")) for row in found]
 
     assert rows("purpose", "channel") == [("*", "*", 1), ("analytics", "web", 1)]
     assert rows("purpose", purpose="analytics") == [("*", 1), ("analytics", 1)]
     assert rows("exit_path", mode="drill") == [("shop", 1)]
     assert rows("is_drill", mode="") == [(False, 2), (True, 1)]
+
+
+def test_of_too_many_rows_the_newest_are_told_and_that_there_are_more(monkeypatch):
+    monkeypatch.setattr(rates, "MOST_ROWS", 2)
+    now = timezone.now().replace(second=0, microsecond=0)
+    for ago in (3, 2, 1):
+        DecisionMinute.objects.create(minute=now - timedelta(minutes=ago), choice="opt_out", cause="import", count=ago)
+
+    told = rates.by_minute(now - timedelta(hours=1), now, ["cause"])
+    assert ([row["count"] for row in told.rows], told.is_complete) == ([2, 1], False)
+    monkeypatch.setattr(rates, "MOST_ROWS", 3)
+    told = rates.by_minute(now - timedelta(hours=1), now, ["cause"])
+    assert ([row["count"] for row in told.rows], told.is_complete) == ([3, 2, 1], True)
 
 
 def test_the_share_of_those_nobody_knows_the_reason_of():

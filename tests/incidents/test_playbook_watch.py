@@ -201,6 +201,20 @@ def test_closed_while_it_lasts_it_is_opened_anew_and_declined_it_is_not():
     assert Incident.objects.filter(dedup_key="transport-relay").count() == 2
 
 
+def test_through_two_merges_its_end_is_told_where_the_incident_goes_on():
+    failing()
+    trouble.watch()
+    opened, second, third = Incident.objects.get(dedup_key="transport-relay"), incident("Second"), incident("Third")
+    lifecycle.merge_into(opened, second, reason="Same", by="user:anna")
+    lifecycle.merge_into(second, third, reason="Same", by="user:anna")
+
+    TransportHealth.objects.update(failures_in_a_row=0, failing_since=None)
+    trouble.watch()
+
+    assert "No longer so" in third.timeline.order_by("-seq").first().text
+    assert not second.timeline.filter(text__contains="No longer so").exists()
+
+
 def test_a_text_that_fails_is_an_incident_until_it_is_mended():
     fault = TemplateFaultFactory()
 

@@ -59,7 +59,6 @@ def _alerts(entries: list[Any]) -> Iterator[Alert]:
             is_firing=entry["status"] == "firing",
             name=plain(labels(entry, "labels").get("alertname", ""))[:100],
             starts_at=moment(entry.get("startsAt"), f"{where}.startsAt"),
-            ends_at=moment(entry.get("endsAt"), f"{where}.endsAt"),
         )
 
 
