@@ -21,6 +21,7 @@ def read_alerts() -> None:
     alerts.replay()
     alerts.read_stored()
     alerts.watch()
+    alerts.forget()
 
 
 @shared_task

@@ -1,6 +1,6 @@
 """Alerts: stored as they came, then read in order; one open incident per source and group key, whoever races."""
 
-from incidents.alerts.deliveries import send_test, wipe
+from incidents.alerts.deliveries import forget, send_test, wipe
 from incidents.alerts.intake import store
 from incidents.alerts.posted import digest_of
 from incidents.alerts.reader import read_stored
@@ -21,6 +21,7 @@ __all__ = [
     "change",
     "digest_of",
     "end_silence",
+    "forget",
     "issue_source",
     "read_stored",
     "renew_token",

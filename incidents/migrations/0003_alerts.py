@@ -506,6 +506,12 @@ class Migration(migrations.Migration):
             model_name="alertgroup",
             index=models.Index(fields=["source", "key", "-id"], name="alertgroup_newest_of_key"),
         ),
+        migrations.AddIndex(
+            model_name="alertdelivery",
+            index=models.Index(
+                condition=models.Q(("wiped_at", None)), fields=["received_at"], name="alertdelivery_with_payload"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="alertdelivery",
             constraint=models.UniqueConstraint(

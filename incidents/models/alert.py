@@ -54,6 +54,12 @@ class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
         """What its sender really sent; what was refused at the door tells nothing about them."""
         return self.exclude(outcome=AlertDelivery.Outcome.REFUSED).exclude(is_test=True)
 
+    def past_keeping(self, before: datetime) -> Self:
+        """Read, older than that, with a payload that nothing holds."""
+        held = Q(group__incident__legal_hold=True)
+        old = self.filter(received_at__lt=before, wiped_at=None).exclude(outcome=AlertDelivery.Outcome.STORED)
+        return old.filter(~held | Q(group=None))
+
     def of_source_since(self, source: AlertSource, since: datetime) -> Self:
         return self.filter(source=source, received_at__gt=since)
 
@@ -110,6 +116,7 @@ class AlertDelivery(models.Model):
         indexes = [
             models.Index(fields=["received_at"], name="alertdelivery_to_read", condition=Q(outcome="stored")),
             models.Index(fields=["source", "received_at"], name="alertdelivery_of_source"),
+            models.Index(fields=["received_at"], name="alertdelivery_with_payload", condition=Q(wiped_at=None)),
             models.Index(fields=["body_digest"]),
         ]
         constraints = [

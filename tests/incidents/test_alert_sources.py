@@ -1,5 +1,6 @@
 """Sources of alerts: what a mapping may say, secrets that are changed without a gap, silences that end."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from incidents import alerts
+from incidents import alerts, facts
 from incidents.alerts.sources import secrets_of
 from incidents.mapping import check_mapping, check_severity_map, point
-from incidents.models import AlertSecret, AlertSource
-from tests.factories import AlertSourceFactory
+from incidents.models import AlertDelivery, AlertSecret, AlertSource, Incident
+from tests.factories import AlertDeliveryFactory, AlertSourceFactory
+from tests.incidents.test_alerts import SAMPLE
 
 pytestmark = pytest.mark.django_db
 
@@ -226,3 +228,27 @@ def test_a_change_leaves_what_others_wrote_meanwhile():
     stale.refresh_from_db()
     assert (stale.rate_limit, stale.silence_reason) == (60, "Work")
     assert stale.last_seen_at is not None
+
+
+def test_payloads_are_forgotten_after_ninety_days_but_for_what_the_law_holds():
+    source, _ = alerts.issue_source("Alertmanager", by="user:anna")
+    for _ in range(2):
+        AlertDelivery.objects.create(source=source, raw_body=json.dumps(SAMPLE).encode(), body_digest=b"x")
+    alerts.read_stored()
+    free, held = AlertDelivery.objects.order_by("pk")
+    alone = AlertDeliveryFactory(source=source, outcome="rejected", reason="No JSON")
+    said = {"attorney_review": "", "by": "user:anna"}
+    incident = facts.hold_for_law(Incident.objects.get(), is_held=True, reason="Court", **said)
+    later = timezone.now() + timedelta(days=91)
+
+    with pytest.raises(ValidationError, match=f"{incident.ref} is under legal hold"):
+        alerts.wipe(held, by="user:anna")
+    assert alerts.forget(timezone.now()) == 0
+    assert alerts.forget(later) == 1
+
+    alone.refresh_from_db()
+    assert (bytes(alone.raw_body), alone.wiped_by, alone.reason) == (b"", "system:retention", "No JSON")
+    facts.hold_for_law(incident, is_held=False, reason="Over", **said)
+    assert alerts.forget(later) == 2
+    free.refresh_from_db()
+    assert bytes(free.raw_body) == b""

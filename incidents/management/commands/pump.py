@@ -37,6 +37,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "alerts taken from disk": alerts.replay,
     "alerts read": alerts.read_stored,
     "alert sources watched": alerts.watch,
+    "alert payloads forgotten": alerts.forget,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
     "breaches found": zero_tolerance.look,
