@@ -385,7 +385,7 @@ def without(name):
         (firing({**ALERT, "startsAt": "yesterday"}), "startsAt is not a time"),
         (firing({**ALERT, "startsAt": 1686558278}), "startsAt is not a time"),
         (firing({**ALERT, "startsAt": "2023-06-12T08:24:38"}), "no offset"),
-        (firing({**ALERT, "endsAt": "9999-12-31T23:59:59-08:00"}), "endsAt is not a time"),
+        (firing({**ALERT, "startsAt": "9999-12-31T23:59:59-08:00"}), "startsAt is not a time"),
         (firing(truncatedAlerts="many"), "truncatedAlerts"),
         (firing(truncatedAlerts=10**12), "truncatedAlerts"),
         (firing(commonLabels=["job"]), "commonLabels must be an object"),
