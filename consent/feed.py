@@ -9,6 +9,7 @@ moving a mark (tx, id) over it skips nothing. A late commit delays a reader; it 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db import connection, transaction
@@ -119,3 +120,20 @@ def lag(reader: str) -> int:
             [reader],
         )
         return int(cursor.fetchone()[0])
+
+
+def oldest_unread(reader: str, most: int = 10_000) -> datetime | None:
+    """When the oldest of the decisions was received that the reader has not dealt with; None: it knows them all.
+
+    Of the next `most` in log order: those behind them came later. What has not committed yet nobody can see.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(received_at) FROM (SELECT received_at FROM consent_decision WHERE (tx, id) > ("
+            " (SELECT coalesce(max(tx), 0) FROM consent_feedcursor WHERE reader = %(reader)s),"
+            " (SELECT coalesce(max(decision), 0) FROM consent_feedcursor WHERE reader = %(reader)s))"
+            " ORDER BY tx, id LIMIT %(most)s) news",
+            {"reader": reader, "most": most},
+        )
+        oldest: datetime | None = cursor.fetchone()[0]
+        return oldest

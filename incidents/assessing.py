@@ -6,30 +6,28 @@ counted: they get a further assessment, and their counts move to the other cause
 is ever changed. Whoever looks holds the reader's cursor, so that "counted already" is certain.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise, takewhile
-from typing import Any, NamedTuple
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import NamedTuple
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from consent import causes
 from consent.causes import Assessment, Facts
-from consent.exit_paths import ONE_CLICK, PREFERENCE_PAGE
-from consent.identifiers import unseal
 from consent.models import Cause, Decision, FeedCursor, LinkFetch
-from incidents import counting
-from incidents.models import CauseAssessment, DecisionLink, LookCursor
+from incidents import counting, looking
+from incidents.crowds import BY_LINK, Crowd, crowd_in
+from incidents.models import Backfill, CauseAssessment, DecisionLink
 
 MOST = 5000  # decisions that one look takes in
 BACK = timedelta(minutes=15)  # a fetch tells something about presses this long before it
-SETTLING = timedelta(seconds=5)  # what was written this long ago is committed, whoever wrote it
-BY_LINK = (ONE_CLICK, PREFERENCE_PAGE)
 
 FACTS = """
     SELECT d.id, d.cause, d.confidence, d.reasons, d.exit_path, d.actor, d.message_id, d.received_at,
@@ -46,22 +44,6 @@ FACTS = """
       LEFT JOIN LATERAL (SELECT * FROM incidents_causeassessment c WHERE c.decision_id = d.id
                           ORDER BY c.version DESC LIMIT 1) a ON true
      WHERE d.id = ANY (%s) AND d.choice = 'opt_out' AND d.cause = 'subject_choice' ORDER BY d.id
-"""
-# Others of the same minutes: those that this look may assess are in the batch, or were counted before.
-MAY_ASSESS = "(d.id = ANY (%(ids)s) OR (d.tx, d.id) <= (%(tx)s, %(decision)s))"
-CLIENTS = f"""
-    SELECT d.actor, date_trunc('minute', d.received_at, 'UTC'), array_agg(d.decided_at ORDER BY d.decided_at),
-           array_agg(d.id) FILTER (WHERE {MAY_ASSESS})
-      FROM consent_decision d
-     WHERE d.received_at >= %(first)s AND d.received_at < %(end)s
-       AND d.choice = 'opt_out' AND d.actor = ANY (%(actors)s)
-     GROUP BY 1, 2 HAVING count(*) >= %(many)s
-"""
-RECIPIENTS = f"""
-    SELECT d.id, date_trunc('minute', d.received_at, 'UTC'), m.sealed_recipient, {MAY_ASSESS}
-      FROM consent_decision d JOIN messaging_message m ON m.id = d.message_id
-     WHERE d.received_at >= %(first)s AND d.received_at < %(end)s AND d.choice = 'opt_out'
-       AND d.exit_path = ANY (%(paths)s) AND m.sealed_recipient IS NOT NULL AND m.channel = 'email' LIMIT %(most)s
 """
 
 
@@ -86,6 +68,10 @@ class Row(NamedTuple):
     found_reasons: list[str] | None
 
     @property
+    def minute(self) -> datetime:
+        return self.received_at.replace(second=0, microsecond=0)
+
+    @property
     def is_by_link(self) -> bool:
         return self.exit_path in BY_LINK and self.message_id is not None
 
@@ -106,16 +92,6 @@ class Fetches:
     hidden: bool
 
 
-@dataclass(slots=True)
-class Crowd:
-    """What others did in the same minutes."""
-
-    by_client: dict[tuple[str, datetime], list[datetime]]
-    domain_of: dict[int, tuple[datetime, str]]
-    at_domain: Counter[tuple[datetime, str]]
-    members: set[int]
-
-
 def assess_new(decisions: Sequence[Decision], cursor: FeedCursor) -> None:
     """Those that the reader has just taken and not counted yet; and who was counted before, where they show why."""
     ids = [d.pk for d in decisions if d.choice == "opt_out" and d.cause == Cause.SUBJECT_CHOICE]
@@ -130,36 +106,48 @@ def second_look(reader: str, limit: int = MOST) -> int:
         cursor = FeedCursor.objects.select_for_update(skip_locked=True).filter(reader=reader).first()
         if cursor is None:
             return 0
-        ties = _signs(DecisionLink, "linked_at", limit)
-        fetches = _signs(LinkFetch, "second", limit)
-        ids = {tie.decision_id for tie in ties}
-        if fetches:
-            since = min(fetch.second for fetch in fetches) - BACK
-            messages = {fetch.message_id for fetch in fetches}
-            pressed = Decision.objects.filter(received_at__gte=since, message_id__in=messages)
-            ids |= set(pressed.values_list("pk", flat=True)[:limit])
-        if behind := _behind(cursor, ids):
-            _assess(behind, cursor, uncounted=set())
-        return len(ties) + len(fetches)
+        tied = _tied(limit)
+        with looking.new_in(LinkFetch, limit) as fetches:
+            for behind in _behind(cursor, {*tied, *_pressed(fetches)}):
+                _assess(behind, cursor, uncounted=set())
+        return len(tied) + len(fetches)
 
 
-def _signs(model: Any, moment: str, limit: int) -> list[Any]:
-    """New rows of a table of signs, in order, once they have settled; the cursor moves over them."""
-    place, _ = LookCursor.objects.select_for_update().get_or_create(name=model._meta.label_lower)
-    settled = timezone.now() - SETTLING
-    rows = model.objects.filter(pk__gt=place.last_id).order_by("pk")[:limit]
-    found = list(takewhile(lambda row: getattr(row, moment) < settled, rows))  # none is passed over
-    if found:
-        place.last_id = found[-1].pk
-        place.save()
+def _tied(limit: int) -> list[int]:
+    """What a look back has tied to its incident and nobody has looked at since. What the reader ties it looks at."""
+    found: list[int] = []
+    owed = Backfill.objects.filter(next_id__gt=F("look_id")).order_by("pk").select_for_update(skip_locked=True)
+    while not found and (work := owed.first()):
+        links = DecisionLink.objects.filter(
+            incident=work.incident_id, decision_id__gte=work.look_id, decision_id__lt=work.next_id
+        )
+        found = list(links.order_by("decision_id").values_list("decision_id", flat=True)[:limit])
+        work.look_id = found[-1] + 1 if len(found) == limit else work.next_id or work.look_id
+        work.save(update_fields=["look_id"])
     return found
+
+
+def _pressed(fetches: Sequence[int]) -> set[int]:
+    """Decisions by links of messages that were fetched then, or a little later."""
+    seen = LinkFetch.objects.filter(pk__in=fetches).values_list("message_id", "second") if fetches else ()
+    if not seen:
+        return set()
+    since = min(second for _, second in seen) - BACK
+    pressed = Decision.objects.filter(received_at__gte=since, message_id__in={message for message, _ in seen})
+    return set(pressed.values_list("pk", flat=True))
 
 
 def _assess(ids: Iterable[int], cursor: FeedCursor, uncounted: set[int]) -> None:
     rows = _rows(ids)
     if not rows:
         return
-    crowd = _crowd(rows, cursor, uncounted)
+    crowd = crowd_in(
+        {row.minute for row in rows},
+        {row.actor for row in rows if row.actor.startswith("service:")},
+        by_link=any(row.is_by_link for row in rows),
+        cursor=cursor,
+        uncounted=uncounted,
+    )
     if further := crowd.members - {row.id for row in rows}:
         rows += _rows(sorted(further)[:MOST])
     fetches = _fetches(rows)
@@ -182,64 +170,22 @@ def _assess(ids: Iterable[int], cursor: FeedCursor, uncounted: set[int]) -> None
     counting.count([row.id for row, _ in moved])
 
 
-def _behind(cursor: FeedCursor, ids: Iterable[int]) -> list[int]:
-    """Those that the reader has counted; it looks at the others itself when it comes to them."""
+def _behind(cursor: FeedCursor, ids: Iterable[int]) -> list[list[int]]:
+    """Those that the reader has counted, day by day; it looks at the others itself when it comes to them."""
     with connection.cursor() as asked:
         asked.execute(
-            "SELECT id FROM consent_decision WHERE id = ANY (%s) AND (tx, id) <= (%s, %s) ORDER BY id",
+            "SELECT id, date_trunc('day', received_at, 'UTC') FROM consent_decision"
+            " WHERE id = ANY (%s) AND (tx, id) <= (%s, %s) ORDER BY 2, 1",
             [list(ids), cursor.tx, cursor.decision],
         )
-        return [number for (number,) in asked.fetchall()]
+        days = groupby(asked.fetchall(), key=itemgetter(1))
+        return [[number for number, _ in of_day] for _, of_day in days]
 
 
 def _rows(ids: Iterable[int]) -> list[Row]:
     with connection.cursor() as cursor:
         cursor.execute(FACTS, [list(ids)])
         return [Row(*row) for row in cursor.fetchall()]
-
-
-def _crowd(rows: Sequence[Row], cursor: FeedCursor, uncounted: set[int]) -> Crowd:
-    moments = [row.received_at for row in rows]
-    asked: dict[str, Any] = {
-        "ids": list(uncounted),
-        "tx": cursor.tx,
-        "decision": cursor.decision,
-        "first": min(moments).replace(second=0, microsecond=0),
-        "end": max(moments).replace(second=0, microsecond=0) + timedelta(minutes=1),
-        "actors": sorted({row.actor for row in rows if row.actor.startswith("service:")}),
-        "many": causes.MANY_BY_CLIENT,
-        "paths": list(BY_LINK),
-        "most": MOST,
-    }
-    crowd = Crowd({}, {}, Counter(), set())
-    with connection.cursor() as cursor_:
-        if asked["actors"]:
-            cursor_.execute(CLIENTS, asked)
-            for actor, minute, decided, members in cursor_.fetchall():
-                crowd.by_client[actor, minute] = decided
-                crowd.members |= set(members or ())
-        if any(row.is_by_link for row in rows):
-            cursor_.execute(RECIPIENTS, asked)
-            _count_domains(crowd, cursor_.fetchall())
-    return crowd
-
-
-def _count_domains(crowd: Crowd, pressed: Sequence[tuple[int, datetime, bytes, bool]]) -> None:
-    """An address is opened for its domain, in memory, and only where enough pressed for it to tell something."""
-    if len(pressed) < causes.MANY_AT_DOMAIN:
-        return
-    members: defaultdict[tuple[datetime, str], set[int]] = defaultdict(set)
-    for decision, minute, sealed, may_assess in pressed:
-        try:
-            place = (minute, unseal("email", sealed).rpartition("@")[2])
-        except InvalidTag:  # sealed by another key: it tells nothing
-            continue
-        crowd.domain_of[decision] = place
-        crowd.at_domain[place] += 1
-        members[place] |= {decision} if may_assess else set()
-    for place, number in crowd.at_domain.items():
-        if number >= causes.MANY_AT_DOMAIN:
-            crowd.members |= members[place]
 
 
 def _fetches(rows: Sequence[Row]) -> dict[UUID, Fetches]:
@@ -260,9 +206,8 @@ def _told(fetches: Sequence[LinkFetch]) -> Fetches:
 
 
 def _facts(row: Row, crowd: Crowd, fetches: dict[UUID, Fetches]) -> Facts:
-    minute = row.received_at.replace(second=0, microsecond=0)
     seen = fetches.get(row.message_id) if row.message_id else None
-    decided = crowd.by_client.get((row.actor, minute), [])
+    decided = crowd.by_client.get((row.actor, row.minute), [])
     place = crowd.domain_of.get(row.id)
     return Facts(
         cause=row.cause,

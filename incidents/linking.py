@@ -23,6 +23,7 @@ from django.utils import timezone
 from consent import feed
 from consent.models import Decision, FeedCursor
 from incidents import assessing, counting
+from incidents.detection import counts
 from incidents.models import Backfill, Incident
 
 READER = "incident-links"
@@ -82,6 +83,7 @@ def read_log(limit: int = BATCH) -> int:
             _tie_new(decisions)
             assessing.assess_new(decisions, FeedCursor.objects.get(reader=READER))
             counting.count([decision.pk for decision in decisions])
+            counts.add_facets(decisions)
         return len(decisions)
 
 

@@ -21,8 +21,9 @@ from consent import exit_paths, tokens
 from consent.models import Decision, ExitPath
 from incidents import canaries, timeline
 from incidents.canaries import Canary
+from incidents.detection import counts
 from incidents.detection.raising import BY, raise_alarm
-from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
+from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident
 from incidents.timeline import Kind, Source
 from messaging.models import Endpoint, Message
 from messaging.propagation import fanout
@@ -98,7 +99,7 @@ def watch_silence(now: datetime) -> int:
     ):
         since = now - timedelta(hours=watch.used_within_hours or 0)
         changed = watch.history.order_by("-history_id").values_list("history_date", flat=True).first()
-        used = RateBucket.objects.filter(bucket__gte=since, exit_path=watch.exit_path_id)
+        used = counts.opt_outs(since, now, exit_path=watch.exit_path_id, count__gt=0)
         if (changed and changed > since) or used.exists():
             continue
         silent += _tell_silence(watch, since, now)

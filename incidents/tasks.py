@@ -1,5 +1,7 @@
 """Nudges and sweeps: the rows are the work, and coming twice does no harm."""
 
+from time import monotonic
+
 from celery import shared_task
 
 from incidents import alerts, linking, probes, trouble
@@ -7,11 +9,17 @@ from incidents.detection import zero_tolerance
 from incidents.detection.alarms import detect as judge
 from incidents.playbooks import attaching, auditing, running
 
+TURN = 30.0  # seconds, after which a task that finds no end leaves the rest to the next sweep
+
 
 @shared_task
 def read_log() -> None:
-    """Tie and count what the log has news of, and between its batches go on with the looks back that are owed."""
-    while linking.read_log() or linking.backfill() or linking.look_again():
+    """Tie and count what the log has news of, and after each batch go on with the looks back that are owed.
+
+    While people leave by the thousand the log always has news: then the looks back are wanted most.
+    """
+    ends = monotonic() + TURN
+    while any([linking.read_log(), linking.backfill(), linking.look_again()]) and monotonic() < ends:
         pass
 
 

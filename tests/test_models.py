@@ -47,7 +47,6 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.DecisionRollup": "a count",
     "incidents.DecisionMinute": "a count",
     "incidents.IncidentRole": "taken and laid down, each with who and when",
-    "incidents.RateBucket": "a count",
     "incidents.FacetBucket": "a count",
     "incidents.BucketScore": "how a count was judged; an alarm holds what it needs of it",
     "incidents.Series": "how far its buckets were judged, and the sums so far",

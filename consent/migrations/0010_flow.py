@@ -170,10 +170,19 @@ class Migration(migrations.Migration):
                 ("second", models.DateTimeField()),
                 ("agent", models.CharField(help_text="What kind of program it said it was.", max_length=10)),
                 ("count", models.PositiveIntegerField(default=0)),
+                (
+                    "tx",
+                    models.BigIntegerField(
+                        db_default=models.expressions.RawSQL("(pg_current_xact_id()::text)::bigint", ()), editable=False
+                    ),
+                ),
             ],
             options={
                 "verbose_name_plural": "link fetches",
-                "indexes": [models.Index(fields=["second"], name="consent_lin_second_a5c68a_idx")],
+                "indexes": [
+                    models.Index(fields=["second"], name="consent_lin_second_a5c68a_idx"),
+                    models.Index(fields=["tx", "id"], name="linkfetch_log_order"),
+                ],
                 "constraints": [
                     models.UniqueConstraint(fields=("message_id", "second", "link", "agent"), name="linkfetch_one_row")
                 ],

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 
 from config.history import TrackedModel
+from consent.models.decision import TX
 from consent.models.purpose import code
 
 
@@ -110,13 +111,17 @@ class LinkFetch(models.Model):
     second = models.DateTimeField()
     agent = models.CharField(max_length=10, help_text="What kind of program it said it was.")
     count = models.PositiveIntegerField(default=0)
+    tx = models.BigIntegerField(db_default=TX, editable=False)
 
     class Meta:
         verbose_name_plural = "link fetches"
         constraints = [
             models.UniqueConstraint(fields=["message_id", "second", "link", "agent"], name="linkfetch_one_row")
         ]
-        indexes = [models.Index(fields=["second"])]
+        indexes = [
+            models.Index(fields=["second"]),
+            models.Index(fields=["tx", "id"], name="linkfetch_log_order"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.link} of {self.message_id} at {self.second:%H:%M:%S}"

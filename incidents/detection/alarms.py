@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from consent import feed
+from incidents import linking
 from incidents.detection import counts, episodes, judging, learning, watching
 from incidents.detection.baseline import BUCKET, bucket_of
 from incidents.detection.sends import fold_own
@@ -24,14 +25,15 @@ COLD = timedelta(weeks=3)  # a younger series has no hour of week to be held aga
 
 
 def detect(now: datetime | None = None) -> int:
-    """Count what the log has news of and judge the buckets that have closed; returns how many were judged."""
+    """Judge the buckets that have closed and of which all is counted; returns how many were judged.
+
+    Where the reader of the log is behind, the newest buckets wait for it, and what is counted of the open one may be
+    too little, never too much.
+    """
     now = now or timezone.now()
-    while counts.fold():
-        pass
     fold_own(now)
-    if feed.lag(counts.READER):
-        return 0  # another process is at it: what is not counted yet must not be judged
-    closed_to = bucket_of(now - GRACE) - BUCKET
+    unread = feed.oldest_unread(linking.READER)
+    closed_to = bucket_of(min(now - GRACE, unread or now)) - BUCKET
     waiting = Series.objects.exclude(judged_to__gte=closed_to).values_list("pk", flat=True)
     judged = sum(_judge(pk, closed_to, now) for pk in list(waiting))
     _glance(now)

@@ -14,6 +14,7 @@ HOURS = 168  # of a week, from Monday 00:00 UTC
 LEAST = 1e-4  # no bucket is expected to stay empty for certain
 PRIOR_EVENTS = 8.0  # how many events of its own an hour needs to count as much as the shape of the whole week
 FAR_OUT = 3.5  # Anscombe residual of an hour beyond which it counts less; 2.58 of Noufaily et al. is for weeks
+SHAPING = 3  # rounds of fitting hours of the day and days of the week to each other
 ROUNDS = 2  # of weighing down what lies far out
 DELAY = timedelta(hours=3)  # mean delay of an opt-out after a send, until sends have taught another
 RATE = 0.002  # opt-outs per message, until sends have taught another
@@ -90,19 +91,14 @@ def learn(past: Iterable[Bucket]) -> Baseline:
     return Baseline(tuple(hours), phi, len(buckets))
 
 
-def rate_of(sends: Sequence[tuple[int, float]], prior: float = RATE) -> float:
-    """Opt-outs per message from (size, opt-outs above the usual) of earlier sends; few messages say little."""
-    messages, excess = sum(size for size, _ in sends), sum(max(0.0, above) for _, above in sends)
-    return (excess + prior * RATE_WEIGHT) / (messages + RATE_WEIGHT)
+def rate_of(messages: float, opt_outs: float, prior: float = RATE) -> float:
+    """Opt-outs per message from what earlier sends led to; few messages say little."""
+    return (opt_outs + prior * RATE_WEIGHT) / (messages + RATE_WEIGHT)
 
 
-def delay_of(above: Sequence[tuple[float, float]]) -> float:
-    """Mean delay in seconds from (seconds after the send, opt-outs above the usual); between half an hour and 12."""
-    total = sum(excess for _, excess in above)
-    if total < 10:
-        return DELAY.total_seconds()
-    mean = sum(seconds * excess for seconds, excess in above) / total
-    return min(max(mean, 1_800.0), 43_200.0)
+def delay_of(opt_outs: float, seconds: float) -> float:
+    """Mean delay in seconds from how many came how long after a send, together; between half an hour and 12."""
+    return min(max(seconds / opt_outs, 1_800.0), 43_200.0) if opt_outs >= 10 else DELAY.total_seconds()
 
 
 def _hours(buckets: Sequence[Bucket], weights: Sequence[float]) -> list[float]:
@@ -121,23 +117,25 @@ def _hours(buckets: Sequence[Bucket], weights: Sequence[float]) -> list[float]:
 
 
 def _shape(sums: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Hour of day × day of week: 31 figures from all the weeks, where each of the 168 has but its own few buckets."""
+    """Hour of day × day of week: 31 figures from all the weeks, where each of the 168 has but its own few buckets.
+
+    Each hour beside what its days, and each day beside what its hours alone would have given: a gap makes nothing lean.
+    """
     overall = sum(sums) / max(sum(sizes), 1.0)
     if overall <= 0:
         return [LEAST] * HOURS
-    days = [_ratio(sums[d * 24 : d * 24 + 24], sizes[d * 24 : d * 24 + 24], overall) for d in range(7)]
-    # Each hour of day beside what its days alone would have given: a week with a gap in it is no lean hour.
-    of_day = [
-        sum(sums[hour::24])
-        / max(sum(size * overall * day for size, day in zip(sizes[hour::24], days, strict=True)), LEAST)
-        for hour in range(24)
-    ]
+    days, of_day = [1.0] * 7, [1.0] * 24
+    for _ in range(SHAPING):
+        expected = [size * overall * days[i // 24] for i, size in enumerate(sizes)]
+        of_day = [_ratio(sums[hour::24], expected[hour::24]) for hour in range(24)]
+        expected = [size * overall * of_day[i % 24] for i, size in enumerate(sizes)]
+        days = [_ratio(sums[d * 24 : d * 24 + 24], expected[d * 24 : d * 24 + 24]) for d in range(7)]
     return [max(LEAST, overall * days[i // 24] * of_day[i % 24]) for i in range(HOURS)]
 
 
-def _ratio(sums: Sequence[float], sizes: Sequence[float], overall: float) -> float:
-    """How this day compares; one that was never seen is a day like any other."""
-    return sum(sums) / (sum(sizes) * overall) if sum(sizes) else 1.0
+def _ratio(sums: Sequence[float], expected: Sequence[float]) -> float:
+    """How they compare; what was never seen is like any other."""
+    return sum(sums) / sum(expected) if sum(expected) > 0 else 1.0
 
 
 def _smoothed(hours: Sequence[float]) -> list[float]:

@@ -15,9 +15,10 @@ from uuid import UUID
 from django.db.models import Q, Sum
 
 from consent.models import ANY, Cause, Decision
+from incidents.counting import GROUPS
 from incidents.detection.baseline import BUCKET
-from incidents.detection.counts import GROUPS, facets_of, label_of, real_opt_outs
-from incidents.models import AlertGroup, AlertSource, FacetBucket, Marker, RateBucket, Series
+from incidents.detection.counts import facets_of, label_of, of_group, opt_outs, real_opt_outs
+from incidents.models import AlertGroup, AlertSource, FacetBucket, Incident, Marker, Series
 
 PAST = timedelta(weeks=4)
 RECENT = timedelta(hours=24)  # the past ends that long before: an incident must not become its own measure
@@ -64,7 +65,7 @@ def span_of(series: Series, expected: Mapping[datetime, float]) -> Span:
 
 def rank(span: Span) -> list[dict[str, Any]]:
     """The likeliest first, as they are stored in an alarm."""
-    counted = _counts(span)
+    counted = Counter(of_group(span.purpose, span.channel, span.group, span.since, span.until))
     total = sum(counted.values())
     excess = total - span.total_expected
     found = [*_composed(span, total, excess), *_moments(span, counted, excess)]
@@ -80,8 +81,7 @@ def _order(candidate: Candidate) -> tuple[float, bool, str, str]:
 def composition(purpose: str, channel: str, since: datetime, until: datetime) -> dict[str, Counter[str]]:
     """Counts by kind and name (or its hash): causes and ways out, then what came with them."""
     composed: dict[str, Counter[str]] = defaultdict(Counter)
-    rows = RateBucket.objects.filter(purpose=purpose, channel=channel, bucket__gte=since, bucket__lt=until)
-    watched = rows.exclude(cause__in=GROUPS["records"])
+    watched = opt_outs(since, until, purpose=purpose, channel=channel).exclude(cause__in=GROUPS["records"])
     for cause, path, count in watched.values_list("cause", "exit_path").annotate(n=Sum("count")):
         composed["cause"][cause] += count
         if path:
@@ -109,17 +109,6 @@ def names_in(purpose: str, channel: str, since: datetime, until: datetime) -> di
         for (kind, name), who in people.items()
         if len(who) >= LEAST_PEOPLE or kind == FacetBucket.Kind.CLIENT  # a program is nobody
     }
-
-
-def _counts(span: Span) -> Counter[datetime]:
-    rows = RateBucket.objects.filter(
-        purpose=span.purpose,
-        channel=span.channel,
-        cause__in=GROUPS.get(span.group, ()),
-        bucket__gte=span.since,
-        bucket__lt=span.until,
-    )
-    return Counter(dict(rows.values_list("bucket").annotate(n=Sum("count"))))
 
 
 def _composed(span: Span, total: int, excess: float) -> Iterable[Candidate]:
@@ -169,8 +158,9 @@ def _happened(span: Span) -> Iterable[tuple[str, str, datetime, str]]:
     for marker in Marker.objects.filter(about, at__gte=since, at__lt=span.until).order_by("-at")[:50]:
         size = f"{marker.size:,} people; " if marker.size else ""
         yield marker.kind, marker.title, marker.at, f"{size}{marker.at:%d %b %H:%M} UTC, reported by {marker.source}"
+    # What is said here is read by everybody: an alert of a restricted incident would tell its title.
     firing = AlertGroup.objects.exclude(source__mode=AlertSource.Mode.OFF).filter(
-        last_at__gte=since, first_at__lt=span.until
+        last_at__gte=since, first_at__lt=span.until, incident__in=Incident.objects.unrestricted()
     )
     for group in firing.select_related("incident").order_by("-first_at")[:50]:
         yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.incident.ref}"

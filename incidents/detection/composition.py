@@ -59,37 +59,6 @@ def binomial_tail(count: int, total: int, share: float) -> float:
     return min(1.0, math.fsum(math.exp(_log_pmf(k, total, share)) for k in range(count, total + 1)))
 
 
-def g_test(now: Mapping[str, int], before: Mapping[str, int]) -> tuple[float, float]:
-    """Whether the mix of causes changed: (G, p). G = 2 Σ O ln(O/E), χ² with k − 1 degrees of freedom."""
-    names = sorted(set(now) | set(before))
-    total, past = sum(now.values()), sum(before.values())
-    if total < LEAST_EVENTS or past < LEAST_EVENTS or len(names) < 2:
-        return 0.0, 1.0
-    g = 0.0
-    for name in names:
-        expected = total * (before.get(name, 0) + 0.5) / (past + 0.5 * len(names))
-        if observed := now.get(name, 0):
-            g += 2 * observed * math.log(observed / expected)
-    return g, chi_square_tail(max(0.0, g), len(names) - 1)
-
-
-def chi_square_tail(x: float, freedom: int) -> float:
-    """P(χ² ≥ x): the upper incomplete gamma function, by its recurrence in steps of two degrees of freedom."""
-    if x <= 0:
-        return 1.0
-    half = x / 2
-    if freedom % 2:
-        total = math.erfc(math.sqrt(half))
-        term, at = math.exp(-half) * math.sqrt(half) / math.gamma(1.5), 1.5
-    else:
-        total, term, at = 0.0, math.exp(-half), 1.0
-    for _ in range((freedom - 1) // 2 if freedom % 2 else freedom // 2):
-        total += term
-        term *= half / at
-        at += 1
-    return min(1.0, total)
-
-
 def _log_pmf(k: int, n: int, share: float) -> float:
     choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return choose + k * math.log(share) + (n - k) * math.log1p(-share)

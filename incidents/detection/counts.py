@@ -1,4 +1,7 @@
-"""Opt-outs per five minutes, folded from the log with a cursor of their own; canaries and repairs are not counted.
+"""Opt-outs per five minutes, as the reader of the log counted them: by assessed cause, without canaries and drills.
+
+What turns out to have another cause moves to the other series. What was judged stays as it was judged, and tells its
+own numbers; what is learnt afterwards is learnt from the counts as they stand then.
 
 What came with an opt-out (mail domain, network, client) is counted by keyed hash. A network is known only where a
 service put `ip` into the evidence; an address is never copied, and what is missing is counted in fewer kinds.
@@ -7,68 +10,50 @@ service put `ip` into the evidence; an address is never copied, and what is miss
 import hmac
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import DateTimeField, F, Func, QuerySet, Sum, Value
 
 from config.keys import derive
-from consent import feed
 from consent.identifiers import unseal
-from consent.models import Cause, Choice, Decision, Evidence, Identifier, Subject
+from consent.models import Choice, Decision, Evidence, Identifier, Subject
+from incidents.counting import DRILLS, GROUP_OF, GROUPS
 from incidents.detection.baseline import BUCKET, bucket_of
-from incidents.models import BucketScore, FacetBucket, RateBucket, Series
+from incidents.models import BucketScore, DecisionMinute, FacetBucket, Series
 
-READER = "rates"
 KEPT_FOR = timedelta(weeks=9)
 Kind = FacetBucket.Kind
+BEGAN = Value(datetime(2000, 1, 1, tzinfo=UTC))
+IN_BUCKETS = Func(Value(BUCKET), F("minute"), BEGAN, function="date_bin", output_field=DateTimeField())
 
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "choice": (Cause.SUBJECT_CHOICE, Cause.INCIDENT_NOTICE, Cause.PREFERENCE_SIGNAL, Cause.KEYWORD),
-    "complaint": (Cause.COMPLAINT,),
-    "desk": (Cause.PRIVACY_REQUEST, Cause.AGENT, Cause.SUPPORT),
-    "machine": (Cause.AUTOMATED_SCRIPT, Cause.SCANNER_SUSPECTED),
-    "records": (Cause.IMPORT, Cause.DEFAULT),
-}
-GROUP_OF = {str(cause): group for group, causes in GROUPS.items() for cause in causes}
-
-ADD = """
-    INSERT INTO incidents_ratebucket AS r (bucket, purpose, channel, cause, exit_path, count)
-    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[])
-    ON CONFLICT (bucket, purpose, channel, cause, exit_path) DO UPDATE SET count = r.count + EXCLUDED.count
-"""
 ADD_FACETS = """
     INSERT INTO incidents_facetbucket AS f (bucket, purpose, channel, kind, label, count)
     SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[])
     ON CONFLICT (bucket, purpose, channel, kind, label) DO UPDATE SET count = f.count + EXCLUDED.count
 """
-ADD_SERIES = """
-    INSERT INTO incidents_series (purpose, channel, "group", first_at, up, down, expected_down)
-    SELECT s.*, 0, 0, 0 FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[]) AS s
-    ON CONFLICT (purpose, channel, "group") DO NOTHING
-"""
 
 
-def fold(limit: int = 1000) -> int:
-    """Count what the log has news of; returns how many decisions were looked at."""
-    with feed.reading(READER, limit) as decisions:
-        opt_outs = real_opt_outs(decisions)
-        counts = Counter((bucket_of(d.received_at), d.purpose, d.channel, d.cause, d.exit_path) for d in opt_outs)
-        facets: Counter[tuple[datetime, str, str, str, str]] = Counter()
-        for decision, kind, name in facets_of([d for d in opt_outs if GROUP_OF[d.cause] != "records"]):
-            facets[bucket_of(decision.received_at), decision.purpose, decision.channel, kind, label_of(kind, name)] += 1
-        _add_series(counts)
-        _add(ADD, counts)
-        _add(ADD_FACETS, facets)
-        return len(decisions)
+def add_facets(decisions: Sequence[Decision]) -> None:
+    """Count what came with those that nobody has counted yet; imports and defaults say nothing about who leaves."""
+    counts: Counter[tuple[datetime, str, str, str, str]] = Counter()
+    for d, kind, name in facets_of([d for d in real_opt_outs(decisions) if GROUP_OF[d.cause] != "records"]):
+        counts[bucket_of(d.received_at), d.purpose, d.channel, kind, label_of(kind, name)] += 1
+    if counts:
+        rows = [(*key, count) for key, count in sorted(counts.items())]
+        with connection.cursor() as cursor:
+            cursor.execute(ADD_FACETS, [list(column) for column in zip(*rows, strict=True)])
 
 
 def real_opt_outs(decisions: Sequence[Decision]) -> list[Decision]:
-    """Without those of canaries, and without what a merge restated: it was counted when it was made."""
-    found = [d for d in decisions if d.choice == Choice.OPT_OUT and d.cause in GROUP_OF]
+    """Without those of canaries and drills, and without what a merge restated: it was counted when it was made."""
+    found = [
+        d for d in decisions if d.choice == Choice.OPT_OUT and d.cause in GROUP_OF and not d.actor.startswith(DRILLS)
+    ]
     people = {d.subject_id for d in found}
     canaries = set(Subject.objects.filter(pk__in=people, is_canary=True).values_list("pk", flat=True)) if found else ()
     return [d for d in found if d.subject_id not in canaries]
@@ -101,25 +86,29 @@ def network_of(address: object) -> str:
     return str(ipaddress.ip_network(f"{ip}/{24 if ip.version == 4 else 48}", strict=False)) if ip else ""
 
 
+def opt_outs(since: datetime, until: datetime, **scope: Any) -> QuerySet[DecisionMinute]:
+    """The minutes in between (the last not included) whose opt-outs are watched: real ones, of a cause in a group."""
+    return DecisionMinute.objects.filter(
+        choice=Choice.OPT_OUT, is_drill=False, minute__gte=since, minute__lt=until, **{"cause__in": GROUP_OF} | scope
+    )
+
+
 def of_series(series: Series, since: datetime, until: datetime) -> dict[datetime, int]:
     """Count of each bucket from `since` up to `until` (not included) in which there was one."""
-    rows = RateBucket.objects.filter(
-        bucket__gte=since,
-        bucket__lt=until,
-        purpose=series.purpose,
-        channel=series.channel,
-        cause__in=GROUPS.get(series.group, ()),
-    )
-    return dict(rows.values_list("bucket").annotate(n=Sum("count")))
+    return of_group(series.purpose, series.channel, series.group, since, until)
+
+
+def of_group(purpose: str, channel: str, group: str, since: datetime, until: datetime) -> dict[datetime, int]:
+    rows = opt_outs(since, until, purpose=purpose, channel=channel, cause__in=GROUPS.get(group, ()))
+    return dict(rows.values_list(IN_BUCKETS).annotate(n=Sum("count")))
 
 
 def busy_series(bucket: datetime) -> dict[int, int]:
     """Each series with a count in this bucket, and how many. Two statements."""
     found: Counter[tuple[str, str, str]] = Counter()
-    rows = RateBucket.objects.filter(bucket=bucket).values_list("purpose", "channel", "cause", "count")
+    rows = opt_outs(bucket, bucket + BUCKET).values_list("purpose", "channel", "cause").annotate(n=Sum("count"))
     for purpose, channel, cause, count in rows:
-        if group := GROUP_OF.get(cause):
-            found[purpose, channel, group] += count
+        found[purpose, channel, GROUP_OF[cause]] += count
     if not found:
         return {}
     series = Series.objects.filter(purpose__in={key[0] for key in found}, channel__in={key[1] for key in found})
@@ -134,8 +123,8 @@ def buckets(since: datetime, until: datetime) -> list[datetime]:
 
 
 def forget(now: datetime) -> None:
-    """Counts and scores older than any baseline reaches back."""
-    for model in (RateBucket, FacetBucket, BucketScore):
+    """What came with opt-outs, and scores, older than any baseline reaches back. The counts themselves are kept."""
+    for model in (FacetBucket, BucketScore):
         model.objects.filter(bucket__lt=now - KEPT_FOR).delete()
 
 
@@ -148,21 +137,3 @@ def _domains(people: set[UUID]) -> dict[UUID, str]:
         except InvalidTag:  # sealed by another key
             continue
     return domains
-
-
-def _add(sql: str, counts: Mapping[tuple[datetime, str, str, str, str], int]) -> None:
-    if counts:
-        rows = [(*key, count) for key, count in sorted(counts.items())]
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
-
-
-def _add_series(counts: Mapping[tuple[datetime, str, str, str, str], int]) -> None:
-    first: dict[tuple[str, str, str], datetime] = {}
-    for bucket, purpose, channel, cause, _ in counts:
-        key = (purpose, channel, GROUP_OF[cause])
-        first[key] = min(bucket, first.get(key, bucket))
-    if first:
-        rows = [(*key, at) for key, at in sorted(first.items())]
-        with connection.cursor() as cursor:
-            cursor.execute(ADD_SERIES, [list(column) for column in zip(*rows, strict=True)])

@@ -83,9 +83,11 @@ def settle(series: Series, each: Judged) -> None:
 
 
 def _tell_end(episode: Episode) -> None:
-    if episode.incident and episode.incident.is_open:
+    """Where its incident goes on, which may be another one by now."""
+    incident = episode.incident.survivor if episode.incident else None
+    if incident and incident.is_open:
         text = f"{episode.series}: as usual again since {episode.quiet_since:%H:%M} UTC. The incident stays open until "
-        timeline.append(episode.incident, Kind.ALERT, text + "somebody closes it.", source=Source.SYSTEM, actor=BY)
+        timeline.append(incident, Kind.ALERT, text + "somebody closes it.", source=Source.SYSTEM, actor=BY)
 
 
 def _title(series: Series, kind: str) -> str:

@@ -1,14 +1,16 @@
 """A bucket against what was to be expected of it: under which rules, by how much, and with which sums."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from incidents.detection import counts
 from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, Effect, hour_of_week
 from incidents.detection.detectors import Settings, Sums, Verdict, judge
 from incidents.detection.sends import effects, sends_of
-from incidents.models import BaselineVersion, BucketScore, DetectorSettings, Marker, Series
+from incidents.models import BaselineVersion, BucketScore, DetectorSettings, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def rules_for(group: str) -> Rules:
 def judge_in_turn(series: Series, starts: Sequence[datetime], rules: Rules, version: BaselineVersion) -> list[Judged]:
     """Each bucket with the sums that the series stands at, which go on from one to the next."""
     counted = counts.of_series(series, starts[0], starts[-1] + BUCKET)
-    sent = _sent(series, starts)
+    sent = _sent(series, starts, version)
     sums = Sums() if _other_settings(series, rules) else Sums(series.up, series.down, series.expected_down)
     judged = []
     for start in starts:
@@ -56,7 +58,7 @@ def judge_in_turn(series: Series, starts: Sequence[datetime], rules: Rules, vers
 def judge_alone(series: Series, start: datetime, rules: Rules, version: BaselineVersion) -> Judged:
     """One bucket without the sums, which only closed ones add to."""
     count = counts.of_series(series, start, start + BUCKET).get(start, 0)
-    return _judged(series, start, count, Sums(), _sent(series, [start]), rules, version)
+    return _judged(series, start, count, Sums(), _sent(series, [start], version), rules, version)
 
 
 def _judged(
@@ -64,11 +66,11 @@ def _judged(
     start: datetime,
     count: int,
     sums: Sums,
-    sent: Sequence[Marker],
+    sent: Sequence[Effect],
     rules: Rules,
     version: BaselineVersion,
 ) -> Judged:
-    usual, felt = version.hours[hour_of_week(start)], _felt(sent, version.sends, start)
+    usual, felt = version.hours[hour_of_week(start)], _felt(sent, start)
     mu = usual + sum(effect.expected(start) for effect in felt)
     verdict = judge(count, mu, version.phi, sums, rules.values)
     score = BucketScore(
@@ -86,13 +88,16 @@ def _judged(
     return Judged(score, verdict, usual, felt)
 
 
-def _sent(series: Series, starts: Sequence[datetime]) -> list[Marker]:
-    """What was sent that can still be felt in these buckets."""
-    return sends_of(series.purpose, series.channel, starts[0] - LONGEST_EFFECT, starts[-1] + BUCKET)
+def _sent(series: Series, starts: Sequence[datetime], version: BaselineVersion) -> list[Effect]:
+    """What was sent that can still be felt in these buckets, in order of time."""
+    sent = sends_of(series.purpose, series.channel, starts[0] - LONGEST_EFFECT, starts[-1] + BUCKET)
+    return effects(sent, version.sends)
 
 
-def _felt(sent: Sequence[Marker], learnt: Mapping[str, Sequence[float]], start: datetime) -> list[Effect]:
-    return [effect for effect in effects(sent, learnt) if effect.expected(start) > 0]
+def _felt(sent: Sequence[Effect], start: datetime) -> list[Effect]:
+    first = bisect_left(sent, start - LONGEST_EFFECT, key=attrgetter("at"))
+    end = bisect_left(sent, start + BUCKET, key=attrgetter("at"))
+    return [effect for effect in sent[first:end] if effect.expected(start) > 0]
 
 
 def _other_settings(series: Series, rules: Rules) -> bool:

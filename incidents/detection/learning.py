@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from incidents.detection import counts
-from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, RATE, Bucket, bucket_of, learn
-from incidents.detection.sends import effects, learnt, sends_of
+from incidents.detection.baseline import LONGEST_EFFECT, RATE, Bucket, bucket_of
+from incidents.detection.effects import Sent, learn_beside
+from incidents.detection.sends import sends_of
 from incidents.models import BaselineVersion, Episode, Series
 
 PAST = timedelta(weeks=8)
@@ -27,16 +28,12 @@ def _learn(series: Series, since: datetime, until: datetime) -> BaselineVersion:
     counted = counts.of_series(series, since, until)
     alarms = _times_of_alarm(series, since, until)
     starts = [at for at in counts.buckets(since, until) if not any(begin <= at < end for begin, end in alarms)]
-    sent = sends_of(series.purpose, series.channel, since - LONGEST_EFFECT, until)
-    # First the usual, away from sends; then what sends lead to, above it; then the usual again, with all that is known.
-    quiet = [at for at in starts if not any(m.at - BUCKET < at < m.at + LONGEST_EFFECT for m in sent)]
-    plain = learn(Bucket(at, counted.get(at, 0)) for at in (quiet or starts))
+    sent = [
+        Sent(marker.at, marker.size, marker.family)
+        for marker in sends_of(series.purpose, series.channel, since - LONGEST_EFFECT, until)
+    ]
     past = [Bucket(at, counted.get(at, 0)) for at in starts]
-    taught = learnt(sent, past, [plain.usual(at) for at in starts], RATE if series.group == "choice" else 0.0)
-    expected = effects(sent, taught)
-    baseline = learn(
-        Bucket(at, counted.get(at, 0), sum(e.expected(at) for e in expected if e.at - BUCKET < at)) for at in starts
-    )
+    baseline, taught = learn_beside(sent, past, RATE if series.group == "choice" else 0.0)
     text = ";".join(f"{at.isoformat()}={counted.get(at, 0)}" for at in starts)
     return BaselineVersion.objects.create(
         series=series,

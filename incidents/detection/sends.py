@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from consent.models import ANY, Channel, Purpose
-from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, Bucket, Effect, bucket_of, delay_of, rate_of
+from incidents.detection.baseline import BUCKET, Effect, bucket_of
 from incidents.models import DetectionCursor, Marker
 from incidents.models.incident import SKEW
 
@@ -95,31 +95,3 @@ def sends_of(purpose: str, channel: str, since: datetime, until: datetime) -> li
 def effects(sends: Sequence[Marker], learnt: Mapping[str, Sequence[float]]) -> list[Effect]:
     """What each is expected to lead to: by what its family taught, else by what all sends did."""
     return [Effect(send.at, send.size, *learnt.get(send.family, learnt[""])) for send in sends]
-
-
-def learnt(
-    sends: Sequence[Marker], past: Sequence[Bucket], usual: Sequence[float], prior: float
-) -> dict[str, list[float]]:
-    """Rate and delay per family, and under "" those of all sends, from what was counted above the usual in 24 hours."""
-    by_start = {bucket.start: bucket.count - base for bucket, base in zip(past, usual, strict=True)}
-    families: dict[str, list[Marker]] = {"": list(sends)}
-    for send in sends:
-        if send.family:
-            families.setdefault(send.family, []).append(send)
-    told: dict[str, list[float]] = {}
-    for family, members in sorted(families.items()):
-        above = [_above(send, by_start) for send in members]
-        sizes = [(send.size, sum(n for _, n in points)) for send, points in zip(members, above, strict=True) if points]
-        rate = rate_of(sizes, told[""][0] if family else prior)
-        told[family] = [rate, delay_of([point for points in above for point in points])]
-    return told
-
-
-def _above(send: Marker, by_start: Mapping[datetime, float]) -> list[tuple[float, float]]:
-    """(seconds after it, opt-outs above the usual) of each bucket in the 24 hours after a send."""
-    points = []
-    for number in range(LONGEST_EFFECT // BUCKET):
-        start = bucket_of(send.at) + BUCKET * number
-        if start in by_start:
-            points.append((max(0.0, (start + BUCKET / 2 - send.at).total_seconds()), by_start[start]))
-    return points

@@ -1,8 +1,7 @@
 """What is watched beside the sums: a series too young for a baseline (EARS), and who it is that leaves (D4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Sum
 
@@ -11,7 +10,7 @@ from incidents.detection.baseline import BUCKET
 from incidents.detection.detectors import ears
 from incidents.detection.judging import Rules
 from incidents.detection.raising import raise_alarm
-from incidents.models import Alarm, Incident, RateBucket, Series
+from incidents.models import Alarm, Incident, Series
 
 WINDOW = timedelta(hours=1)  # of D4
 D4_AGAIN_AFTER = timedelta(hours=6)
@@ -65,8 +64,7 @@ def _sums(series: Series, end: datetime, span: timedelta, many: int) -> list[int
 def watch_composition(series: Series, start: datetime, rules: Rules) -> None:
     """D4, over the last hour of a purpose and channel; asked only where enough happened in it."""
     end = start + BUCKET
-    scope = {"purpose": series.purpose, "channel": series.channel}
-    recent = RateBucket.objects.filter(**scope, bucket__gte=end - WINDOW, bucket__lt=end)
+    recent = counts.opt_outs(end - WINDOW, end, purpose=series.purpose, channel=series.channel)
     if (recent.aggregate(n=Sum("count"))["n"] or 0) < composition.LEAST_EVENTS:
         return
     now = causes.composition(series.purpose, series.channel, end - WINDOW, end)
@@ -76,13 +74,10 @@ def watch_composition(series: Series, start: datetime, rules: Rules) -> None:
     if not new:
         return
     names = causes.names_in(series.purpose, series.channel, end - WINDOW, end)
-    g, g_p = composition.g_test(now.get("cause", {}), before.get("cause", {}))
     for shift in new:
         name = causes.shown(shift.kind, shift.name, names)
         raise_alarm(
-            _composition_alarm(
-                series, start, rules, shift, name, {"g": g, "p": g_p}, now[shift.kind], before[shift.kind]
-            ),
+            _composition_alarm(series, start, rules, shift, name, before[shift.kind]),
             began=end - WINDOW,
             severity=Incident.Severity.SEV3,
         )
@@ -94,9 +89,7 @@ def _composition_alarm(
     rules: Rules,
     shift: composition.Shift,
     name: str,
-    mix: dict[str, float],
-    now: Any,
-    before: Any,
+    before: Mapping[str, int],
 ) -> Alarm:
     expected = shift.share * shift.total
     return Alarm(
@@ -115,7 +108,6 @@ def _composition_alarm(
             "share": shift.share,
             "past": before.get(shift.name, 0),
             "past_total": sum(before.values()),
-            "mix_of_causes": mix,
             "words": f"{shift.kind.replace('_', ' ')} {name} had {shift.count} of {shift.total} in an hour, where "
             f"{expected:.1f} were to be expected",
         },

@@ -23,10 +23,8 @@ class Migration(migrations.Migration):
             name="DetectionCursor",
             fields=[
                 ("name", models.CharField(max_length=50, primary_key=True, serialize=False)),
-                ("number", models.BigIntegerField(default=0)),
                 ("moment", models.DateTimeField(null=True)),
                 ("advanced_at", models.DateTimeField(default=django.utils.timezone.now)),
-                ("last_error", models.CharField(blank=True, max_length=500)),
             ],
         ),
         migrations.CreateModel(
@@ -346,25 +344,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="RateBucket",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("bucket", models.DateTimeField()),
-                ("purpose", models.CharField(max_length=50)),
-                ("channel", models.CharField(max_length=10)),
-                ("cause", models.CharField(max_length=30)),
-                ("exit_path", models.CharField(blank=True, max_length=50)),
-                ("count", models.PositiveIntegerField(default=0)),
-            ],
-            options={
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("bucket", "purpose", "channel", "cause", "exit_path"), name="ratebucket_one_row"
-                    )
-                ],
-            },
-        ),
-        migrations.CreateModel(
             name="Series",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -660,7 +639,6 @@ class Migration(migrations.Migration):
             "incidents_historicaldetectorsettings",
             "incidents_historicalexitpathwatch",
             "incidents_marker",
-            "incidents_ratebucket",
             "incidents_series",
         ),
         *readable_by_auditor("incidents_facetbucket", without=["label"]),

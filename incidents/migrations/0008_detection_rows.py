@@ -9,7 +9,6 @@ from django.utils import timezone
 from config.grants import granted
 
 MATRIX = """
-    incidents.ratebucket                 v    v    v    v
     incidents.facetbucket                v    -    v    -
     incidents.marker                     v    v    v    v
     incidents.detectorsettings           vc   -    v    v

@@ -80,14 +80,30 @@ class Migration(migrations.Migration):
             name="LookCursor",
             fields=[
                 ("name", models.CharField(max_length=50, primary_key=True, serialize=False)),
+                ("tx", models.BigIntegerField(default=0)),
                 ("last_id", models.BigIntegerField(default=0)),
             ],
+        ),
+        migrations.AddField(
+            model_name="backfill",
+            name="look_id",
+            field=models.BigIntegerField(
+                default=0, help_text="The next decision, of those it tied, whose cause is looked at again."
+            ),
         ),
         migrations.AddConstraint(
             model_name="decisionminute",
             constraint=models.UniqueConstraint(
                 fields=("minute", "choice", "purpose", "channel", "exit_path", "cause", "is_drill"),
                 name="decisionminute_one_row",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="decisionminute",
+            index=models.Index(
+                condition=models.Q(("choice", "opt_out"), ("is_drill", False)),
+                fields=["purpose", "channel", "minute"],
+                name="decisionminute_watched",
             ),
         ),
         migrations.AddConstraint(
@@ -131,5 +147,6 @@ class Migration(migrations.Migration):
         ),
         *append_only("incidents_causeassessment"),
         *readable_by_auditor("incidents_causeassessment", "incidents_decisionminute", "incidents_lookcursor"),
+        *readable_by_auditor("incidents_backfill"),
         always(),
     ]

@@ -20,7 +20,6 @@ from incidents.models.detection import (
     Episode,
     FacetBucket,
     Marker,
-    RateBucket,
     Series,
 )
 from incidents.models.incident import Incident
@@ -65,7 +64,6 @@ __all__ = [
     "PlaybookRun",
     "PlaybookVersion",
     "PostIncidentReview",
-    "RateBucket",
     "Series",
     "SeverityPolicy",
     "StepRun",

@@ -44,11 +44,12 @@ class CauseAssessment(AppendOnly):
 
 
 class LookCursor(models.Model):
-    """How far the second look at causes has come in a table of signs, by the number of its row."""
+    """How far somebody has read a table that tells something new: the (tx, id) of the last row they dealt with."""
 
     personal: ClassVar[tuple[str, ...]] = ()
 
     name = models.CharField(primary_key=True, max_length=50)
+    tx = models.BigIntegerField(default=0)
     last_id = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:

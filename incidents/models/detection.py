@@ -10,31 +10,8 @@ from config.history import AppendOnly, TrackedModel
 from incidents.models.incident import LINE, Incident
 
 
-class RateBucket(models.Model):
-    """Opt-outs of five minutes (UTC) by purpose, channel, cause and way out; those of canaries are not counted."""
-
-    personal: ClassVar[tuple[str, ...]] = ()
-
-    bucket = models.DateTimeField()
-    purpose = models.CharField(max_length=50)
-    channel = models.CharField(max_length=10)
-    cause = models.CharField(max_length=30)
-    exit_path = models.CharField(max_length=50, blank=True)
-    count = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["bucket", "purpose", "channel", "cause", "exit_path"], name="ratebucket_one_row"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.bucket:%Y-%m-%d %H:%M} {self.purpose}/{self.channel} {self.cause}: {self.count}"
-
-
 class FacetBucket(models.Model):
-    """The same opt-outs by what came with them: mail domain, network, client. Names are keyed hashes.
+    """Opt-outs of five minutes (UTC) by what came with them: mail domain, network, client. Names are keyed hashes.
 
     A domain of one's own is as good as a name. So the hash is counted, and a name is shown only in an alarm, where at
     least five people of its window share it.
@@ -290,15 +267,13 @@ class Alarm(AppendOnly):
 
 
 class DetectionCursor(models.Model):
-    """How far a bounded look has come: a number, or a moment."""
+    """How far a bounded look has come."""
 
     personal: ClassVar[tuple[str, ...]] = ()
 
     name = models.CharField(primary_key=True, max_length=50)
-    number = models.BigIntegerField(default=0)
     moment = models.DateTimeField(null=True)
     advanced_at = models.DateTimeField(default=timezone.now)
-    last_error = models.CharField(max_length=500, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -75,6 +75,13 @@ class DecisionMinute(models.Model):
                 name="decisionminute_one_row",
             ),
         ]
+        indexes = [
+            models.Index(
+                fields=["purpose", "channel", "minute"],
+                name="decisionminute_watched",
+                condition=Q(choice="opt_out", is_drill=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M} {self.choice} {self.exit_path} {self.cause}: {self.count}"
@@ -95,6 +102,9 @@ class Backfill(models.Model):
     reason = models.CharField(max_length=200)
     next_id = models.BigIntegerField(null=True, help_text="The next decision to look at.")
     last_id = models.BigIntegerField(null=True, help_text="The last decision to look at.")
+    look_id = models.BigIntegerField(
+        default=0, help_text="The next decision, of those it tied, whose cause is looked at again."
+    )
     requested_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 

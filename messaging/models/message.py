@@ -222,6 +222,9 @@ class DeliveryAttempt(models.Model):
     queue_id = models.CharField(max_length=200, blank=True)
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)
+    ended_tx = models.BigIntegerField(
+        null=True, editable=False, help_text="The transaction that ended it: by this, what ended is read in log order."
+    )
 
     class Meta:
         constraints = [
@@ -231,7 +234,12 @@ class DeliveryAttempt(models.Model):
                 name="deliveryattempt_ends_after_it_began",
             ),
         ]
-        indexes = [models.Index(fields=["queue_id"], name="deliveryattempt_queued_as", condition=~Q(queue_id=""))]
+        indexes = [
+            models.Index(fields=["queue_id"], name="deliveryattempt_queued_as", condition=~Q(queue_id="")),
+            models.Index(
+                fields=["ended_tx", "id"], name="deliveryattempt_log_order", condition=Q(ended_at__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.message_id}"

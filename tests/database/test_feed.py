@@ -88,6 +88,23 @@ def test_a_lower_number_in_a_later_transaction_is_read_once(crowd, reader):
     assert len(seen) == 6
 
 
+def test_what_is_older_than_the_oldest_unread_choice_was_read(crowd, reader):
+    """Also while a reader is held up: the choice that it waits for is no reason to know nothing of those before."""
+    assert feed.oldest_unread(reader) is None
+    [first, _] = record([opt_out(SubjectFactory(), channel="sms"), opt_out(SubjectFactory())])
+    received = Decision.objects.get(pk=first.id).received_at
+    assert feed.oldest_unread(reader) == received
+
+    with crowd.session() as slow:
+        slow.execute("SELECT pg_current_xact_id()")
+        [held_up] = record([opt_out(SubjectFactory())])
+        read(reader)
+        assert feed.oldest_unread(reader) == Decision.objects.get(pk=held_up.id).received_at
+    read(reader)
+
+    assert feed.oldest_unread(reader) is None
+
+
 def changes(reader: str) -> list[tuple[str, int]]:
     with feed.changes(reader) as versions:
         return [(version.channel, version.version) for version in versions]

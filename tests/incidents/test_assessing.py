@@ -8,10 +8,11 @@ import pytest
 from django.utils import timezone
 
 from consent.identifiers import Identity
-from consent.models import Decision, LinkFetch
+from consent.models import Decision, FeedCursor, LinkFetch
 from consent.services import record
 from consent.story import tell
 from incidents import assessing, linking, rates
+from incidents.crowds import crowd_in
 from incidents.models import CauseAssessment, DecisionMinute
 from tests.factories import ExitPathFactory, MessageFactory, SubjectFactory, incident, opt_out
 
@@ -40,6 +41,18 @@ def counted():
     for row in DecisionMinute.objects.filter(choice="opt_out"):
         totals[row.cause] += row.count
     return {cause: count for cause, count in totals.items() if count}
+
+
+def backdate(cluster, decisions, **ago):
+    """As if they had been received then, by somebody who may do anything."""
+    with cluster.connect("superuser") as connection:
+        connection.execute("ALTER TABLE consent_decision DISABLE TRIGGER refuse_change")
+        connection.execute(
+            "UPDATE consent_decision SET received_at = date_trunc('minute', received_at) - %(ago)s,"
+            " decided_at = decided_at - %(ago)s - interval '1 minute' WHERE id = ANY (%(decisions)s)",
+            {"ago": timedelta(**ago), "decisions": decisions},
+        )
+        connection.execute("ALTER TABLE consent_decision ENABLE ALWAYS TRIGGER refuse_change")
 
 
 def newest(decision):
@@ -96,8 +109,7 @@ def test_inside_a_real_incident_and_not_a_drill(mode, cause):
     assert counted() == {cause: 1}
 
 
-def test_an_incident_declared_late_moves_the_counts_and_loses_none(monkeypatch):
-    monkeypatch.setattr(assessing, "SETTLING", timedelta(0))
+def test_an_incident_declared_late_moves_the_counts_and_loses_none():
     decisions = [pressed(sent()) for _ in range(3)]
     linking.read_log()
     assert counted() == {"subject_choice": 3}
@@ -112,8 +124,7 @@ def test_an_incident_declared_late_moves_the_counts_and_loses_none(monkeypatch):
     assert linking.look_again() == 0
 
 
-def test_a_gateways_fetch_that_is_written_after_the_press_is_seen_on_the_second_look(monkeypatch):
-    monkeypatch.setattr(assessing, "SETTLING", timedelta(0))
+def test_a_gateways_fetch_that_is_written_after_the_press_is_seen_on_the_second_look():
     message = sent()
     decision = pressed(message)
     linking.read_log()
@@ -127,7 +138,6 @@ def test_a_gateways_fetch_that_is_written_after_the_press_is_seen_on_the_second_
 
 
 def test_a_suspicion_is_taken_back_by_a_further_version_when_the_rules_say_so(monkeypatch):
-    monkeypatch.setattr(assessing, "SETTLING", timedelta(0))
     message = sent()
     fetched(message, "hidden")
     decision = pressed(message)
@@ -207,20 +217,75 @@ def test_only_what_the_reader_has_counted_is_moved():
     assert counted() == {"scanner_suspected": 1}
 
 
-def test_a_sign_that_has_not_settled_is_waited_for_and_not_passed_over():
-    message = sent()
-    fetched(message, "hidden", ago=0)
-    fetched(message, "unsubscribe", ago=60)
-    linking.read_log()
-    pressed(message)
+def test_a_sign_that_commits_late_is_waited_for_and_not_passed_over(committed):
+    early, late = sent(), sent()
+    decisions = [pressed(early), pressed(late)]
     linking.read_log()
 
+    with committed.connect("holdfast_app", autocommit=False) as slow:
+        slow.execute(
+            "INSERT INTO consent_linkfetch (message_id, link, second, agent, count)"
+            " VALUES (%s, 'hidden', date_trunc('second', now()) - interval '30 seconds', 'browser', 1)",
+            [late.pk],
+        )
+        fetched(early, "hidden")
+        assert linking.look_again() == 0
+    assert linking.look_again() == 2
+
+    assert {newest(decision).cause for decision in decisions} == {"scanner_suspected"}
+
+
+def test_a_look_back_whose_ties_were_looked_at_is_not_looked_at_again():
+    for _ in range(3):
+        pressed(sent())
+    linking.read_log()
+    incident()
+    linking.backfill(limit=2)
+    assert linking.look_again() == 2
     assert linking.look_again() == 0
 
+    linking.backfill(limit=2)
 
-def test_no_more_is_moved_than_was_counted(monkeypatch):
+    assert linking.look_again() == 1
+    assert counted() == {"incident_notice": 3}
+
+
+def test_ties_are_looked_at_in_steps():
+    for _ in range(3):
+        pressed(sent())
+    linking.read_log()
+    incident()
+    linking.backfill()
+
+    assert [assessing.second_look(linking.READER, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert counted() == {"incident_notice": 3}
+
+
+def test_a_second_look_holds_each_press_beside_those_of_its_own_minute(committed):
+    at_school = Identity.of("email", "p@school.example").seal()
+    days = {
+        days: [sent(sealed_recipient=at_school) for _ in range(many)]
+        for days, many in ((40, assessing.causes.MANY_AT_DOMAIN), (20, assessing.causes.MANY_AT_DOMAIN), (1, 1))
+    }
+    presses = {ago: [pressed(message) for message in messages] for ago, messages in days.items()}
+    for ago, decisions in presses.items():
+        backdate(committed, decisions, days=ago)
+    linking.read_log()
+
+    for ago in (40, 1):
+        fetched(days[ago][0], "hidden", ago=timedelta(days=ago).total_seconds() + 60)
+    assert linking.look_again() == 2
+
+    assert "many_at_one_domain" in newest(presses[40][0]).reasons
+    assert "hidden_link_fetched" in newest(presses[1][0]).reasons
+    assert "many_at_one_domain" not in newest(presses[1][0]).reasons
+    minutes = {Decision.objects.get(pk=presses[ago][0]).received_at for ago in (40, 1)}
+    crowd = crowd_in(minutes, [], by_link=True, cursor=FeedCursor.objects.get(reader=linking.READER), uncounted=set())
+    assert crowd.members == set(presses[40])
+
+
+def test_no_more_is_moved_than_was_counted():
     """As with made-up data, which are counted in the minutes of their story."""
-    monkeypatch.setattr(assessing, "SETTLING", timedelta(0))
     for _ in range(3):
         pressed(sent())
     linking.read_log()

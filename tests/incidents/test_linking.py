@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from consent.models import Decision
 from consent.services import record
-from incidents import linking
+from incidents import linking, tasks
 from incidents.models import Backfill, DecisionLink, DecisionMinute, DecisionRollup, Incident
 from incidents.services import change_scope, close, declare, set_window
 from tests.factories import ExitPathFactory, PurposeFactory, incident, opt_in, opt_out
@@ -105,6 +105,20 @@ def test_an_incident_declared_late_gets_what_was_read_before_in_steps_once_each(
     assert tied(late) == set(Decision.objects.values_list("pk", flat=True))
     assert counted(late) == (25, 25, 25)
     assert not Backfill.objects.filter(finished_at=None).exists()
+
+
+def test_the_look_back_goes_on_while_the_log_always_has_news(monkeypatch):
+    record([opt_out(person) for person in people(3)])
+    read_all()
+    declared = incident()
+    record([opt_out(person) for person in people(2, first=3)])
+    monkeypatch.setattr(linking.read_log, "__defaults__", (1,))
+    monkeypatch.setattr(tasks, "TURN", 0)
+
+    tasks.read_log()
+
+    assert not Backfill.objects.filter(finished_at=None).exists()
+    assert declared.links.count() == 5
 
 
 def test_a_step_that_breaks_is_taken_again(committed):

@@ -15,7 +15,7 @@ from config.models import ServiceKey, User
 from consent.models import Decision, ExitPath, Purpose, Subject
 from consent.services import record
 from incidents import canaries, probes
-from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident, RateBucket
+from incidents.models import Alarm, DecisionMinute, ExitPathProbe, ExitPathWatch, Incident
 from messaging import confirmations
 from messaging.models import Message, WebhookDelivery
 from messaging.propagation import fanout
@@ -237,9 +237,9 @@ def test_a_way_out_that_nobody_uses_any_more_is_told_once_a_day(committed):
 
     assert probes.watch_silence(now) == 0  # it was not watched for so long yet
     later = now + timedelta(hours=25)
-    RateBucket.objects.create(
-        bucket=later - timedelta(hours=2), purpose="marketing", channel="email", cause="keyword", exit_path="one-click",
-        count=1,
+    DecisionMinute.objects.create(
+        minute=later - timedelta(hours=2), choice="opt_out", purpose="marketing", channel="email", cause="keyword",
+        exit_path="one-click", count=1,
     )  # fmt: skip
     assert probes.watch_silence(later) == 0
     assert [probes.watch_silence(later + timedelta(hours=30)) for _ in range(2)] == [1, 0]

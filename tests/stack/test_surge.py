@@ -15,11 +15,12 @@ from datetime import timedelta
 from django.utils import timezone
 from incidents.detection import counts
 from incidents.detection.baseline import BUCKET, bucket_of
-from incidents.models import RateBucket, Series
+from incidents.models import DecisionMinute, Series
 end = bucket_of(timezone.now())
 start = end - timedelta(weeks=4)
-usual = {"purpose": "marketing", "channel": "email", "cause": "subject_choice", "exit_path": "one-click", "count": 2}
-RateBucket.objects.bulk_create([RateBucket(bucket=at, **usual) for at in counts.buckets(start, end)], batch_size=2000)
+what = {"choice": "opt_out", "purpose": "marketing", "channel": "email", "cause": "subject_choice"}
+minutes = [DecisionMinute(minute=at, exit_path="one-click", count=2, **what) for at in counts.buckets(start, end)]
+DecisionMinute.objects.bulk_create(minutes, batch_size=2000)
 Series.objects.create(purpose="marketing", channel="email", group="choice", first_at=start, judged_to=end - BUCKET)
 """
 

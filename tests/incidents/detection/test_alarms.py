@@ -3,51 +3,26 @@
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from incidents.detection import alarms, counts, sends
-from incidents.detection.baseline import BUCKET, bucket_of, hour_of_week
+from incidents.detection.baseline import BUCKET, Effect, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
 from incidents.detection.picture import draw
+from incidents.lifecycle import merge_into
 from incidents.models import (
     Alarm,
     BucketScore,
+    DecisionMinute,
     DetectorSettings,
     Episode,
     FacetBucket,
     Incident,
-    RateBucket,
     Series,
 )
-from tests.factories import MarkerFactory
+from tests.factories import MarkerFactory, incident
+from tests.incidents.detection.conftest import last, leave
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def now():
-    return bucket_of(timezone.now()) + timedelta(seconds=30)
-
-
-@pytest.fixture
-def series(now):
-    """Four weeks in which two left every five minutes, judged until two hours ago."""
-    start = bucket_of(now) - timedelta(weeks=4)
-    quiet = bucket_of(now) - timedelta(hours=2)
-    leave(counts.buckets(start, quiet), 2)
-    return Series.objects.create(
-        purpose="marketing", channel="email", group="choice", first_at=start, judged_to=quiet - BUCKET
-    )
-
-
-def leave(buckets, count, **facts):
-    facts = {"purpose": "marketing", "channel": "email", "cause": "subject_choice", "exit_path": "one-click"} | facts
-    RateBucket.objects.bulk_create([RateBucket(bucket=at, count=count, **facts) for at in buckets])
-
-
-def last(now, hours, until=0.0):
-    end = bucket_of(now)
-    return counts.buckets(end - timedelta(hours=hours), end - timedelta(hours=until))
 
 
 def test_as_usual_nobody_is_called(series, now):
@@ -143,13 +118,14 @@ def test_an_explanation_does_not_depend_on_what_is_forgotten_or_changed_since(se
     leave(last(now, 2), 8)
     alarms.detect(now)
     counts.forget(now + timedelta(weeks=20))
+    DecisionMinute.objects.update(count=0)
     row = DetectorSettings.objects.get(pk="choice")
     row.h = row.kappa = 9
     row.save_as("user:anna", "Quieter")
 
     alarm = Alarm.objects.filter(detector="D2").first()
 
-    assert not RateBucket.objects.exists()
+    assert not BucketScore.objects.exists()
     assert explain(alarm).agrees
     assert draw(alarm).bars
 
@@ -188,13 +164,15 @@ def test_what_a_reported_send_leads_to_is_no_surge(series, now):
 def test_sends_of_a_family_teach_what_the_next_one_leads_to(series, now):
     begin = bucket_of(now) - timedelta(days=10)
     MarkerFactory(kind="send", at=begin, size=10_000, purpose="marketing", channel="email", family="weekly")
-    RateBucket.objects.filter(bucket__gte=begin, bucket__lt=begin + timedelta(hours=2)).update(count=12)
+    led_to = Effect(begin, 10_000, 0.03, 3600.0)
+    for at in counts.buckets(begin, begin + timedelta(hours=6)):
+        DecisionMinute.objects.filter(minute=at).update(count=2 + round(led_to.expected(at)))
     leave(last(now, 2), 2)
 
     alarms.detect(now)
 
     rate, delay = BucketScore.objects.first().baseline.sends["weekly"]
-    assert rate == pytest.approx(0.02, rel=0.35)  # 240 of 10,000, drawn toward what was assumed
+    assert rate == pytest.approx(0.03, rel=0.2)  # 300 of 10,000, drawn toward what was assumed
     assert delay == pytest.approx(3600, rel=0.1)
 
 
@@ -223,10 +201,23 @@ def test_two_quiet_hours_end_it_and_the_incident_is_told(series, now):
     assert "as usual again" in Incident.objects.get().timeline.last().text
 
 
+def test_the_end_is_told_where_the_incident_goes_on(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    survivor = incident("Relay down")
+    merge_into(Incident.objects.exclude(pk=survivor.pk).get(), survivor, reason="The same", by="user:anna")
+    later = now + timedelta(hours=3)
+    leave(counts.buckets(bucket_of(now), bucket_of(later)), 2)
+
+    alarms.detect(later)
+
+    assert "as usual again" in survivor.timeline.last().text
+
+
 def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
     begin = bucket_of(now) - timedelta(days=5)
     end = begin + timedelta(days=2)
-    RateBucket.objects.filter(bucket__gte=begin, bucket__lt=end).update(count=50)
+    DecisionMinute.objects.filter(minute__gte=begin, minute__lt=end).update(count=50)
     Episode.objects.create(series=series, kind="surge", began_at=begin, last_alarm_at=begin, ended_at=end)
     leave(last(now, 2), 2)
 
@@ -267,13 +258,40 @@ def test_one_domain_among_many_is_named_as_a_shift_and_never_as_a_person(series,
     assert Alarm.objects.filter(detector="D4").count() == 1
 
 
-def seen(buckets, label, count):
+def seen(buckets, label, count, kind="domain"):
     FacetBucket.objects.bulk_create(
         [
-            FacetBucket(bucket=at, purpose="marketing", channel="email", kind="domain", label=label, count=count)
+            FacetBucket(bucket=at, purpose="marketing", channel="email", kind=kind, label=label, count=count)
             for at in buckets
         ]
     )
+
+
+@pytest.mark.parametrize("kind", ["network", "client"])
+def test_a_network_or_a_client_with_an_unlikely_share_is_a_shift(series, now, kind):
+    month = counts.buckets(bucket_of(now) - timedelta(weeks=3), bucket_of(now) - timedelta(days=2))[::50]
+    seen(month, "a" * 16, 9, kind)
+    leave(last(now, 2), 2)
+    seen(last(now, 1), "a" * 16, 1, kind)
+    seen(last(now, 1), "c" * 16, 1, kind)
+
+    alarms.detect(now)
+
+    alarm = Alarm.objects.get(detector="D4")
+    assert (alarm.inputs["kind"], alarm.inputs["label"], alarm.inputs["count"]) == (kind, "c" * 16, 12)
+    assert explain(alarm).agrees
+
+
+def test_a_cause_with_an_unlikely_share_is_a_shift(series, now):
+    leave(last(now, 2), 2)
+    leave(last(now, 1), 1, cause="complaint")
+
+    alarms.detect(now)
+
+    alarm = Alarm.objects.get(detector="D4")
+    assert (alarm.inputs["kind"], alarm.inputs["count"], alarm.inputs["total"]) == ("cause", 12, 36)
+    assert alarm.candidates[0]["name"] == "spam complaint"
+    assert explain(alarm).agrees
 
 
 def test_a_send_is_known_by_its_reporters_own_name_for_it(now):

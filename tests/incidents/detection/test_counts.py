@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from consent.models import ExitPathMinute, Subject
+from consent.models import ExitPathMinute, LinkFetch, Subject
 from consent.services import record
 from incidents import linking
 from incidents.detection import causes, counts, sends
-from incidents.models import DecisionMinute, FacetBucket, Marker, RateBucket, Series
+from incidents.models import DecisionMinute, FacetBucket, Marker, Series
 from tests.factories import ExitPathFactory, MessageFactory, PurposeFactory, SubjectFactory, incident, opt_in, opt_out
 
 
@@ -18,17 +18,33 @@ def marketing(committed):
     PurposeFactory(code="marketing")
 
 
+def watched():
+    """Opt-outs of each series, by its group, around now."""
+    now = timezone.now()
+    return {
+        series.group: sum(counts.of_series(series, now - timedelta(hours=1), now + timedelta(hours=1)).values())
+        for series in Series.objects.all()
+    }
+
+
+def pressed(message):
+    subject = SubjectFactory()
+    record([opt_out(subject, exit_path="one-click", message_id=message.pk)])
+
+
+def fetched(message, ago):
+    second = (timezone.now() - ago).replace(microsecond=0)
+    LinkFetch.objects.create(message_id=message.pk, link="hidden", second=second, agent="browser", count=1)
+
+
 def test_opt_outs_are_counted_once_by_purpose_channel_cause_and_way_out():
     record([opt_out(f"p{n}@example.org", exit_path="api", actor="service:shop") for n in range(3)])
     record([opt_out("other@example.org", cause="complaint"), opt_in("in@example.org")])
 
-    seen = counts.fold() + counts.fold()
+    seen = linking.read_log() + linking.read_log()
 
     assert seen == 5
-    assert set(RateBucket.objects.values_list("cause", "exit_path", "count")) == {
-        ("subject_choice", "api", 3), ("complaint", "", 1),
-    }  # fmt: skip
-    assert set(Series.objects.values_list("group", flat=True)) == {"choice", "complaint"}
+    assert watched() == {"choice": 3, "complaint": 1}
     clients = FacetBucket.objects.filter(kind="client").values_list("label", "count")
     assert list(clients) == [(counts.label_of("client", "service:shop"), 3)]
 
@@ -40,14 +56,48 @@ def test_a_canary_is_counted_nowhere():
     Subject.objects.filter(pk=canary.pk).update(is_canary=True)
     record([opt_out(canary, exit_path="one-click")])
 
-    counts.fold()
     linking.read_log()
     declared.refresh_from_db()
 
-    assert not RateBucket.objects.exists()
     assert not DecisionMinute.objects.exists()
+    assert not Series.objects.exists()
     assert not ExitPathMinute.objects.exists()
     assert declared.linked_count == 0
+
+
+def test_what_gateways_press_is_no_choice_of_people():
+    for _ in range(3):
+        message = MessageFactory(state="accepted", settled_at=timezone.now() - timedelta(hours=2))
+        fetched(message, timedelta(seconds=30))
+        pressed(message)
+
+    linking.read_log()
+
+    assert watched() == {"machine": 3}
+
+
+def test_what_turns_out_to_be_a_gateways_moves_to_the_series_of_machines():
+    messages = [MessageFactory(state="accepted", settled_at=timezone.now() - timedelta(hours=2)) for _ in range(2)]
+    for message in messages:
+        pressed(message)
+    linking.read_log()
+    assert watched() == {"choice": 2}
+
+    fetched(messages[0], timedelta(seconds=30))
+    linking.look_again()
+
+    assert watched() == {"choice": 1, "machine": 1}
+    assert Series.objects.get(group="machine").first_at <= timezone.now()
+
+
+def test_a_drill_leads_to_no_series_and_is_nobody_who_leaves():
+    record([opt_out(f"p{n}@big.example", actor="drill:surge") for n in range(6)])
+
+    linking.read_log()
+
+    assert DecisionMinute.objects.filter(is_drill=True).exists()
+    assert not Series.objects.exists()
+    assert not FacetBucket.objects.exists()
 
 
 def test_a_network_is_known_where_a_service_told_the_address_and_odd_evidence_is_passed_over():
@@ -61,7 +111,7 @@ def test_a_network_is_known_where_a_service_told_the_address_and_odd_evidence_is
         ]
     )
 
-    counts.fold()
+    linking.read_log()
 
     found = list(FacetBucket.objects.filter(kind="network").values_list("label", "count"))
     assert found == [(counts.label_of("network", "203.0.113.0/24"), 2)]
@@ -70,7 +120,7 @@ def test_a_network_is_known_where_a_service_told_the_address_and_odd_evidence_is
 
 def test_a_domain_is_named_where_five_people_share_it_and_kept_as_a_hash_otherwise():
     record([opt_out(f"p{n}@big.example") for n in range(5)] + [opt_out(f"p{n}@vanity.example") for n in range(4)])
-    counts.fold()
+    linking.read_log()
     now = timezone.now()
 
     names = causes.names_in("marketing", "email", now - timedelta(hours=1), now + timedelta(minutes=1))
