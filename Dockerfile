@@ -5,7 +5,8 @@ COPY requirements-production.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements-production.txt
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin holdfast
+RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin holdfast \
+    && install -d -o holdfast -m 0700 /spool
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY manage.py CHANGELOG.md pyproject.toml ./
@@ -14,7 +15,8 @@ COPY consent consent
 COPY messaging messaging
 COPY incidents incidents
 COPY templates templates
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 STATIC_ROOT=/app/static-files DATABASE_POOL=16
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 STATIC_ROOT=/app/static-files DATABASE_POOL=16 \
+    SPOOL_DIR=/spool
 # Any values will do here: nothing that is gathered depends on them, and none is kept in the image.
 RUN SECRET_KEY=gathering-static-files-needs-no-secret PRIVACY_KEY=gathering-static-files-needs-no-key \
     python manage.py collectstatic --noinput -v 0

@@ -7,6 +7,8 @@ from celery import current_app
 
 log = structlog.get_logger(__name__)
 
+EXPIRES = 60  # seconds; by then a sweep has looked, and no heap of nudges waits behind workers that were away
+
 
 class Nudger:
     """Sends each named task once per interval at most, however often it is asked to. A sweep does what was missed."""
@@ -34,7 +36,7 @@ class Nudger:
                 tasks, self.wanted = self.wanted, set()
             for task in tasks:
                 try:
-                    current_app.send_task(task, ignore_result=True)
+                    current_app.send_task(task, ignore_result=True, expires=EXPIRES)
                 except Exception as error:  # the broker is away; the sweep finds the work
                     log.warning("nudge_failed", task=task, error=str(error))
             threading.Event().wait(self.interval)

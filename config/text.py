@@ -11,6 +11,14 @@ CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\
 # Addresses that let whoever reads them act for a person, or as an alert source.
 TOKEN = re.compile(r"""(/(?:u|preferences|read|hooks/alerts)/)[^/\s?"']+""")
 
+# Servers repeat the address in their diagnostics, also percent-encoded.
+ADDRESS = re.compile(r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]",:;]{1,320})(?:@|%40)[^\s<>()\[\]"',:;]+""", re.IGNORECASE)
+
+
+def without_addresses(text: str) -> str:
+    """What a server said, for rows that outlive the person whom it names."""
+    return ADDRESS.sub("(an address)", text)
+
 
 def hide_tokens(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: the log tells which page was asked for, not whose."""

@@ -10,5 +10,9 @@ request_logged = Signal()
 
 # provides args: request (PrivacyRequest, with its new due_at and the reason), by (str, an actor)
 request_extended = Signal()
+
+# provides args: reversal (Reversal, whose person is asked by mail whether they want what it says)
+reversal_to_ask = Signal()
+
 # provides args: message_id (UUID), subject_id (UUID, whose link it was)
 message_acknowledged = Signal()

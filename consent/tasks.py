@@ -5,6 +5,6 @@ from celery import shared_task
 from consent.upkeep import keep_up
 
 
-@shared_task(name="consent.tasks.read_log", queue="events")
+@shared_task(name="consent.tasks.read_log")
 def read_log() -> None:
     keep_up()

@@ -3,6 +3,7 @@
 The rows are the work: whoever dies between two batches leaves nothing half done, and the next one goes on from there.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -46,7 +47,7 @@ OWED = """
 def send_due() -> int:
     """One batch of each notice that is being sent; returns how many people were written down."""
     at_work = Notice.objects.filter(state=State.SENDING).order_by("started_at")
-    return sum(send_batch(pk) for pk in at_work.values_list("pk", flat=True))
+    return sum(_batch_of(pk) for pk in at_work.values_list("pk", flat=True))
 
 
 def send_all(rounds: int = ROUNDS) -> int:
@@ -57,6 +58,17 @@ def send_all(rounds: int = ROUNDS) -> int:
             break
         total += owed
     return total
+
+
+def _batch_of(notice_id: int) -> int:
+    """One that breaks does not stop the others."""
+    try:
+        return send_batch(notice_id)
+    except Exception:
+        if not connection.is_usable():
+            raise
+        log.exception("notice_not_sent", notice=notice_id)
+        return 0
 
 
 @transaction.atomic
@@ -131,10 +143,19 @@ def tend() -> int:
     """What slipped past a pause or a cancellation because it was with a relay at that moment, and what waits for people
     who were erased; returns how many.
     """
-    waiting = Message.objects.filter(state__in=Message.WAITING)
-    paused = Notice.objects.lean().filter(state=State.PAUSED, messages__in=waiting).distinct()
-    late = Message.objects.filter(state__in=[*Message.WAITING, Message.State.HELD])
-    cancelled = Notice.objects.lean().filter(state=State.CANCELLED, messages__in=late).distinct()
-    stopped = sum(mass.hold_all(notice, reason="The notice is paused.", by=SYSTEM) for notice in paused)
+    stopped = _stop(State.PAUSED, Message.WAITING, mass.hold_all, "The notice is paused.")
     stopped += mass.suppress_erased()
-    return stopped + sum(mass.cancel_all(notice, reason="The notice was cancelled.", by=SYSTEM) for notice in cancelled)
+    return stopped + _stop(
+        State.CANCELLED, [*Message.WAITING, Message.State.HELD], mass.cancel_all, "The notice was cancelled."
+    )
+
+
+def _stop(state: str, waiting: Sequence[str], verb: Callable[..., int], reason: str) -> int:
+    """Each under its lock, and only while it is still so: somebody may have resumed it since it was found."""
+    late = Message.objects.filter(state__in=waiting, notice__isnull=False)
+    stopped = 0
+    for pk in list(Notice.objects.filter(state=state, messages__in=late).values_list("pk", flat=True).distinct()):
+        with transaction.atomic():
+            if notice := Notice.objects.lean().select_for_update().filter(pk=pk, state=state).first():
+                stopped += verb(notice, reason=reason, by=SYSTEM)
+    return stopped

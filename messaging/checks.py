@@ -2,6 +2,8 @@
 
 import re
 from email.utils import parseaddr
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from django.conf import settings
@@ -21,15 +23,19 @@ HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 def transports(**_: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     for channel, setting in SETTINGS.items():
-        entries = getattr(settings, setting)
-        for entry in entries:
+        for entry in getattr(settings, setting):
             try:
                 configured.transport_of(entry, channel)
             except ImproperlyConfigured as error:
                 problems.append(Error(f"{setting}: {error}", hint=CURE, id="messaging.E001"))
-        if len(set(configured.names(entries))) != len(entries):
-            hint = "Give each its own name: attempts and health are kept by it."
-            problems.append(Error(f"{setting}: two transports have the same name.", hint=hint, id="messaging.E003"))
+    if twice := configured.named_twice():
+        problems.append(
+            Error(
+                f"{' and '.join(SETTINGS.values())}: two transports are called {', '.join(twice)}.",
+                hint="Give each its own name, also across both: attempts, health and holds are kept by it.",
+                id="messaging.E003",
+            )
+        )
     if not any(entry.partition("=")[2].partition(":")[0] != "file" for entry in settings.MAIL_TRANSPORTS):
         hint = "Name a relay or a provider before the folder, which is a last resort."
         problems.append(Error("MAIL_TRANSPORTS names nothing that sends.", hint=hint, id="messaging.E004"))
@@ -91,6 +97,25 @@ def transports_are_encrypted(**_: Any) -> list[CheckMessage]:
         for entry in [*settings.MAIL_TRANSPORTS, *settings.TEXT_TRANSPORTS]
         if configured.is_unencrypted(entry)
     ]
+
+
+@register(deploy=True)
+def spool_takes_something(**_: Any) -> list[CheckMessage]:
+    """By trying: a volume may be missing, somebody else's, or read-only, and a look at its mode tells none of these."""
+    folder = Path(settings.SPOOL_DIR)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryFile(dir=folder):
+            return []
+    except OSError as error:
+        return [
+            Error(
+                f"SPOOL_DIR={folder} takes nothing: {error.strerror}.",
+                hint="Name a folder that the site's user may write to, that outlives the process, and that web and "
+                "workers of this host share: opt-outs, alerts and answers of relays wait there for the database.",
+                id="messaging.E008",
+            )
+        ]
 
 
 CURE = (

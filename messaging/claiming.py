@@ -1,21 +1,19 @@
 """A message is taken by one worker at a time: under a lease, rendered, asked about, and committed before any socket."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import structlog
-from cryptography.exceptions import InvalidTag
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from messaging import gate
-from messaging.composing import compose, preferences_url
+from messaging.freezing import FROZEN, UNREADY, freeze, freeze_from, why_not
 from messaging.models import DeliveryAttempt, Message, TemplateVersion
-from messaging.rendering import RenderError, published, render
+from messaging.rendering import published
 from messaging.routing import Routes
 from messaging.transports.replies import Transport
 
@@ -23,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=150)  # for connecting and everything up to the final dot
 NO_WAY = timedelta(seconds=15)  # before a message that nothing would take is looked at again
+TOO_LATE = "Its time has passed: it is not sent any more."
+MAYBE_SENT = "An earlier attempt may have been sent."
 State, Lane = Message.State, Message.Lane
 Texts = Callable[[str], list[TemplateVersion]]
 
@@ -47,13 +47,13 @@ def claim(
     if message is None:
         return None
     if message.expires_at and Message.objects.filter(pk=message.pk, expires_at__lte=Now()).exists():
-        return _settled(message, State.EXPIRED, "Its time had passed before it could be sent.")
+        return _settled(message, State.EXPIRED, TOO_LATE)
     try:
         if refusal := gate.refusal_of(message):
             return _settled(message, State.SUPPRESSED, refusal)
-        frozen = {} if message.render_hash is not None else _render(message, texts)
-    except (RenderError, InvalidTag) as error:  # one that cannot be made ready must not keep the others waiting
-        why = str(error) or "The address cannot be opened: was PRIVACY_KEY changed since it was stored?"
+        frozen = {} if message.render_hash is not None else _frozen(message, texts)
+    except UNREADY as error:
+        why = why_not(error)
         log.error("message_not_rendered", message=str(message.pk), template=message.template_key, error=why)
         return _settled(message, State.RENDER_FAILED, why)
     transport = routes.choose(message, timezone.now())
@@ -105,26 +105,19 @@ def _waits(message: Message) -> Message:
     return message
 
 
-def _render(message: Message, texts: Texts) -> dict[str, object]:
-    """Fix the bytes for good, and what they were made from."""
-    rendered, version, is_degraded = render(
-        texts(message.template_key),
-        message.template_key,
-        message.context,
-        locale=message.locale,
-        preferences_url=preferences_url(message),
-    )
-    message.raw = compose(message, rendered, version)
-    message.render_hash = hashlib.sha256(message.raw).digest()
-    return {
-        "raw": message.raw,
-        "render_hash": message.render_hash,
-        "template_version": version,
-        "is_degraded": is_degraded,
-    }
+def _frozen(message: Message, texts: Texts) -> dict[str, object]:
+    """Fix the bytes for good, and what they were made from: of a notice the approved text, whatever is newer."""
+    if message.notice and message.notice.version:
+        freeze(message, message.notice.version)
+    else:
+        freeze_from(message, texts(message.template_key))
+    return {name: getattr(message, name) for name in FROZEN}
 
 
 def _settled(message: Message, state: str, why: str) -> Message:
+    """What an earlier attempt may have sent is closed as unknown, never called expired or suppressed."""
+    if state != State.RENDER_FAILED and message.attempts.maybe_sent().exists():
+        state, why = State.CLOSED_UNKNOWN, f"{why} {MAYBE_SENT}"
     message.state, message.last_error = state, why[:500]
     settled_at = None if state == State.RENDER_FAILED else Now()
     Message.objects.filter(pk=message.pk).update(state=state, last_error=message.last_error, settled_at=settled_at)

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Min
+from django.db.models import Count, Max, Min, QuerySet
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from messaging import health
 from messaging.models import Message, SendHold, TransportHealth
+from messaging.transports import configured
 
 ALARMING_DOUBT = timedelta(minutes=15)
 MOST = 10_000  # what is counted stops here: a heap is a heap
@@ -40,15 +41,15 @@ def _overdue(now: datetime) -> Iterable[Condition]:
 
 
 def _failing() -> Iterable[Condition]:
-    for found in TransportHealth.objects.filter(failures_in_a_row__gte=health.OPENS_AFTER).order_by("pk"):
+    for found in _configured().filter(failures_in_a_row__gte=health.OPENS_AFTER).order_by("pk"):
         title = f"The transport {found.pk} failed {found.failures_in_a_row} times in a row"
         yield Condition(f"transport-{found.pk}", title, found.failing_since or timezone.now(), found.failures_in_a_row)
 
 
 def _in_doubt(now: datetime) -> Iterable[Condition]:
-    doubtful = Message.objects.filter(state=State.IN_DOUBT, attempts__outcome=State.IN_DOUBT)
-    old = doubtful.filter(attempts__ended_at__lt=now - ALARMING_DOUBT).order_by()
-    since = [at for at in old.values_list("attempts__ended_at", flat=True)[:MOST] if at]
+    doubtful = Message.objects.filter(state=State.IN_DOUBT, attempts__outcome=State.IN_DOUBT).order_by()
+    dated = doubtful.annotate(since=Max("attempts__ended_at")).filter(since__lt=now - ALARMING_DOUBT)
+    since = list(dated.values_list("since", flat=True)[:MOST])
     if since:
         yield Condition("mail-in-doubt", f"{_counted(len(since))} in doubt", min(since), len(since))
 
@@ -71,11 +72,19 @@ def metrics() -> Iterable[Metric]:
     overdue = GaugeMetricFamily("holdfast_messages_overdue", "Messages owed by now and not sent.")
     overdue.add_metric([], len(Message.objects.overdue(now).values_list("pk")[:MOST]))
     failing = GaugeMetricFamily("holdfast_transport_failures", "Failures in a row.", labels=["transport"])
-    for found in TransportHealth.objects.all():
+    for found in _configured():
         failing.add_metric([found.pk], found.failures_in_a_row)
     holds = GaugeMetricFamily("holdfast_send_holds", "Holds that keep messages back.")
     holds.add_metric([], SendHold.objects.active(now).count())
-    return [unsettled, doubt, overdue, failing, holds]
+    sweep = GaugeMetricFamily("holdfast_sweep_age_seconds", "Since a sweep of messages last went through.")
+    if (age := health.last_sweep()["seconds_ago"]) is not None:
+        sweep.add_metric([], age)
+    return [unsettled, doubt, overdue, failing, holds, sweep]
+
+
+def _configured() -> QuerySet[TransportHealth]:
+    """One that was taken out of the settings while it failed is nobody's trouble any more."""
+    return TransportHealth.objects.filter(pk__in=configured.all_names())
 
 
 def _counted(count: int) -> str:

@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from messaging import health, outcomes, verp
 from messaging.claiming import Claim, Texts, claim
-from messaging.models import DeliveryAttempt, Message
+from messaging.models import Message
 from messaging.rendering import published
 from messaging.routing import Routes
 from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Transport
@@ -27,7 +27,7 @@ DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the
 MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 RANDOM = random.SystemRandom()
-State, Phase = Message.State, DeliveryAttempt.Phase
+State = Message.State
 
 # One statement, and so one transaction, which waits for the disk whatever the server's setting.
 POINT_OF_NO_RETURN = """

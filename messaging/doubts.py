@@ -2,23 +2,26 @@
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from config.models import User
 from consent.services import actor_of
 from messaging.models import DoubtRuling, Message
-from messaging.services import SENT_AGAIN, change, note
+from messaging.services import change, note
 
 State, Verdict = Message.State, DoubtRuling.Verdict
 
 
 @transaction.atomic
 def propose(message: Message, verdict: str, *, reason: str, by: User | str) -> DoubtRuling:
-    """The first of two. Raises ValidationError where there is no doubt, or a proposal already."""
+    """The first of two. What was closed as unknown may be proposed to be sent again. Raises ValidationError where there
+    is no doubt, or a proposal already.
+    """
     if not reason.strip():
         raise ValidationError("Say what you know, and why this is right.")
     message = Message.objects.select_for_update().get(pk=message.pk)
-    if message.state != State.IN_DOUBT:
+    if message.state not in _decided_from(verdict):
         raise ValidationError(f"It is not in doubt. It is {message.get_state_display()}.")
     if standing := message.rulings.filter(is_open=True).first():
         raise ValidationError(f"{standing} already. Agree with it, or withdraw it first.")
@@ -37,14 +40,16 @@ def agree(ruling: DoubtRuling, *, reason: str, by: User | str) -> DoubtRuling:
     ruling = _standing(ruling)
     if ruling.proposed_by == actor_of(by):
         raise ValidationError("You proposed this: somebody else decides with you.")
-    ruling.is_open, ruling.agreed_at, ruling.agreed_by = None, timezone.now(), actor_of(by)
+    ruling.is_open, ruling.agreed_at, ruling.agreed_by = None, Now(), actor_of(by)  # by the clock of the attempts
     ruling.agreed_reason = reason.strip()
     ruling.save()
+    ruling.refresh_from_db(fields=["agreed_at"])
     why = f"{ruling.reason} ({ruling.proposed_by}); {reason.strip()}"
+    come_from, refusal = _decided_from(ruling.verdict), "It is not in doubt."
     if ruling.verdict == Verdict.RESEND:
-        change(ruling.message, SENT_AGAIN, State.RETRY_WAIT, "resent", "It is not in doubt.", why, by)
+        change(ruling.message, come_from, State.RETRY_WAIT, "resent", refusal, why, by)
     else:
-        change(ruling.message, [State.IN_DOUBT], State.CLOSED_UNKNOWN, "closed_unknown", "It is not in doubt.", why, by)
+        change(ruling.message, come_from, State.CLOSED_UNKNOWN, "closed_unknown", refusal, why, by)
     return ruling
 
 
@@ -58,6 +63,11 @@ def withdraw(ruling: DoubtRuling, *, reason: str, by: User | str) -> DoubtRuling
     ruling.save()
     note(ruling.message, "staff", "withdrawn", {"by": actor_of(by), "reason": reason.strip()})
     return ruling
+
+
+def _decided_from(verdict: str) -> list[str]:
+    """The states in which there is something to decide."""
+    return Message.DOUBTFUL if verdict == Verdict.RESEND else [State.IN_DOUBT]
 
 
 def _standing(ruling: DoubtRuling) -> DoubtRuling:

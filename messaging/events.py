@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.text import without_addresses
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message
 
 Delivery, State = Message.Delivery, Message.State
@@ -88,16 +89,14 @@ def record_events(events: Sequence[NewEvent]) -> list[NewEvent]:
 
 def fold(message_id: UUID) -> str:
     """Work out `delivery` anew from all that was heard, and let it settle a doubt; returns the delivery."""
-    message = (
-        Message.objects.select_for_update().only("pk", "state", "possible_duplicate", "is_pinned").get(pk=message_id)
-    )
+    message = Message.objects.select_for_update().only("pk").get(pk=message_id)
     heard = list(message.events.filter(kind__in=HEARD).values_list("kind", "occurred_at"))
     delivery = delivery_of(heard)
     complained = min((at for kind, at in heard if kind == Kind.COMPLAINED), default=None)
     acknowledged = min((at for kind, at in heard if kind == Kind.ACKNOWLEDGED), default=None)
     facts = {"delivery": delivery, "complained_at": complained, "acknowledged_at": acknowledged}
     Message.objects.filter(pk=message_id).update(**facts)
-    _settle_doubt(message, {kind for kind, _ in heard})
+    _settle_doubt(message_id, {kind for kind, _ in heard})
     return delivery
 
 
@@ -138,17 +137,12 @@ def find_message(*, ids: Iterable[str] = (), provider_id: str = "") -> UUID | No
     return attempts.values_list("message_id", flat=True).order_by("-pk").first()
 
 
-def _settle_doubt(message: Message, kinds: set[str]) -> None:
+def _settle_doubt(message_id: UUID, kinds: set[str]) -> None:
     """Whatever names the message was caused by it: it was sent. A provider that would not send it says that instead."""
     if not kinds:
         return
-    doubtful = Message.objects.filter(pk=message.pk, state=State.IN_DOUBT)
-    if message.possible_duplicate or message.is_pinned:  # about to be sent once more, which is needless now
-        doubtful |= Message.objects.filter(
-            pk=message.pk, state=State.RETRY_WAIT, attempts__outcome=State.IN_DOUBT
-        ).exclude(attempts__outcome__in=[State.REJECTED, State.ACCEPTED])
     state = State.REJECTED if kinds == {Kind.REFUSED} else State.ACCEPTED
-    Message.objects.filter(pk__in=doubtful.values("pk")).update(state=state, settled_at=Now())
+    Message.objects.filter(pk=message_id).open_to_evidence().update(state=state, settled_at=Now())
 
 
 def _row(event: NewEvent) -> DeliveryEvent:
@@ -160,7 +154,9 @@ def _row(event: NewEvent) -> DeliveryEvent:
         occurred_at=event.occurred_at,
         recipient=event.recipient,
         provider_id=event.provider_id[:250],
-        payload=dict(event.payload),
+        payload={
+            name: without_addresses(value) if isinstance(value, str) else value for name, value in event.payload.items()
+        },
     )
 
 

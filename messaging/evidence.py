@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
+from consent.models import Channel
 from consent.story import Entry
 from messaging.models import DeliveryAttempt, Message, Template
 
@@ -43,7 +44,14 @@ DEEDS = {
     "proposed": "Proposed",
     "withdrawn": "The proposal was withdrawn",
 }
-State, Phase = Message.State, DeliveryAttempt.Phase
+State = Message.State
+NOT_SENT: dict[str, str] = {
+    State.REJECTED: "it was refused. It was not sent.",
+    State.FAILED: "it was tried, and nothing took it. It was not sent.",
+    State.CANCELLED: "sending was begun and withdrawn. It was not sent.",
+    State.EXPIRED: "sending was begun and came too late. It was not sent.",
+    State.SUPPRESSED: "sending was begun and given up. It was not sent.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +86,20 @@ def level_of(message: Message) -> str:
         return "E1: it lies in a file for somebody to send. No relay has it."
     if message.state == State.ACCEPTED:
         return "E3: a relay took it, and gave the answer below. Whether it was delivered is not known."
-    if message.state == State.IN_DOUBT:
+    if message.state in Message.DOUBTFUL:
         return "E2: it was handed over without an answer. It may have been sent."
     if message.attempts_made:
-        return "E2: sending was begun. It is not known to have been sent."
+        return f"E2: {_begun(message)}"
     if message.render_hash:
         return "E1: its text is fixed by a hash. It was not sent."
     return "E0: it is owed. It was not sent."
+
+
+def _begun(message: Message) -> str:
+    """What became of one that no relay took. Where an earlier try is in doubt, a later refusal does not undo it."""
+    if message.possible_duplicate:
+        return "sending was begun more than once. An earlier try may have been sent."
+    return NOT_SENT.get(message.state, "sending was begun. It is not known to have been sent.")
 
 
 def story_of(message: Message) -> list[Line]:
@@ -104,9 +119,11 @@ def story_of(message: Message) -> list[Line]:
 
 
 def contents_of(message: Message) -> Contents | None:
-    """None where it was not rendered, or where its bytes were erased."""
+    """None where it was not rendered, or where its bytes were erased. A text message is its text alone."""
     if not message.raw:
         return None
+    if message.channel != Channel.EMAIL:
+        return Contents(headers=[], text=_redacted(bytes(message.raw).decode()), html="")
     mail = message_from_bytes(bytes(message.raw), policy=default)
     text, html = (mail.get_body([kind]) for kind in ("plain", "html"))
     return Contents(

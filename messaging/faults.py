@@ -9,7 +9,6 @@ from django.db.models import F
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from config.health import COLLECTORS
 from config.models import User
 from consent.services import actor_of
 from messaging.models import TemplateFault, TemplateVersion
@@ -66,10 +65,6 @@ def metrics() -> Iterable[Metric]:
     faults = GaugeMetricFamily("holdfast_template_faults_open", "Published texts that fail, by what staff know of it.")
     faults.add_metric([], TemplateFault.objects.open().count())
     return [faults]
-
-
-def register() -> None:
-    COLLECTORS.append(metrics)
 
 
 def _locked(fault: TemplateFault, reason: str) -> TemplateFault:

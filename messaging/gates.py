@@ -190,7 +190,7 @@ def _of_rendered(version: TemplateVersion, rendered: Rendered) -> Iterator[str]:
         if urlsplit(link)[:2] not in hosts:
             allowed = ", ".join(sorted(f"{scheme}://{host}" for scheme, host in hosts))
             yield f"{link}: links lead to {allowed} only. MAIL_LINK_HOSTS names more hosts."
-        elif is_plain_news and leads_back_in(urlsplit(link).path):
+        elif is_plain_news and leads_back_in(urlsplit(link)._replace(scheme="", netloc="").geturl()):
             yield f"{link}: a confirmation or notice carries no way back in."
         if version.template.message_class in PLAIN_NEWS:
             yield from sales_link(link)

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Max, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from config.text import without_addresses
 from messaging.models import TransportHealth
 
 OPENS_AFTER = 5  # failures in a row
@@ -15,11 +17,6 @@ LONGEST_PAUSE = 60  # seconds
 TRIAL = timedelta(seconds=5)  # for the one who tries whether it works again
 NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row
 _noted: dict[str, float] = {}  # when this process last wrote down that a transport works
-
-
-def is_usable(transport: str) -> bool:
-    """Not left alone now."""
-    return not TransportHealth.objects.filter(transport=transport, open_until__gt=Now()).exists()
 
 
 def may_try(transport: str) -> bool:
@@ -37,9 +34,22 @@ def unusable(transports: Iterable[str]) -> set[str]:
     return {name for name in failing.values_list("transport", flat=True) if not may_try(name)}
 
 
-def know(transports: Iterable[str]) -> None:
-    """Those of the settings have a row, also before they were tried."""
-    TransportHealth.objects.bulk_create([TransportHealth(transport=name) for name in transports], ignore_conflicts=True)
+def swept(transports: Iterable[str]) -> None:
+    """A sweep went through. Those of the settings have a row from then on, also before they were tried."""
+    TransportHealth.objects.bulk_create(
+        [TransportHealth(transport=name, swept_at=Now()) for name in transports],
+        update_conflicts=True,
+        unique_fields=["transport"],
+        update_fields=["swept_at"],
+    )
+
+
+def last_sweep() -> dict[str, Any]:
+    """For /readyz: when a sweep last went through; None where none did, or where nothing may send."""
+    last: datetime | None = TransportHealth.objects.aggregate(last=Max("swept_at"))["last"]
+    if last is None:
+        return {"last": None, "seconds_ago": None}
+    return {"last": last.isoformat(), "seconds_ago": max(0, int((timezone.now() - last).total_seconds()))}
 
 
 def try_now(transport: str) -> None:
@@ -68,7 +78,7 @@ def failed(transport: str, error: str) -> None:
         failures_in_a_row=F("failures_in_a_row") + 1,
         failing_since=Coalesce("failing_since", now),
         last_failure_at=now,
-        last_error=error[:500],
+        last_error=without_addresses(error)[:500],
     )
     health.refresh_from_db()
     if health.failures_in_a_row >= OPENS_AFTER:

@@ -14,7 +14,7 @@ TRACKING = re.compile(r"^(?:utm_\w+|mc_[ce]id|gclid|dclid|fbclid|msclkid|_hsenc|
 SHOP = re.compile(
     r"/(?:shop|store|cart|checkout|offers?|deals?|sale|promo\w*|angebote?|ofertas?|offres?|tienda|boutique)(?:/|$)"
 )
-BACK_IN = re.compile(r"opt-?_?in(?![a-z])|re-?subscribe|(?<!un)subscribe|confirm_path", re.I)
+BACK_IN = re.compile(r"opt-?_?in(?![a-z])|re-?subscribe|(?<!un)subscribe|[?&]confirm=", re.I)
 OFFER = (
     r"(?:shop|buy|order|save)\s+(?:now|today)",
     r"\d+\s?%\s+(?:off|discount|rabatt|nachlass|de descuento|de dto|de réduction|de remise)",

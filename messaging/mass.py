@@ -19,22 +19,24 @@ RELEASE = """
     UPDATE messaging_message SET state = 'retry_wait', not_before = clock_timestamp()
      WHERE notice_id = %s AND state = 'held' AND held_with_notice RETURNING id
 """
-# What passed the point of no return may have been sent, and is never called withdrawn.
-CANCEL = """
-    UPDATE messaging_message m SET settled_at = clock_timestamp(), state =
-           CASE WHEN EXISTS (SELECT FROM messaging_deliveryattempt a WHERE a.message_id = m.id AND a.phase = 'ponr')
-                THEN 'closed_unknown' ELSE 'cancelled' END
+# As DeliveryAttempt.objects.maybe_sent() says it. What may have been sent is never called withdrawn.
+MAYBE_SENT = """
+    EXISTS (SELECT FROM messaging_deliveryattempt a WHERE a.message_id = m.id
+               AND (a.outcome = 'in_doubt' OR a.outcome = '' AND a.phase = 'ponr'))
+"""
+CANCEL = f"""
+    UPDATE messaging_message m SET settled_at = clock_timestamp(),
+           state = CASE WHEN {MAYBE_SENT} THEN 'closed_unknown' ELSE 'cancelled' END
      WHERE notice_id = %s AND state IN ('pending', 'ready', 'retry_wait', 'held') RETURNING id
 """
 # Also for a notice whose class reaches erased people when they ask for it: nobody asked for this one.
-ERASED = """
+ERASED = f"""
     UPDATE messaging_message m
-       SET state = 'suppressed', settled_at = clock_timestamp(),
+       SET state = CASE WHEN {MAYBE_SENT} THEN 'closed_unknown' ELSE 'suppressed' END, settled_at = clock_timestamp(),
            last_error = 'This person was erased: nobody is written to.'
       FROM consent_subject s JOIN consent_subject root ON root.id = coalesce(s.merged_into_id, s.id)
      WHERE m.notice_id IS NOT NULL AND m.state IN ('pending', 'ready', 'retry_wait', 'held')
        AND s.id = m.subject_id AND root.erased_at IS NOT NULL
-       AND NOT EXISTS (SELECT FROM messaging_deliveryattempt a WHERE a.message_id = m.id AND a.phase = 'ponr')
 """
 
 

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.text import without_addresses
 from consent import journal
 from messaging.models import DeliveryAttempt, Message
 from messaging.services import note
@@ -64,10 +65,10 @@ class Outcome:
             lease=str(claimed.message.lease),
             attempt=claimed.attempt.number,
             state=state,
-            error=str(reply)[:500],
+            error=without_addresses(str(reply))[:500],
             code=reply.code,
             status=reply.enhanced_status[:20],
-            text=reply.text[:500],
+            text=without_addresses(reply.text)[:500],
             queue_id=reply.queue_id,
             sent_on_to=sent_on_to,
             pause_seconds=0 if sent_on_to else pause.total_seconds(),
@@ -85,7 +86,9 @@ def write(outcome: Outcome) -> None:
 
 
 def keep(outcome: Outcome) -> None:
-    """On disk when it returns: an acceptance that nobody wrote down would be sent again."""
+    """On disk when it returns, its folder made where it is missing: an acceptance that nobody wrote down would be sent
+    again.
+    """
     journal.append(_folder() / journal.JOURNAL, json.dumps(asdict(outcome)).encode() + b"\n")
 
 
@@ -121,13 +124,14 @@ def _too_late(outcome: Outcome) -> None:
         return
     facts = {"attempt": outcome.attempt, "outcome": outcome.state, "reply": outcome.error, "at": outcome.known_at}
     note(message, "relay", "late_reply", facts, at=datetime.fromisoformat(outcome.known_at))
-    if message.state != State.IN_DOUBT or message.attempts_made != outcome.attempt:
-        return
     doubtful = Message.objects.filter(pk=message.pk)
-    if outcome.state in (State.ACCEPTED, State.REJECTED):
-        doubtful.update(state=outcome.state, settled_at=Now())
-    elif outcome.state == State.RETRY_WAIT:
-        doubtful.update(state=State.RETRY_WAIT, not_before=Now())
+    if outcome.state == State.ACCEPTED:  # whichever attempt it answers, and also where the next copy waits already
+        doubtful.open_to_evidence().update(state=State.ACCEPTED, settled_at=Now())
+    elif message.state == State.IN_DOUBT and message.attempts_made == outcome.attempt:
+        if outcome.state == State.REJECTED:
+            doubtful.update(state=State.REJECTED, settled_at=Now())
+        elif outcome.state == State.RETRY_WAIT:
+            doubtful.update(state=State.RETRY_WAIT, not_before=Now())
 
 
 def _is_written(message: Message, outcome: Outcome) -> bool:
@@ -137,6 +141,4 @@ def _is_written(message: Message, outcome: Outcome) -> bool:
 
 
 def _folder() -> Path:
-    folder = Path(settings.SPOOL_DIR) / "outcomes"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    return Path(settings.SPOOL_DIR) / "outcomes"

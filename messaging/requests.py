@@ -1,10 +1,13 @@
-"""News about a privacy request is a message like any other: owed in the transaction that made the news."""
+"""News about a privacy request, or a second step to be asked for, is a message like any other: owed in the transaction
+that made the news.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from consent.models import PrivacyRequest
+from consent.models import PrivacyRequest, Purpose, Reversal
+from consent.second_steps import OPEN_FOR
 from messaging.services import NewMessage, enqueue
 
 
@@ -35,6 +38,21 @@ def owe_answer(sender: object, *, request: PrivacyRequest, text: str, by: str, *
     """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     _owe(request, "request_answered", f"answered:{digest}", {"ref": request.ref, "answer": text})
+
+
+def owe_second_step(sender: object, *, reversal: Reversal, **_: Any) -> None:
+    """Receiver of consent.signals.reversal_to_ask: the way to the second step, which is open for seven days."""
+    purpose = Purpose.objects.get(code=reversal.purpose)
+    owed = NewMessage(
+        template_key="opt_in_second_step",
+        subject_id=reversal.subject_id,
+        cause=f"reversal:{reversal.pk}",
+        context={"purpose": purpose.name, "channel": reversal.channel, "reversal": str(reversal.pk)},
+        locale=reversal.subject.locale or "en",
+        purpose=reversal.purpose,
+        expires_at=reversal.requested_at + OPEN_FOR,
+    )
+    enqueue([owed])
 
 
 def _owe(request: PrivacyRequest, template: str, cause: str, context: Mapping[str, Any]) -> None:

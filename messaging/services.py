@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -17,16 +18,16 @@ from consent import subjects
 from consent.models import Channel, Identifier
 from consent.services import actor_of
 from messaging import policy
-from messaging.freezing import freeze
+from messaging.freezing import UNREADY, freeze, why_not
 from messaging.models import (
     RECIPIENTS,
-    DeliveryAttempt,
     DeliveryEvent,
     Message,
     Template,
     TemplateVersion,
 )
 
+log = structlog.get_logger(__name__)
 State = Message.State
 SENT_AGAIN = [
     State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN, State.FILED,
@@ -110,14 +111,17 @@ def release(message: Message, *, reason: str, by: User | str) -> None:
     change(message, [State.HELD], State.RETRY_WAIT, "released", "It is not held.", reason, by)
 
 
+@transaction.atomic
 def cancel(message: Message, *, reason: str, by: User | str) -> None:
-    """Withdraw a message. Refused once an attempt passed the point of no return: it may have been sent."""
+    """Withdraw a message. Refused where an attempt may have been sent; one that was plainly refused was not."""
     refusal = "It is on its way or settled: it cannot be cancelled."
-    if DeliveryAttempt.objects.filter(message=message).exclude(phase=DeliveryAttempt.Phase.INTENT).exists():
+    locked = Message.objects.select_for_update().get(pk=message.pk)
+    if locked.attempts.maybe_sent().exists():
         raise ValidationError("An attempt came so far that it may have been sent: it cannot be cancelled any more.")
     change(message, [*Message.WAITING, State.HELD], State.CANCELLED, "cancelled", refusal, reason, by)
 
 
+@transaction.atomic
 def resend(message: Message, *, reason: str, by: User | str) -> None:
     """Try once more what was refused, given up or is in doubt: the same bytes under the same Message-ID.
 
@@ -128,6 +132,7 @@ def resend(message: Message, *, reason: str, by: User | str) -> None:
     change(message, SENT_AGAIN, State.RETRY_WAIT, "resent", refusal, reason, by)
 
 
+@transaction.atomic
 def close_unknown(message: Message, *, reason: str, by: User | str) -> None:
     """Give up on finding out; it is reported as unknown for good, never as sent and never as failed."""
     _not_alone(message)
@@ -135,7 +140,8 @@ def close_unknown(message: Message, *, reason: str, by: User | str) -> None:
 
 
 def _not_alone(message: Message) -> None:
-    if message.needs_two and Message.objects.filter(pk=message.pk, state=State.IN_DOUBT).exists():
+    locked = Message.objects.select_for_update().get(pk=message.pk)
+    if locked.needs_two and locked.state in Message.DOUBTFUL:
         raise ValidationError("The law asks for this message: one person proposes what becomes of it, another agrees.")
 
 
@@ -151,7 +157,7 @@ def change(
         raise ValidationError(f"{refusal} It is {locked.get_state_display()}.")
     if locked.sealed_recipient is None and to == State.RETRY_WAIT:
         raise ValidationError(no_address(locked))
-    if to == State.RETRY_WAIT and locked.state in (State.IN_DOUBT, State.CLOSED_UNKNOWN):
+    if to == State.RETRY_WAIT and locked.state in Message.DOUBTFUL:
         locked.possible_duplicate = True
     locked.state, locked.not_before = to, timezone.now()
     locked.settled_at = None if to in (State.RETRY_WAIT, State.HELD) else timezone.now()
@@ -202,5 +208,15 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
     if address is None:
         row.state, row.last_error, row.settled_at = State.SUPPRESSED, no_address(row), timezone.now()
     elif message.version is not None:
-        freeze(row, message.version)
+        _freeze(row, message.version)
     return row
+
+
+def _freeze(row: Message, version: TemplateVersion) -> None:
+    """What cannot be made ready is owed all the same, and visible: it keeps nobody else of its batch waiting."""
+    try:
+        freeze(row, version)
+        row.state = State.READY
+    except UNREADY as error:
+        row.state, row.last_error = State.RENDER_FAILED, why_not(error)
+        log.error("message_not_rendered", message=str(row.pk), template=row.template_key, error=row.last_error)

@@ -10,14 +10,16 @@ from django.db.models.functions import Now
 
 from consent.models import Subject
 from messaging import health, outcomes
+from messaging.claiming import MAYBE_SENT, TOO_LATE
 from messaging.delivery import MAX_ATTEMPTS, pause_after
-from messaging.models import DeliveryAttempt, Message
+from messaging.models import FOUR_EYES, DeliveryAttempt, Message
 from messaging.services import note
 from messaging.transports import configured
 
 log = structlog.get_logger(__name__)
 
 REMEMBERED = timedelta(hours=20)  # those that make one of two promise it for a day
+UNKNOWN_AFTER = timedelta(days=1)  # a doubt that nobody asks again about: by then whatever could be heard was heard
 DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
 AT_ONCE = 200
 ERASED_SINCE = timedelta(days=30)  # longer than any message waits; older ones were forgotten long ago
@@ -26,10 +28,11 @@ State, Phase = Message.State, DeliveryAttempt.Phase
 
 def sweep() -> int:
     """Write down what lies on disk, set free what was abandoned, expire what is too late, ask again where that is
-    harmless, resend what stayed in doubt, forget the erased; returns how many messages changed.
+    harmless, resend or close what stayed in doubt, forget the erased; returns how many messages changed.
     """
-    health.know(t.name for channel in configured.channels() for t in configured.transports(channel))
-    return outcomes.replay() + recover() + expire() + ask_again() + resend_doubtful() + forget()
+    changed = outcomes.replay() + recover() + expire() + ask_again() + resend_doubtful() + close_doubtful() + forget()
+    health.swept(configured.all_names())
+    return changed
 
 
 @transaction.atomic
@@ -51,17 +54,19 @@ def recover() -> int:
             lease=None,
             lease_until=None,
             last_error=why,
+            settled_at=Now() if state == State.FAILED else None,
             not_before=Now() + pause_after(message.attempts_made),
         )
     return len(abandoned)
 
 
 def expire() -> int:
-    """Too late, and certainly not sent."""
-    late = Message.objects.filter(state__in=[*Message.WAITING, State.HELD], expires_at__lte=Now()).exclude(
-        attempts__phase=Phase.PONR
-    )
-    return late.update(state=State.EXPIRED, settled_at=Now(), last_error="Its time had passed before it could be sent.")
+    """Too late: expired where it was certainly not sent, else closed as unknown."""
+    late = Message.objects.filter(state__in=[*Message.WAITING, State.HELD], expires_at__lte=Now())
+    why = f"{TOO_LATE} {MAYBE_SENT}"
+    unknown = late.maybe_sent().update(state=State.CLOSED_UNKNOWN, settled_at=Now(), last_error=why)
+    certain = late.exclude(attempts__in=DeliveryAttempt.objects.maybe_sent())
+    return unknown + certain.update(state=State.EXPIRED, settled_at=Now(), last_error=TOO_LATE)
 
 
 def ask_again() -> int:
@@ -95,6 +100,22 @@ def resend_doubtful() -> int:
     for message in doubtful:
         Message.objects.filter(pk=message.pk).update(state=State.RETRY_WAIT, possible_duplicate=True, not_before=Now())
         note(message, "sweep", "resent", {"by": "system:sweep", "reason": "Nothing was heard within the doubt window."})
+    return len(doubtful)
+
+
+@transaction.atomic
+def close_doubtful() -> int:
+    """What is never sent twice by itself stays in doubt for a day, for evidence and for a person; then it is unknown
+    for good. What the law asks for is left to two people.
+    """
+    doubtful = (
+        Message.objects.select_for_update(skip_locked=True)
+        .filter(state=State.IN_DOUBT, on_doubt=Message.OnDoubt.NEVER, pk__in=_in_doubt_since(UNKNOWN_AFTER))
+        .exclude(message_class__in=FOUR_EYES)[:AT_ONCE]
+    )
+    for message in doubtful:
+        Message.objects.filter(pk=message.pk).update(state=State.CLOSED_UNKNOWN, settled_at=Now())
+        note(message, "sweep", "closed_unknown", {"by": "system:sweep", "reason": "Nothing was heard within a day."})
     return len(doubtful)
 
 

@@ -6,6 +6,7 @@ import structlog
 from celery import Task, shared_task
 from django.db.models.functions import Now
 
+from config.nudge import EXPIRES
 from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
@@ -82,6 +83,6 @@ def tell() -> None:
 
 def send_quietly(task: Task, *arguments: str, queue: str) -> None:
     try:
-        task.apply_async(arguments, queue=queue, ignore_result=True)
+        task.apply_async(arguments, queue=queue, ignore_result=True, expires=EXPIRES)
     except Exception as error:  # the broker is away
         log.warning("nudge_failed", task=task.name, error=str(error))

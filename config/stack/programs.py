@@ -1,4 +1,4 @@
-"""What runs: the web, its event stream, three workers, beat, what receives mail, the inbox in the world's place."""
+"""What runs: the web, its event stream, four workers, beat, what receives mail, the inbox in the world's place."""
 
 import os
 import sys
@@ -19,7 +19,8 @@ def programs(folder: Folder) -> list[Program]:
         Program("incoming", [sys.executable, str(BASE / "manage.py"), "receive_mail"], first_to_end=True),
         Program("critical", worker("critical", "mail.critical", 2), WORKER),
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
-        Program("bulk", worker("bulk", "mail.bulk,webhooks", 1), WORKER),
+        Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
+        Program("webhooks", worker("webhooks", "webhooks", 1), WORKER),  # told at once, however long a mailing takes
         Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
         Program("stream", stream(environment["STREAM_PORT"]), first_to_end=True),
         Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(CONNECTIONS)}, first_to_end=True),

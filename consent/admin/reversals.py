@@ -1,6 +1,5 @@
 """Lifting an explicit opt-out: the first steps that were taken, and those that wait for a second person."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -16,9 +15,8 @@ from consent.admin.forms import PlainDialog
 from consent.admin.people import ExactSearch, PersonColumn
 from consent.facts import scope_in_words
 from consent.models import Reversal
+from consent.second_steps import OPEN_FOR
 from consent.services import confirm_reversal
-
-SECOND_STEP_WITHIN = timedelta(days=7)  # as the database has it
 
 
 class StepFilter(admin.SimpleListFilter):
@@ -28,7 +26,7 @@ class StepFilter(admin.SimpleListFilter):
         return [("waiting", "Awaiting the second person"), ("done", "Agreed"), ("lapsed", "Lapsed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        since = timezone.now() - SECOND_STEP_WITHIN
+        since = timezone.now() - OPEN_FOR
         if self.value() == "waiting":
             return queryset.filter(confirmation=None, kind="staff", requested_at__gte=since)
         if self.value() == "done":
@@ -75,7 +73,7 @@ class ReversalAdmin(ExactSearch, PersonColumn, RecordAdmin):
     def step(self, obj: Reversal) -> tuple[str, str]:
         if getattr(obj, "confirmation", None):
             return "done", "agreed"
-        if obj.requested_at < timezone.now() - SECOND_STEP_WITHIN:
+        if obj.requested_at < timezone.now() - OPEN_FOR:
             return "lapsed", "lapsed"
         if obj.kind == Reversal.Kind.STAFF:
             return "waiting", "awaits a second person"

@@ -1,6 +1,5 @@
 """Back in after an explicit opt-out, in two steps: a preference page of a service asks, then the person confirms."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,9 @@ from consent import subjects
 from consent.api import described, showing
 from consent.api.reading import Subject, subject_of
 from consent.models import ANY, Channel, Reversal
+from consent.second_steps import OPEN_FOR, ask_by_mail
 from consent.services import confirm_reversal, request_reversal
 from consent.validation import exit_paths, purposes
-
-OPEN_FOR = timedelta(days=7)
 
 
 class FirstStep(serializers.Serializer[Reversal]):
@@ -29,6 +27,11 @@ class FirstStep(serializers.Serializer[Reversal]):
     purpose = Text(max_length=50)
     channel = serializers.ChoiceField([*Channel.values, ANY])
     reason = Text(max_length=200, required=False, allow_blank=True)
+    by_mail = serializers.BooleanField(
+        default=False,
+        help_text="Mail the person the way to the second step on their preference page, once in seven days; for a "
+        "service that does not ask them a second time itself.",
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """The person is read as everywhere; the serializer only describes them."""
@@ -66,7 +69,8 @@ class ReversalsView(APIView):
         asked = step.validated_data
         caller: Caller = request.auth  # type: ignore[assignment]
         subject_id = _known(asked["subject"])
-        reversal = request_reversal(
+        first_step = ask_by_mail if asked["by_mail"] else request_reversal
+        reversal = first_step(
             subject_id, asked["purpose"], asked["channel"], by=caller.account, reason=asked.get("reason", "")
         )
         reversal.refresh_from_db(fields=["requested_at"])

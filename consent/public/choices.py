@@ -1,6 +1,7 @@
 """What the preference page shows of a person: each public purpose and way of contact, with what is stored now."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +13,7 @@ from django.utils import formats, translation
 from consent import tokens
 from consent.answers import Answer, Query, check
 from consent.identifiers import Identity, masked, unseal
-from consent.models import ANY, Consent, Identifier, Purpose, Subject
+from consent.models import ANY, Consent, Identifier, Purpose, Reversal, Subject
 from consent.public.languages import TEXTS, words_for
 
 YES, NO = "yes", "no"
@@ -79,13 +80,15 @@ def person_of(token: str) -> Person | None:
     return Person(subject.pk, subject.locale, _address(subject.pk))
 
 
-def groups_for(person: Person, language: str) -> list[Group]:
+def groups_for(person: Person, language: str, asked_for: Iterable[Reversal] = ()) -> list[Group]:
     """Everything the page asks about, in four statements; what the database says now, not what was meant to be."""
     texts = TEXTS[language]
     purposes = list(Purpose.objects.filter(is_public=True))
     stored: dict[str, set[str]] = {}
     for code, channel in Consent.objects.filter(subject=person.subject_id).values_list("purpose", "channel"):
         stored.setdefault(code, set()).add(channel)
+    for reversal in asked_for:
+        stored.setdefault(reversal.purpose, set()).add(reversal.channel)
     asked = [
         (p, channel) for p in purposes for channel in _channels(p, stored.get(p.code, set()), list(texts.channels))
     ]

@@ -17,9 +17,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Query
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
-from consent import exit_paths, flow, interrupted, spool, tokens
+from consent import exit_paths, flow, interrupted, second_steps, spool, tokens
 from consent.exit_paths import GPC, PREFERENCE_PAGE, Outcome
-from consent.models import Choice, Reversal
+from consent.models import Choice, Purpose, Reversal
 from consent.public import choices, gpc, outage, saving
 from consent.public.choices import Person, day
 from consent.public.languages import TEXTS, choose, words_for
@@ -151,8 +151,8 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
         exit_paths.count_use(PREFERENCE_PAGE, Outcome.REFUSED, "cross_site")
         return page(request, "elsewhere", language, status=403)
     honoured = _honoured(person, request, language) if gpc.is_sent(request) else None
-    reply = _reply(request, person, language) if request.method == "POST" else Reply()
-    groups = reply.groups or choices.groups_for(person, language)
+    reply = _reply(request, person, language) if request.method == "POST" else _asked(request, person)
+    groups = reply.groups or choices.groups_for(person, language, reply.waiting)
     if reply.waiting:
         return _ask_again(request, reply, groups, language)
     return page(
@@ -192,6 +192,19 @@ def _reply(request: HttpRequest, person: Person, language: str) -> Reply:
     return Reply("saved" if len(wishes) > len(waiting) else "nothing_new", waiting=waiting)
 
 
+def _asked(request: HttpRequest, person: Person) -> Reply:
+    """Where a mail about the second step leads: that one question. Looking at it changes nothing."""
+    try:
+        asked = UUID(request.GET["confirm"])
+    except (KeyError, ValueError):
+        return Reply()
+    asked_about = Purpose.objects.filter(is_public=True).values("code")
+    if reversal := second_steps.open_ones(person.subject_id).filter(pk=asked, purpose__in=asked_about).first():
+        return Reply(waiting=[reversal])
+    was_used = Reversal.objects.filter(pk=asked, subject=person.subject_id, confirmation__isnull=False).exists()
+    return Reply(problems=[REFUSED_TEXTS["used" if was_used else "too_late"]])
+
+
 def _confirm(posted: QueryDict, by: saving.Wish) -> Reply:
     try:
         ids = [UUID(text) for text in posted.getlist("reversal")]
@@ -217,7 +230,11 @@ def _ask_again(request: HttpRequest, reply: Reply, groups: list[choices.Group], 
         group, row = found
         text = TEXTS[language].confirm_entry.replace("{date}", day(row.answer.since, language))
         entries.append({"id": reversal.pk, "purpose": group.name, "channel": row.label, "text": text})
-    return page(request, "confirm", language, entries=entries, others_are_saved=reply.said == "saved")
+    in_any_language = f"&confirm={entries[0]['id']}" if len(entries) == 1 else ""
+    others_are_saved = reply.said == "saved"
+    return page(
+        request, "confirm", language, entries=entries, others_are_saved=others_are_saved, and_query=in_any_language
+    )
 
 
 def _signal_texts(honoured: gpc.Honoured, language: str) -> list[str]:

@@ -20,8 +20,17 @@ class Doubts(RecordAdmin):
     def has_propose_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not request.user.has_perm("messaging.add_doubtruling"):
             return False
-        message = Message.objects.filter(pk=object_id, state=Message.State.IN_DOUBT).first() if object_id else None
-        return object_id is None or (message is not None and message.needs_two and not _standing(object_id))
+        return object_id is None or (self._is_for_two(object_id) and not _standing(object_id))
+
+    def has_close_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """What is closed already is only sent again."""
+        if not self.has_propose_permission(request, object_id):
+            return False
+        return not object_id or Message.objects.filter(pk=object_id, state=Message.State.IN_DOUBT).exists()
+
+    def _is_for_two(self, object_id: str | None) -> bool:
+        message = Message.objects.filter(pk=object_id, state__in=Message.DOUBTFUL).first() if object_id else None
+        return message is not None and message.needs_two
 
     def has_agree_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Also for whoever proposed it: the refusal then says why another is needed."""
@@ -67,7 +76,7 @@ class Doubts(RecordAdmin):
 
     @action(
         description="Propose to close as unknown",
-        permissions=["propose"],
+        permissions=["close"],
         icon="help",
         dialog=ask(
             "Propose to close it as unknown",

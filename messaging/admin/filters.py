@@ -41,7 +41,7 @@ class QueueFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
         if self.value() == "overdue":
-            return queryset.filter(owed_by__lt=timezone.now(), state__in=Message.UNSETTLED)
+            return queryset & Message.objects.overdue(timezone.now())
         condition = next((found for name, _, found in QUEUES if name == self.value()), {})
         return queryset.filter(**condition)
 

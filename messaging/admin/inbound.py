@@ -82,7 +82,7 @@ class InboundMessageAdmin(RecordAdmin):
     def text_shown(self, row: InboundMessage) -> SafeString | str:
         """As plain text: nothing in it is markup, and nothing is loaded."""
         if not row.raw:
-            return "It was erased with its person."
+            return "It was erased with its person." if row.subject_id else "It came without a letter."
         if row.channel == "sms":
             try:
                 text = text_messages.parse(bytes(row.raw)).text
@@ -271,7 +271,9 @@ class HookDeliveryAdmin(RecordAdmin):
         return f"#{delivery.pk}"
 
     @display(description="As it came")
-    def body_shown(self, delivery: HookDelivery) -> SafeString:
+    def body_shown(self, delivery: HookDelivery) -> SafeString | str:
+        if delivery.body is None:
+            return "It was emptied: posts are kept for 30 days."
         raw = bytes(delivery.body)[:100_000]
         try:
             text = json.dumps(json.loads(raw), indent=2, ensure_ascii=False)

@@ -1,9 +1,10 @@
 """The outbox: every message that is owed or was, why it is where it is, and what may be done about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -15,13 +16,14 @@ from django.utils.safestring import SafeString
 from config.admin import ReasonDialog, action, ask, badge, display, mask, moment, person
 from config.deeds import carry_out
 from consent import subjects
+from consent.access import people
 from consent.identifiers import Identity
-from consent.models import ANY
+from consent.models import ANY, Channel
 from messaging import services
 from messaging.admin.doubts import Doubts
 from messaging.admin.filters import QUEUES, AgeFilter, IncidentFilter, QueueFilter, TransportFilter
 from messaging.evidence import contents_of, level_of, story_of
-from messaging.models import Message
+from messaging.models import RECIPIENTS, Message
 
 State = Message.State
 COLOURS: dict[str, str] = {
@@ -73,7 +75,7 @@ class MessageAdmin(Doubts):
     ordering = ("-created_at", "-pk")
     sortable_by = ()
     search_fields = ("pk",)  # shows the box; what is typed is read by get_search_results
-    search_help_text = "An exact e-mail address, message id, Message-ID or subject id."
+    search_help_text = "An exact e-mail address, telephone number, message id, Message-ID or subject id."
     readonly_fields = fields = (
         badge("state", COLOURS),
         badge("delivery", DELIVERY_COLOURS),
@@ -86,6 +88,7 @@ class MessageAdmin(Doubts):
         "decision",
         "about",
         "message_class",
+        "way",
         "lane",
         "transport",
         "template",
@@ -125,17 +128,18 @@ class MessageAdmin(Doubts):
             pass
         if not may_see_people(request):
             return Q(pk=None)
-        try:
-            return Q(subject_id__in=list(subjects.find([Identity.of("email", term)]).values()))
-        except ValidationError:
-            return Q(pk=None)
+        found = set(subjects.find(_readings(term)).values())
+        return Q(subject_id__in={one for root in found for one in people(root)})
 
     # Columns
 
     @display(description="To")
     def recipient_shown(self, message: Message) -> str:
         """Masked, and so far for whoever may open the list; the auditor's list has no such column."""
-        return mask(message.recipient) if message.sealed_recipient else "nobody"
+        try:
+            return mask(message.recipient) if message.sealed_recipient else "nobody"
+        except InvalidTag:
+            return "cannot be opened"  # sealed under another PRIVACY_KEY; the message says so too
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return self._without_people(request, self.list_display)
@@ -146,13 +150,17 @@ class MessageAdmin(Doubts):
     def _without_people(self, request: HttpRequest, columns: Any) -> list[Any]:
         return [column for column in columns if column != "recipient_shown" or may_see_people(request)]
 
+    @display(description="Sent as")
+    def way(self, message: Message) -> str:
+        return Channel(message.channel).label
+
     @display(description="What")
     def what(self, message: Message) -> str:
         return message.template_key.replace("_", " ")
 
     @display(description="About")
     def about(self, message: Message) -> str:
-        """Confirmations are always by e-mail; which channel was left stands in the decision."""
+        """The purpose; by which way the person is contacted about it no more stands in the decision."""
         return "all purposes" if message.purpose == ANY else message.purpose or "-"
 
     @display(description="Tries")
@@ -245,10 +253,6 @@ class MessageAdmin(Doubts):
     def has_doubt_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._in(request, object_id, State.IN_DOUBT) and not self._is_for_two(object_id)
 
-    def _is_for_two(self, object_id: str | None) -> bool:
-        message = Message.objects.filter(pk=object_id, state=State.IN_DOUBT).first() if object_id else None
-        return message is not None and message.needs_two
-
     def _do(
         self, request: HttpRequest, form: ReasonDialog, object_id: str, verb: Callable[..., None], done: str
     ) -> HttpResponse:
@@ -314,6 +318,15 @@ class MessageAdmin(Doubts):
     )
     def close_unknown(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         return self._do(request, form, object_id, services.close_unknown, "Closed as unknown.")
+
+
+def _readings(term: str) -> Iterable[Identity]:
+    """What was typed, as whatever a message may be sent to."""
+    for kind in RECIPIENTS.values():
+        try:
+            yield Identity.of(kind, term)
+        except ValidationError:
+            continue
 
 
 def may_see_people(request: HttpRequest) -> bool:

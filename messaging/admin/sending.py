@@ -144,6 +144,7 @@ class TransportAdmin(RecordAdmin):
         moment("last_success_at", "Worked last"),
         moment("last_failure_at", "Failed last"),
         "last_error",
+        moment("swept_at", "Last sweep"),
     )
     actions_list = ()
     actions_detail = ("try_now",)

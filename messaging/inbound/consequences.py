@@ -16,17 +16,23 @@ from consent.models import Cause, Identifier
 from messaging import suppressing
 from messaging.events import Kind, NewEvent, record_events
 from messaging.inbound.bounces import Bounce
-from messaging.inbound.opting_out import CAUSES, COMPLAINT, Wish, opt_out
+from messaging.inbound.opting_out import COMPLAINT, Wish, opt_out
 from messaging.inbound.wordings import Class
 from messaging.models import Message, Suppression
 
 
-def digest_of(address: str) -> bytes | None:
-    """The blind index of an address that somebody reported; None for what is no address."""
+def identity_of(address: str) -> Identity | None:
+    """Of an address that somebody reported; None for what is no address."""
     try:
-        return Identity.of(Identifier.Kind.EMAIL, address).digest
+        return Identity.of(Identifier.Kind.EMAIL, address)
     except ValidationError:  # reports name addresses that nobody could write to
         return None
+
+
+def digest_of(address: str) -> bytes | None:
+    """Its blind index."""
+    identity = identity_of(address)
+    return identity.digest if identity else None
 
 
 def kind_of(bounce: Bounce) -> Kind:
@@ -61,22 +67,31 @@ def complained(message: Message, event: NewEvent) -> int | None:
     return said_no(message, event, COMPLAINT, reasons=["feedback_report"])
 
 
+@transaction.atomic
+def said_no_by_address(address: Identity, event: NewEvent, exit_path: str) -> int | None:
+    """A no that names no message of ours: the address is enough, and says less surely whose it is."""
+    if exit_path == COMPLAINT:
+        suppressing.suppress(address.digest, Suppression.Reason.COMPLAINT)
+    return said_no(address, event, exit_path, reasons=["recipient_address"], confidence=70)
+
+
 def said_no(
-    message: Message, event: NewEvent, exit_path: str, *, reasons: Sequence[str], confidence: int = 100
+    who: Message | Identity, event: NewEvent, exit_path: str, *, reasons: Sequence[str], confidence: int = 100
 ) -> int | None:
     """Record the no that an event carries. It is dated by its teller, but never in our future."""
+    message = who if isinstance(who, Message) else None
     return opt_out(
         Wish(
-            person=message.subject_id,
+            person=who.subject_id if isinstance(who, Message) else who,
             channel="email",
             exit_path=exit_path,
-            cause=CAUSES.get(exit_path, Cause.SUBJECT_CHOICE),
+            cause=Cause.COMPLAINT if exit_path == COMPLAINT else Cause.SUBJECT_CHOICE,
             at=min(event.occurred_at, timezone.now()),
             key=f"{exit_path}:{event.key.hex()[:40]}",
             reasons=reasons,
             confidence=confidence,
-            message_id=message.pk,
-            locale=message.locale,
+            message_id=message.pk if message else None,
+            locale=message.locale if message else "",
         )
     )
 

@@ -13,6 +13,12 @@ from messaging.models import InboundMessage
 State = InboundMessage.State
 
 
+def wait_for_a_person(kind: str, why: str, *, source: str, digest: bytes) -> None:
+    """What came without a letter and that no rule can settle. `digest`: the same is there once."""
+    facts = {"source": source[:50], "kind": kind, "state": State.OPEN, "outcome": why[:300]}
+    InboundMessage.objects.get_or_create(raw_digest=digest, recipient="", defaults=facts)
+
+
 @transaction.atomic
 def take(inbound: InboundMessage, *, by: User | str) -> InboundMessage:
     """Say that it is yours. Raises ValidationError where it is somebody else's, or dealt with."""

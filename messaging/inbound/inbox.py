@@ -9,8 +9,8 @@ from messaging.models import HookDelivery, InboundMessage, Suppression
 
 
 def read_all() -> int:
-    """A hundred of each at most; returns how many were read."""
-    return hooks.read_stored() + mail.read_stored() + mail.forget()
+    """A hundred of each at most, and what is too old is forgotten; returns how many rows changed."""
+    return hooks.read_stored() + mail.read_stored() + mail.forget() + hooks.forget()
 
 
 def metrics() -> Iterable[Metric]:

@@ -96,7 +96,7 @@ def understood(row: InboundMessage) -> Found:
     if signed and signed.use is Use.UNSUBSCRIBE and message:
         return _unsubscribe(row, mail, message)
     if (signed and signed.use is Use.BOUNCE) or _is_automatic(mail):
-        return _automatic(row, mail, message)
+        return _automatic(row, message)
     return _reply(row, mail, message if signed else None, message)
 
 
@@ -158,9 +158,10 @@ def _unsubscribe(row: InboundMessage, mail: Mail, message: Message) -> Found:
     return Found(What.UNSUBSCRIBE, State.SETTLED, _said(decision), *_of(message), decision)
 
 
-def _automatic(row: InboundMessage, mail: Mail, message: Message | None) -> Found:
+def _automatic(row: InboundMessage, message: Message | None) -> Found:
+    """Its subject tells of a person's leave, and is not kept with the message."""
     if message:
-        _note(row, message, Kind.AUTORESPONDED, mail.header("Subject")[:100])
+        _note(row, message, Kind.AUTORESPONDED, "")
     return Found(What.AUTO_REPLY, State.SETTLED, "An automatic answer: it changes nothing.", *_of(message))
 
 

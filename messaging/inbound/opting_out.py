@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from consent import exit_paths, flow, subjects
 from consent.identifiers import Identity
-from consent.models import ANY, Cause, Choice, Consent
+from consent.models import ANY, Choice, Consent
 from consent.services import NewDecision, record
 
 MAILTO, REPLY, COMPLAINT, KEYWORD, PROVIDER = "mailto", "mail-reply", "spam-complaint", "sms-keyword", "mail-provider"
@@ -89,12 +89,3 @@ def stands(person: UUID | Identity, channel: str) -> bool:
     noes = [row.decided_at for row in rows if row.state == Choice.OPT_OUT and row.purpose == ANY and row.decided_at]
     yeses = [row.decided_at for row in rows if row.state == Choice.OPT_IN and row.decided_at]
     return bool(noes) and max(noes) >= max(yeses, default=max(noes))
-
-
-CAUSES = {
-    MAILTO: Cause.SUBJECT_CHOICE,
-    REPLY: Cause.SUBJECT_CHOICE,
-    PROVIDER: Cause.SUBJECT_CHOICE,
-    COMPLAINT: Cause.COMPLAINT,
-    KEYWORD: Cause.KEYWORD,
-}

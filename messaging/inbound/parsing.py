@@ -54,9 +54,6 @@ class Mail:
                 return clear("\n".join(texts))
         return ""
 
-    def first_part(self, kind: str) -> Mime | None:
-        return next((part for part in self.parts if content_type(part) == kind), None)
-
 
 def read(raw: bytes) -> Mail:
     """Also for bytes that are no mail at all: then nearly everything about it is empty."""

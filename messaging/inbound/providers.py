@@ -21,6 +21,7 @@ from prometheus_client import Counter
 
 from messaging import signing
 from messaging.events import Kind, NewEvent, find_message
+from messaging.inbound.consequences import digest_of
 from messaging.inbound.wordings import Class, Reason, Verdict, judge
 
 # What a post is read by. Authorization and signatures are checked at the door and not kept.
@@ -159,6 +160,7 @@ def event_of(provider: str, event: AnymailTrackingEvent, heard_at: datetime) -> 
         occurred_at=occurred_at,
         facts=[*told, event.event_type, event.recipient],
         message_id=find_message(ids=_quoted(event), provider_id=str(event.message_id or "")),
+        recipient=digest_of(str(event.recipient or "")),
         provider_id=str(event.message_id or ""),
         payload={"reason": event.reject_reason or "", "reply": said[:500], "status": verdict.status},
     )

@@ -50,7 +50,6 @@ DETAILS: dict[str, Reason] = {
 SUBJECTS: dict[str, Reason] = {
     "3": Reason.SYSTEM, "4": Reason.NETWORK, "5": Reason.SYSTEM, "6": Reason.CONTENT, "7": Reason.POLICY,
 }  # fmt: skip
-TRANSIENT = frozenset({Reason.NETWORK, Reason.FULL, Reason.SYSTEM})
 
 # The first that matches counts, so what is about the sender and the content stands before what sounds like a mailbox.
 WORDS: tuple[tuple[Class, Reason, re.Pattern[str]], ...] = tuple(

@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("headers", models.JSONField(default=dict, help_text="Those that say how to read it; never a secret.")),
-                ("body", models.BinaryField()),
+                ("body", models.BinaryField(help_text="As it came; emptied after 30 days.", null=True)),
                 ("body_digest", models.BinaryField(max_length=32)),
                 (
                     "outcome",
@@ -214,6 +214,12 @@ class Migration(migrations.Migration):
             model_name="hookdelivery",
             index=models.Index(
                 condition=models.Q(("outcome", "refused")), fields=["-received_at"], name="hookdelivery_refused"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="hookdelivery",
+            index=models.Index(
+                condition=models.Q(("body__isnull", False)), fields=["received_at"], name="hookdelivery_to_forget"
             ),
         ),
         migrations.AddField(

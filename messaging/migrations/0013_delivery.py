@@ -207,6 +207,11 @@ class Migration(migrations.Migration):
             name="failing_since",
             field=models.DateTimeField(help_text="The first of the failures in a row.", null=True),
         ),
+        migrations.AddField(
+            model_name="transporthealth",
+            name="swept_at",
+            field=models.DateTimeField(help_text="When a sweep last ended that found it in the settings.", null=True),
+        ),
         migrations.AddIndex(
             model_name="message",
             index=models.Index(

@@ -10,7 +10,9 @@ from messaging.models.message import Message
 
 
 class HookDelivery(models.Model):
-    """A post of a provider as it came, kept also when refused. The bytes never change; its fate is written once."""
+    """A post of a provider as it came, kept also when refused. Its bytes never change, and are emptied after a while.
+    Its fate is written once.
+    """
 
     class Kind(models.TextChoices):
         TRACKING = "tracking", "delivery events"
@@ -29,7 +31,7 @@ class HookDelivery(models.Model):
     provider = models.CharField(max_length=50)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     headers = models.JSONField(default=dict, help_text="Those that say how to read it; never a secret.")
-    body = models.BinaryField()
+    body = models.BinaryField(null=True, help_text="As it came; emptied after 30 days.")
     body_digest = models.BinaryField(max_length=32)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.STORED)
     reason = models.CharField(max_length=300, blank=True)
@@ -41,6 +43,7 @@ class HookDelivery(models.Model):
         indexes = [
             models.Index(fields=["received_at"], name="hookdelivery_to_read", condition=Q(outcome="stored")),
             models.Index(fields=["-received_at"], name="hookdelivery_refused", condition=Q(outcome="refused")),
+            models.Index(fields=["received_at"], name="hookdelivery_to_forget", condition=Q(body__isnull=False)),
         ]
 
     def __str__(self) -> str:

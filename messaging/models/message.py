@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Expression, F, Q
+from django.db.models import Exists, Expression, F, OuterRef, Q
 from django.utils import timezone
 
 from config.history import AppendOnly, TrackedModel
@@ -35,6 +35,20 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def overdue(self, now: datetime | Expression) -> Self:
         """Owed by now, and neither sent nor visibly given up."""
         return self.filter(owed_by__lt=now, state__in=Message.UNSETTLED)
+
+    def maybe_sent(self) -> Self:
+        """Of which an attempt may have been sent, whatever was tried or planned after it."""
+        return self.filter(Exists(DeliveryAttempt.objects.maybe_sent().filter(message=OuterRef("pk"))))
+
+    def open_to_evidence(self) -> Self:
+        """In doubt, or about to be sent once more for want of an answer: one that comes makes that needless."""
+        attempts = DeliveryAttempt.objects.filter(message=OuterRef("pk"))
+        again = Q(state__in=[Message.State.RETRY_WAIT, Message.State.HELD]) & (
+            Q(possible_duplicate=True) | Q(is_pinned=True)
+        )
+        answered = attempts.filter(outcome__in=[Message.State.REJECTED, Message.State.ACCEPTED])
+        unanswered = Exists(attempts.filter(outcome=Message.State.IN_DOUBT)) & ~Exists(answered)
+        return self.filter(Q(state=Message.State.IN_DOUBT) | again & unanswered)
 
 
 # By which identifier a channel reaches a person.
@@ -85,6 +99,8 @@ class Message(models.Model):
         State.PENDING, State.READY, State.HELD, State.SENDING, State.RETRY_WAIT, State.IN_DOUBT, State.RENDER_FAILED,
     ]  # fmt: skip
     WAITING: ClassVar[list[str]] = [State.PENDING, State.READY, State.RETRY_WAIT]
+    # Perhaps sent, and nobody knows: also where it was given up to find out.
+    DOUBTFUL: ClassVar[list[str]] = [State.IN_DOUBT, State.CLOSED_UNKNOWN]
     # Not sent, and nothing happens to it until a person looks.
     TROUBLE: ClassVar[list[str]] = [
         State.FAILED, State.REJECTED, State.RENDER_FAILED, State.IN_DOUBT, State.FILED,
@@ -200,6 +216,12 @@ class Message(models.Model):
         return self.message_class in FOUR_EYES
 
 
+class DeliveryAttemptQuerySet(models.QuerySet["DeliveryAttempt"]):
+    def maybe_sent(self) -> Self:
+        """Nobody knows: under way past the point of no return, or ended without an answer that can be relied on."""
+        return self.filter(Q(outcome=Message.State.IN_DOUBT) | Q(outcome="", phase=DeliveryAttempt.Phase.PONR))
+
+
 class DeliveryAttempt(models.Model):
     """One try through one transport. Its phase only moves forward; what it ended with is written once."""
 
@@ -225,6 +247,8 @@ class DeliveryAttempt(models.Model):
     ended_tx = models.BigIntegerField(
         null=True, editable=False, help_text="The transaction that ended it: by this, what ended is read in log order."
     )
+
+    objects = DeliveryAttemptQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -362,6 +386,7 @@ class TransportHealth(models.Model):
     last_success_at = models.DateTimeField(null=True)
     last_failure_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=500, blank=True)
+    swept_at = models.DateTimeField(null=True, help_text="When a sweep last ended that found it in the settings.")
 
     class Meta:
         verbose_name = "transport"

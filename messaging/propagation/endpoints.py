@@ -1,17 +1,15 @@
 """What may be done with an endpoint: made, changed, paused, disabled, retired; and its secrets."""
 
-import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from config.keys import derive
+from config.keys import Seal
 from config.models import User
 from consent.models import Channel, Purpose
 from consent.services import actor_of
@@ -19,7 +17,7 @@ from messaging.models import Endpoint, EndpointHealth, EndpointSecret
 from messaging.propagation.addresses import place_of, refuse_private_literal
 from messaging.signing import new_secret
 
-NONCE_BYTES = 12
+SEAL = Seal("webhook-secret-seal")
 OVERLAP = timedelta(days=1)  # for a service to learn its new secret
 LONGEST_OVERLAP = timedelta(days=30)
 MAY_CHANGE = ("url", "owner", "purposes", "channels", "with_user_ids")
@@ -96,26 +94,18 @@ def rotate(endpoint: Endpoint, *, reason: str, by: User | str, overlap: timedelt
 def secrets_of(endpoint: Endpoint) -> list[str]:
     """Those that sign now, the newest first."""
     good = endpoint.secrets.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now())).order_by("-pk")
-    return [_unseal(endpoint.pk, bytes(secret.sealed)) for secret in good]
+    return [SEAL.open(secret.sealed, _bound_to(endpoint.pk)) for secret in good]
 
 
 def _new_secret(endpoint: Endpoint, actor: str) -> str:
-    text, nonce = new_secret(), secrets.token_bytes(NONCE_BYTES)
-    sealed = nonce + _cipher().encrypt(nonce, text.encode(), _bound_to(endpoint.pk))
+    text = new_secret()
+    sealed = SEAL.close(text, bound_to=_bound_to(endpoint.pk))
     EndpointSecret.objects.create(endpoint=endpoint, sealed=sealed, created_by=actor)
     return text
 
 
-def _unseal(endpoint_id: int, sealed: bytes) -> str:
-    return _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(endpoint_id)).decode()
-
-
-def _cipher() -> AESGCM:
-    return AESGCM(derive("webhook-secret-seal"))
-
-
-def _bound_to(endpoint_id: int) -> bytes:
-    return f"endpoint/{endpoint_id}".encode()
+def _bound_to(endpoint_id: int) -> str:
+    return f"endpoint/{endpoint_id}"
 
 
 def _check(endpoint: Endpoint) -> None:

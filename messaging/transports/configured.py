@@ -5,7 +5,8 @@ An entry is `name=address`. Mail: `smtp://`, `smtp+tls://` (STARTTLS), `smtp+ssl
 HTTP, with its options), `file:///folder?after=86400`. Texts: `https://:token@gateway.example/path`, `file://`.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def transports(channel: str) -> tuple[Transport, ...]:
     """Those of a channel, in order; made once a process. Raises ImproperlyConfigured, saying which entry is wrong."""
     entries = {EMAIL: settings.MAIL_TRANSPORTS, SMS: settings.TEXT_TRANSPORTS}.get(channel, ())
     made = tuple(transport_of(entry, channel) for entry in entries)
-    if len({transport.name for transport in made}) != len(made):
-        raise ImproperlyConfigured("Two transports have the same name; attempts and health are told apart by it.")
+    if twice := named_twice():
+        raise ImproperlyConfigured(f"Two transports are called {', '.join(twice)}; health and holds go by the name.")
     return made
 
 
@@ -107,5 +108,10 @@ MAKERS: dict[str, dict[str, Maker]] = {
 }
 
 
-def names(entries: Sequence[str]) -> list[str]:
-    return [entry.partition("=")[0] for entry in entries]
+def all_names() -> list[str]:
+    """Of every channel, as they stand in the settings."""
+    return [entry.partition("=")[0] for entry in (*settings.MAIL_TRANSPORTS, *settings.TEXT_TRANSPORTS)]
+
+
+def named_twice() -> list[str]:
+    return sorted(name for name, count in Counter(all_names()).items() if count > 1)

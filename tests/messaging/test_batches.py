@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from consent.models import Subject
+from consent.identifiers import Identity
+from consent.models import Identifier, Subject
 from consent.services import erase, merge, record
 from messaging import batches, notices, services, tasks
 from messaging.delivery import deliver, deliver_due
@@ -148,6 +150,68 @@ def test_what_slipped_past_a_pause_is_held_by_the_next_look():
     assert states(notice) == ["held"]
 
 
+def test_what_was_resumed_while_the_look_was_on_its_way_is_not_held(committed):
+    notice = started(people("anna").values())
+    batches.send_all()
+    Notice.objects.filter(pk=notice.pk).update(state="paused")
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            notices.resume(notice, reason="Go on", by="user:bela")
+            looking = other.submit(in_a_session_of_its_own, batches.tend)
+            while not looking.done() and not somebody_waits_for_a_lock():
+                time.sleep(0.01)
+        assert looking.result(10) == 0
+
+    assert states(notice) == ["ready"]
+
+
+def somebody_waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return cursor.fetchone()[0]
+
+
+def test_an_address_that_cannot_be_opened_is_told_and_stops_nobody_elses_message(relay_inbox):
+    known = people("anna", "bela")
+    notice = started(known.values())
+    Identifier.objects.filter(subject=known["anna"]).update(sealed=b"sealed by another key, some time ago")
+
+    batches.send_all()
+    deliver_due(transport=relay_inbox.relay())
+
+    failed = notice.messages.get(subject_id=known["anna"])
+    assert (failed.state, "PRIVACY_KEY" in failed.last_error) == ("render_failed", True)
+    assert [mail.recipients for mail in relay_inbox.mails] == [["bela@example.org"]]
+    assert progress_of(notice).counts == {"failed": 1, "sent": 1}
+
+
+def test_what_could_not_be_made_ready_is_made_of_the_approved_text_when_it_can_be(relay_inbox):
+    known = people("anna")
+    notice = started(known.values())
+    sealed = Identifier.objects.get(subject=known["anna"]).sealed
+    Identifier.objects.filter(subject=known["anna"]).update(sealed=b"sealed by another key, some time ago")
+    batches.send_all()
+    Message.objects.update(sealed_recipient=sealed)
+
+    notice_text(notice.template_id, text="NEVER APPROVED ")  # publishing tries again what waited for a good text
+    deliver_due(transport=relay_inbox.relay())
+
+    assert b"NEVER" not in relay_inbox.mails[0].content
+    assert notice.messages.get().template_version == notice.version
+
+
+def test_a_notice_that_breaks_does_not_stop_the_next_one():
+    known = people("anna", "bela")
+    broken, whole = started([known["anna"]]), started([known["bela"]])
+    unusable = Identity("email", "an address that no header takes").seal()
+    Identifier.objects.filter(subject=known["anna"]).update(sealed=unusable)
+
+    assert batches.send_due() == 1
+
+    assert (broken.messages.count(), whole.messages.count()) == (0, 1)
+
+
 def test_cancelling_withdraws_what_did_not_leave_and_calls_nothing_withdrawn_that_may_have_been_sent(relay_inbox):
     notice = started(people("anna", "bela", "cem").values())
     batches.send_all()
@@ -207,15 +271,15 @@ def test_two_workers_do_not_take_the_same_notice(committed):
 
     with ThreadPoolExecutor(1) as other, transaction.atomic():
         Notice.objects.select_for_update().get(pk=notice.pk)
-        taken = other.submit(in_a_session_of_its_own, notice.pk).result(10)
+        taken = other.submit(in_a_session_of_its_own, batches.send_batch, notice.pk).result(10)
 
     assert taken == 0
     assert batches.send_batch(notice.pk) == 1
 
 
-def in_a_session_of_its_own(notice_id):
+def in_a_session_of_its_own(work, *arguments):
     try:
-        return batches.send_batch(notice_id)
+        return work(*arguments)
     finally:
         connections.close_all()
 

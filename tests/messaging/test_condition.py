@@ -8,18 +8,20 @@ from django.utils import timezone
 from messaging import health
 from messaging.condition import ALARMING_DOUBT, conditions
 from messaging.holding import hold_sending
-from messaging.models import DeliveryAttempt, Message
+from messaging.models import DeliveryAttempt, Message, TransportHealth
+from messaging.sweeping import sweep
 from tests.factories import MessageFactory
 
 pytestmark = pytest.mark.django_db
 
 
-def in_doubt(minutes):
+def in_doubt(minutes, message=None):
+    """Since so long, by its first or by another attempt."""
     began = timezone.now() - timedelta(minutes=minutes)
-    message = MessageFactory(state="in_doubt", transport="relay", attempts_made=1)
+    message = message or MessageFactory(state="in_doubt", transport="relay", attempts_made=1)
     DeliveryAttempt.objects.create(
         message=message,
-        number=1,
+        number=message.attempts.count() + 1,
         transport="relay",
         lease=message.pk,
         phase="ponr",
@@ -55,6 +57,19 @@ def test_each_trouble_is_told_with_its_beginning():
     assert found["mail-in-doubt"].title == "1 message is in doubt"
 
 
+def test_a_doubt_is_as_old_as_the_last_attempt_and_is_told_once():
+    fresh_again = in_doubt(120)
+    in_doubt(1, fresh_again)
+    assert conditions() == []
+
+    twice = in_doubt(120)
+    in_doubt(60, twice)
+
+    [told] = conditions()
+    assert (told.key, told.count) == ("mail-in-doubt", 1)
+    assert told.since == twice.attempts.get(number=2).ended_at
+
+
 def test_a_transport_that_works_again_is_no_longer_told():
     for _ in range(health.OPENS_AFTER):
         health.failed("relay", "out of order")
@@ -62,6 +77,36 @@ def test_a_transport_that_works_again_is_no_longer_told():
     health.worked("relay")
 
     assert conditions() == []
+
+
+def test_a_transport_that_was_taken_out_of_the_settings_is_no_longer_told(sending_by):
+    for _ in range(health.OPENS_AFTER):
+        health.failed("relay", "out of order")
+
+    sending_by("backup=smtp://127.0.0.1:1025")
+
+    assert conditions() == []
+
+
+def test_how_long_ago_a_sweep_went_through_is_told_and_before_the_first_nothing(client):
+    assert client.get("/readyz").json()["sweep"] == {"last": None, "seconds_ago": None}
+    assert "\nholdfast_sweep_age_seconds " not in client.get("/metrics").content.decode()
+
+    sweep()
+    TransportHealth.objects.update(swept_at=timezone.now() - timedelta(minutes=9))
+
+    assert 539 <= client.get("/readyz").json()["sweep"]["seconds_ago"] <= 560
+    assert "\nholdfast_sweep_age_seconds 54" in client.get("/metrics").content.decode()
+
+
+def test_a_sweep_that_breaks_does_not_count_as_one(settings, tmp_path):
+    (tmp_path / "outcomes").write_text("a file in the folder's place")
+    settings.SPOOL_DIR = str(tmp_path)
+
+    with pytest.raises(NotADirectoryError):
+        sweep()
+
+    assert health.last_sweep()["seconds_ago"] is None
 
 
 def test_prometheus_is_told_counts_and_nothing_about_a_person(client):

@@ -23,7 +23,7 @@ from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_re
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
 from messaging.routing import Routes
 from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold, release, resend
-from messaging.sweeping import DOUBT_WINDOW, sweep
+from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
 from tests.factories import opt_out
@@ -120,6 +120,24 @@ def test_one_refused_recipient_does_not_touch_the_others(owed, relay_inbox):
     assert len(relay_inbox.mails) == 2
 
 
+def test_what_a_server_said_is_kept_without_the_address_in_time_and_late(owed):
+    message = owed("anna@example.org")
+    with fault_server(rcpt="450 4.2.1 <anna@example.org>: mailbox busy") as server:
+        deliver(transport=server.relay())
+    later(message, not_before=timezone.now() - timedelta(seconds=1))
+    claimed = claim(routes=nowhere())
+    lease_ended(message)
+    sweep()
+    finish(claimed, "rejected", Reply(550, "<anna@example.org>: no such user"))
+
+    message.refresh_from_db()
+    first = message.attempts.get(number=1)
+    assert (first.reply_code, "mailbox busy" in first.reply_text) == (450, True)
+    assert "no such user" in message.events.get(kind="late_reply").payload["reply"]
+    kept = [message.last_error, *message.attempts.values_list("reply_text", flat=True)]
+    assert "anna" not in str([*kept, *message.events.values_list("payload", flat=True)])
+
+
 def test_a_second_try_is_the_same_bytes_under_the_same_message_id(owed, relay_inbox):
     message = owed()
     with fault_server(dot="451 4.3.0 try later") as server:
@@ -160,7 +178,7 @@ def test_a_relay_that_keeps_failing_is_left_alone_for_a_while(owed):
         assert server.connections == health.OPENS_AFTER
 
     assert Message.objects.filter(state="pending").count() == 3
-    assert not health.is_usable("relay")
+    assert health.unusable(["relay", "other"]) == {"relay"}
 
 
 def test_a_relay_that_works_again_is_used_again(owed, relay_inbox):
@@ -248,6 +266,19 @@ def test_abandoned_before_the_point_of_no_return_it_is_tried_again(owed, relay_i
     assert len(relay_inbox.mails) == 1
 
 
+def test_abandoned_at_the_last_try_it_has_failed_and_is_settled(owed):
+    message = owed()
+    claim(routes=nowhere())
+    later(message, attempts_made=delivery.MAX_ATTEMPTS)
+    lease_ended(message)
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "failed"
+    assert message.settled_at
+
+
 def test_abandoned_after_the_point_of_no_return_it_is_in_doubt_and_not_sent_again(owed, relay_inbox):
     message = owed()
     pass_point_of_no_return(claim(routes=nowhere()))
@@ -275,6 +306,39 @@ def test_an_answer_after_the_lease_settles_the_doubt(owed):
     assert DeliveryEvent.objects.get().kind == "late_reply"
 
 
+@pytest.mark.parametrize("meanwhile", ["retry_wait", "held"])
+def test_an_answer_after_it_was_decided_to_send_again_makes_that_needless(owed, relay_inbox, meanwhile):
+    message = owed()
+    claimed = claim(routes=nowhere())
+    pass_point_of_no_return(claimed)
+    lease_ended(message)
+    sweep()
+    resend(message, reason="Nothing in the relay's log", by="user:anna")
+    later(message, state=meanwhile)
+
+    finish(claimed, "accepted", Reply(250, "2.0.0 Ok"))
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert (message.state, relay_inbox.mails) == ("accepted", [])
+    assert message.settled_at
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "retry_wait"])
+def test_a_late_refusal_changes_nothing_of_what_was_decided_meanwhile(owed, outcome):
+    message = owed()
+    claimed = claim(routes=nowhere())
+    pass_point_of_no_return(claimed)
+    lease_ended(message)
+    sweep()
+    resend(message, reason="Nothing in the relay's log", by="user:anna")
+
+    finish(claimed, outcome, Reply(550, "5.1.1 no such user"))
+
+    message.refresh_from_db()
+    assert message.state == "retry_wait"
+
+
 def test_a_doubt_that_nothing_resolves_is_sent_again_once_and_marked(owed, relay_inbox):
     message = owed()
     in_doubt_for(message, DOUBT_WINDOW)
@@ -285,6 +349,39 @@ def test_a_doubt_that_nothing_resolves_is_sent_again_once_and_marked(owed, relay
     message.refresh_from_db()
     assert (message.state, message.possible_duplicate) == ("accepted", True)
     assert len(relay_inbox.mails) == 1
+
+
+def test_a_doubt_about_one_of_many_is_closed_as_unknown_after_a_day_and_never_sent_again(owed, relay_inbox):
+    message = owed()
+    in_doubt_for(message, UNKNOWN_AFTER)
+    later(message, on_doubt="never")
+
+    sweep()
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert (message.state, relay_inbox.mails) == ("closed_unknown", [])
+    assert message.settled_at
+    assert [(e.kind, e.payload["by"]) for e in message.events.all()] == [("closed_unknown", "system:sweep")]
+
+
+@pytest.mark.parametrize(
+    ("age", "facts"),
+    [
+        (UNKNOWN_AFTER - timedelta(minutes=1), {"on_doubt": "never"}),
+        (UNKNOWN_AFTER, {"on_doubt": "ask"}),
+        (UNKNOWN_AFTER, {"on_doubt": "never", "message_class": "incident_notice"}),
+    ],
+)
+def test_a_doubt_that_may_still_clear_or_is_for_people_stays_one(owed, age, facts):
+    message = owed()
+    in_doubt_for(message, age)
+    later(message, **facts)
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "in_doubt"
 
 
 def test_a_second_doubt_waits_for_a_person(owed):

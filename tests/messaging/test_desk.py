@@ -6,18 +6,21 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from consent import subjects
+from consent.identifiers import Identity
 from consent.models import Decision
-from consent.services import record
+from consent.services import merge, record
 from consent.story import tell
 from incidents.models import DecisionLink
 from messaging import health
 from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver
+from messaging.evidence import level_of
 from messaging.models import Message, SendHold, TemplateFault, TemplateVersion, TransportHealth
 from messaging.publishing import draft_from
 from messaging.services import enqueue
 from messaging.sweeping import sweep
-from tests.factories import TemplateFaultFactory, UserFactory, incident, opt_out
+from tests.factories import MessageFactory, TemplateFaultFactory, UserFactory, incident, opt_out
 from tests.messaging.smtp import fault_server
 
 pytestmark = pytest.mark.usefixtures("newsletter")
@@ -89,6 +92,58 @@ def test_a_message_is_found_by_its_persons_address_its_number_and_its_message_id
     for term in ("Anna@Example.org", str(message.pk), f"<{message.pk}@holdfast.example>", str(message.subject_id)):
         assert page(message) in client.get(url, {"q": term}).content.decode()
     assert page(message) not in client.get(url, {"q": "bela@example.org"}).content.decode()
+
+
+def test_a_text_message_is_found_by_its_number_and_shown_as_it_was_written(client, officer):
+    text = "Du bist abgemeldet, Zoë. https://shop.example/u/" + "x" * 30 + "/"
+    message = MessageFactory(
+        channel="sms", subject_id=known("phone", "+49 30 901820"), raw=text.encode(), render_hash=b"x" * 32,
+        sealed_recipient=Identity.of("phone", "+4930901820").seal(),
+    )  # fmt: skip
+
+    found = client.get(reverse("admin:messaging_message_changelist"), {"q": "+49 30 90 18 20"}).content.decode()
+    shown = client.get(page(message)).content.decode()
+
+    assert page(message) in found
+    assert "Du bist abgemeldet, Zoë. https://shop.example/u/…/" in shown
+    assert "text message" in shown
+    assert 'aria-label="Headers"' not in shown
+
+
+def test_what_was_sent_before_a_merge_is_found_by_either_address(client, officer, message):
+    other = known("email", "anna@work.example")
+    merge(message.subject_id, other, reason="The same person", by="user:olga")
+
+    text = client.get(reverse("admin:messaging_message_changelist"), {"q": "anna@work.example"}).content.decode()
+
+    assert page(message) in text
+
+
+def known(kind, value):
+    identity = Identity.of(kind, value)
+    return subjects.find_or_make([[identity]]).of(identity)
+
+
+def test_an_address_that_cannot_be_opened_does_not_close_the_outbox(client, officer, message):
+    Message.objects.update(sealed_recipient=b"sealed under another key, long ago")
+
+    assert "cannot be opened" in client.get(reverse("admin:messaging_message_changelist")).content.decode()
+    assert "cannot be opened" in client.get(page(message)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"state": "rejected"}, "it was refused. It was not sent."),
+        ({"state": "failed"}, "nothing took it. It was not sent."),
+        ({"state": "cancelled"}, "withdrawn. It was not sent."),
+        ({"state": "retry_wait"}, "It is not known to have been sent."),
+        ({"state": "closed_unknown"}, "It may have been sent."),
+        ({"state": "rejected", "possible_duplicate": True}, "An earlier try may have been sent."),
+    ],
+)
+def test_what_was_refused_is_not_called_unknown_and_what_is_unknown_not_refused(facts, said):
+    assert level_of(Message(attempts_made=2, **facts)).endswith(said)
 
 
 @pytest.mark.parametrize("age", ["hour", "day", "week"])

@@ -102,6 +102,7 @@ def test_a_link_that_counts_or_sells_is_recognised(url, is_one):
         ("/resubscribe/", True),
         ("/u/unsubscribe/", False),
         ("opt_in_url", True),
+        ("/preferences/abc/?confirm=4f2a", True),
         ("/opt-inform/", False),
     ],
 )
@@ -118,6 +119,7 @@ def test_a_way_back_in_is_told_from_a_way_out(text, is_one):
         ("text", "\n20% off everything", "carries no marketing"),
         ("html", '<a href="{{ public_url }}/p/?utm_campaign=x">x</a>', "counts who follows"),
         ("text", "\n{{ public_url }}/opt-in/", "no way back in"),
+        ("text", "\n{{ preferences_url }}?confirm=4f2a", "no way back in"),
     ],
 )
 def test_confirmations_and_notices_carry_no_marketing_and_no_way_back_in(key, part, more, says):

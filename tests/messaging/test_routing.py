@@ -11,7 +11,7 @@ from django.utils import timezone
 from consent.models import Decision
 from consent.services import record
 from messaging import health, outcomes
-from messaging.checks import transports, transports_are_encrypted
+from messaging.checks import spool_takes_something, transports, transports_are_encrypted
 from messaging.claiming import claim
 from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return
@@ -19,7 +19,7 @@ from messaging.doubts import agree, propose, withdraw
 from messaging.holding import hold_sending, let_go
 from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold
 from messaging.routing import Routes
-from messaging.services import NewMessage, close_unknown, enqueue, resend
+from messaging.services import NewMessage, close_unknown, enqueue, note, resend
 from messaging.sweeping import REMEMBERED, sweep
 from messaging.transports.configured import transport_of
 from messaging.transports.replies import Reply
@@ -318,6 +318,54 @@ def test_two_people_decide_it(doubtful, verdict, state):
     assert [event.payload["by"] for event in doubtful.events.order_by("pk")] == ["user:anna", "user:bela"]
 
 
+def test_what_two_closed_as_unknown_takes_two_to_be_sent_again(doubtful):
+    agree(propose(doubtful, "close", reason="The log is gone", by="user:anna"), reason="Yes", by="user:bela")
+
+    with pytest.raises(ValidationError, match="another agrees"):
+        resend(doubtful, reason="It turned up", by="user:anna")
+    with pytest.raises(DatabaseError, match="two people"), transaction.atomic():
+        Message.objects.filter(pk=doubtful.pk).update(state="retry_wait", possible_duplicate=True)
+    with pytest.raises(ValidationError, match="closed as unknown"):
+        propose(doubtful, "close", reason="Once more", by="user:anna")
+
+    agree(propose(doubtful, "resend", reason="It turned up", by="user:anna"), reason="I saw it", by="user:bela")
+    doubtful.refresh_from_db()
+    assert (doubtful.state, doubtful.possible_duplicate) == ("retry_wait", True)
+
+
+@pytest.mark.parametrize("settled", ["accepted", "rejected"])
+def test_an_agreement_that_comes_after_the_answer_sends_nothing_again(doubtful, settled):
+    ruling = propose(doubtful, "resend", reason="Nothing in the relay's log", by="user:anna")
+    Message.objects.filter(pk=doubtful.pk).update(state=settled, settled_at=timezone.now())
+
+    with pytest.raises(ValidationError, match="It is not in doubt"):
+        agree(ruling, reason="I looked too", by="user:bela")
+
+    doubtful.refresh_from_db()
+    ruling.refresh_from_db()
+    assert (doubtful.state, ruling.is_open) == (settled, True)
+
+
+def test_two_people_decide_each_doubt_anew(doubtful):
+    agree(propose(doubtful, "resend", reason="Not in the log", by="user:anna"), reason="Yes", by="user:bela")
+    DeliveryAttempt.objects.create(
+        message=doubtful, number=2, transport="relay", lease=doubtful.pk, phase="ponr", outcome="in_doubt",
+        ended_at=timezone.now() + timedelta(seconds=1),
+    )  # fmt: skip
+    Message.objects.filter(pk=doubtful.pk).update(state="in_doubt", attempts_made=2)
+
+    with pytest.raises(DatabaseError, match="two people"), transaction.atomic():
+        Message.objects.filter(pk=doubtful.pk).update(state="retry_wait")
+
+
+def test_a_transport_that_is_asked_again_or_answers_late_needs_nobody(doubtful):
+    Message.objects.filter(pk=doubtful.pk).update(state="retry_wait", is_pinned=True)
+    Message.objects.filter(pk=doubtful.pk).update(state="in_doubt", possible_duplicate=True)
+
+    note(doubtful, "relay", "late_reply", {"attempt": 1, "outcome": "retry_wait"})
+    Message.objects.filter(pk=doubtful.pk).update(state="retry_wait")
+
+
 def test_a_proposal_that_was_withdrawn_leaves_the_doubt_and_room_for_another(doubtful):
     ruling = propose(doubtful, "resend", reason="It bounced before", by="user:anna")
     with pytest.raises(ValidationError, match="Agree with it, or withdraw it first"):
@@ -332,7 +380,15 @@ def test_a_proposal_that_was_withdrawn_leaves_the_doubt_and_room_for_another(dou
         agree(ruling, reason="Yes", by="user:cleo")
 
 
-@pytest.mark.parametrize("change", [{"state": "closed_unknown"}, {"state": "retry_wait", "possible_duplicate": True}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "closed_unknown"},
+        {"state": "retry_wait", "possible_duplicate": True},
+        {"state": "held"},
+        {"state": "closed_unknown", "on_doubt": "never"},
+    ],
+)
 def test_the_database_asks_for_the_second_person_too(doubtful, change):
     with pytest.raises(DatabaseError, match="two people"), transaction.atomic():
         Message.objects.filter(pk=doubtful.pk).update(**change)
@@ -405,6 +461,26 @@ def test_a_line_that_a_crash_cut_off_does_not_stop_the_others(handed_over):
     assert Message.objects.get().state == "accepted"
 
 
+def test_a_look_at_what_waits_on_disk_writes_nothing_there(settings, tmp_path):
+    settings.SPOOL_DIR = str(tmp_path / "not-there")  # as where the image's own disk is read-only
+
+    sweep()
+
+    assert not (tmp_path / "not-there").exists()
+
+
+def test_a_spool_that_takes_nothing_is_found_before_it_is_needed(settings, tmp_path):
+    settings.SPOOL_DIR = str(tmp_path / "spool")
+    assert spool_takes_something() == []
+
+    (tmp_path / "file").write_text("in its place")
+    settings.SPOOL_DIR = str(tmp_path / "file" / "spool")
+
+    [error] = spool_takes_something()
+    assert (error.id, str(tmp_path / "file") in error.msg) == ("messaging.E008", True)
+    assert "share" in error.hint
+
+
 # Settings
 
 
@@ -434,6 +510,8 @@ def test_wrong_transports_are_found_at_start_up_with_a_cure(settings):
     assert found == {"messaging.E001", "messaging.E002", "messaging.E003"}
     assert "smtp+tls://" in transports()[0].hint
     settings.MAIL_TRANSPORTS = ["disk=file:///unsent"]
+    settings.TEXT_TRANSPORTS = ["disk=file:///unsent/texts"]
+    assert "two transports are called disk" in next(p for p in transports() if p.id == "messaging.E003").msg
     assert "messaging.E004" in {problem.id for problem in transports()}
 
 

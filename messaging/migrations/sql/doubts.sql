@@ -1,15 +1,28 @@
--- A doubt about what the law asks for is decided by two people, whoever writes the row.
+-- A doubt about what the law asks for is decided by two people, whoever writes the row, and each doubt anew: they agreed
+-- on exactly this since the last attempt ended. A transport's own answer, late or asked for again, settles it without
+-- them. Closed as unknown it is no less a doubt: sending it again takes two as well.
 CREATE FUNCTION messaging_keep_doubt() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF (NEW.state = 'closed_unknown' OR NEW.state = 'retry_wait' AND NEW.possible_duplicate)
-     AND NOT EXISTS (SELECT FROM public.messaging_doubtruling WHERE message_id = NEW.id AND agreed_at IS NOT NULL) THEN
+  IF NEW.state IN ('accepted', 'rejected') AND OLD.state = 'in_doubt' THEN RETURN NEW; END IF;
+  IF NEW.state = 'retry_wait' AND OLD.state = 'in_doubt' AND (
+       NEW.is_pinned AND NOT OLD.is_pinned
+       OR EXISTS (SELECT FROM public.messaging_deliveryevent WHERE message_id = NEW.id AND kind = 'late_reply'
+                     AND (payload ->> 'attempt')::int = NEW.attempts_made)) THEN
+    RETURN NEW;
+  END IF;
+  IF NOT EXISTS (
+       SELECT FROM public.messaging_doubtruling
+        WHERE message_id = NEW.id AND verdict = CASE NEW.state WHEN 'closed_unknown' THEN 'close' ELSE 'resend' END
+          AND agreed_at >= coalesce(
+                (SELECT max(ended_at) FROM public.messaging_deliveryattempt WHERE message_id = NEW.id), '-infinity')) THEN
     RAISE EXCEPTION 'two people decide what becomes of this message' USING ERRCODE = 'HF001',
       HINT = 'One proposes, another agrees; a transport''s own answer settles it without them.';
   END IF;
   RETURN NEW;
 END $$;
 CREATE TRIGGER b_doubt BEFORE UPDATE OF state ON messaging_message FOR EACH ROW
-  WHEN (OLD.state = 'in_doubt' AND NEW.on_doubt = 'ask' AND NEW.message_class IN ('privacy_notice', 'incident_notice'))
+  WHEN (OLD.state IN ('in_doubt', 'closed_unknown') AND NEW.state <> OLD.state
+        AND OLD.on_doubt = 'ask' AND OLD.message_class IN ('privacy_notice', 'incident_notice'))
   EXECUTE FUNCTION messaging_keep_doubt();
 
 -- What was agreed or withdrawn stays so, and what was proposed is what was agreed with.

@@ -1,8 +1,10 @@
--- A post of a provider stays as it came, and its fate is written once.
+-- A post of a provider stays as it came, and its fate is written once; once it was dealt with it can be emptied.
 CREATE TRIGGER a_as_it_came BEFORE UPDATE ON messaging_hookdelivery FOR EACH ROW
-  WHEN (OLD.outcome <> 'stored'
-        OR (OLD.body, OLD.body_digest, OLD.headers, OLD.provider, OLD.kind, OLD.received_at)
-           IS DISTINCT FROM (NEW.body, NEW.body_digest, NEW.headers, NEW.provider, NEW.kind, NEW.received_at))
+  WHEN ((NEW.body IS DISTINCT FROM OLD.body AND (NEW.body IS NOT NULL OR OLD.outcome = 'stored'))
+        OR (OLD.outcome <> 'stored'
+            AND (OLD.outcome, OLD.reason, OLD.read_at) IS DISTINCT FROM (NEW.outcome, NEW.reason, NEW.read_at))
+        OR (OLD.body_digest, OLD.headers, OLD.provider, OLD.kind, OLD.received_at)
+           IS DISTINCT FROM (NEW.body_digest, NEW.headers, NEW.provider, NEW.kind, NEW.received_at))
   EXECUTE FUNCTION holdfast_refuse_change();
 -- What somebody wrote to us can be erased, not changed, and what was done about it is not undone.
 CREATE TRIGGER a_as_it_came BEFORE UPDATE ON messaging_inboundmessage FOR EACH ROW

@@ -10,14 +10,17 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from consent.identifiers import Identity
 from consent.models import Decision
+from consent.services import Query, check
+from consent.subjects import find
 from messaging import signing
 from messaging.checks import providers_are_known_by_something
 from messaging.confirmations import confirmations_of, owe_all
 from messaging.delivery import deliver_due
 from messaging.inbound import hooks, inbox
 from messaging.models import DeliveryAttempt, HookDelivery, InboundMessage, Message, Suppression
-from tests.factories import PurposeFactory
+from tests.factories import HookDeliveryFactory, PurposeFactory, UserFactory
 from tests.messaging.http import calls
 from tests.messaging.inbound.mails import letter
 
@@ -111,6 +114,81 @@ def test_postmark_a_spam_complaint_opts_out(client, taken):
     )
 
     assert Decision.objects.get(choice="opt_out").cause == "complaint"
+
+
+def spam_complaint(**facts):
+    return postmark("SpamComplaint", ID=7, BouncedAt=now(), Type="SpamComplaint", MessageID="esp-other", **facts)
+
+
+@pytest.mark.parametrize("address", ["anna@example.org", "Nobody.Known@example.org"])
+def test_a_complaint_that_names_no_message_of_ours_opts_its_address_out(client, sent, address):
+    told(client, "/hooks/mail/postmark/", spam_complaint(Email=address, Recipient=address), **BASIC)
+
+    decision = Decision.objects.get(choice="opt_out")
+    assert (decision.cause, decision.purpose, decision.channel, decision.confidence) == ("complaint", "*", "email", 70)
+    assert (decision.subject_id == sent.subject_id) == (address == "anna@example.org")
+    assert may_contact_by_mail(address) is False
+    assert bytes(Suppression.objects.get().digest) == Identity.of("email", address).digest
+
+
+def may_contact_by_mail(address):
+    subject = find([Identity.of("email", address)]).popitem()[1]
+    return check([Query(subject, "marketing", "email")])[0].allowed
+
+
+def test_an_unsubscribe_at_the_provider_that_names_no_message_of_ours_opts_its_address_out(client, sent, signed_only):
+    gone = mailgun("unsubscribed", message={"headers": {"message-id": "esp-other"}})
+
+    told(client, "/hooks/mail/mailgun/", gone)
+
+    decision = Decision.objects.get(choice="opt_out")
+    assert (decision.exit_path, decision.cause, decision.subject_id) == (
+        "mail-provider",
+        "subject_choice",
+        sent.subject_id,
+    )
+    assert not Suppression.objects.exists()
+
+
+def test_a_complaint_that_names_nobody_at_all_waits_for_a_person_once(client, sent):
+    for _ in range(2):
+        told(client, "/hooks/mail/postmark/", spam_complaint(Email="", Recipient=""), **BASIC)
+
+    row = InboundMessage.objects.get()
+    assert (row.state, row.kind, row.source) == ("open", "complaint", "postmark")
+    assert "names neither a message of ours nor an address" in row.outcome
+    assert not Decision.objects.filter(choice="opt_out").exists()
+
+
+def test_what_a_provider_says_is_kept_for_good_without_the_address(client, taken):
+    said = "550 5.1.1 <anna@example.org>: Recipient address rejected; bounce+anna=example.org@esp.example"
+
+    told(client, "/hooks/mail/postmark/", postmark("Delivery", DeliveredAt=now(), Details=said), **BASIC)
+
+    [event] = taken.events.all()
+    assert event.payload["reply"] == "550 5.1.1 <(an address)>: Recipient address rejected; (an address)"
+    assert bytes(event.recipient) == Identity.of("email", "anna@example.org").digest
+
+
+def test_a_post_is_emptied_after_thirty_days_and_its_digest_stays(client, sent):
+    old = timezone.now() - hooks.KEPT
+    dealt_with, fresh = [HookDeliveryFactory(outcome="read", received_at=at) for at in (old, timezone.now())]
+    refused = HookDeliveryFactory(outcome="refused", received_at=old)
+
+    inbox.read_all()
+
+    assert set(HookDelivery.objects.filter(body=None)) == {dealt_with, refused}
+    assert bytes(HookDelivery.objects.get(pk=dealt_with.pk).body_digest) == dealt_with.body_digest
+    client.force_login(UserFactory(role="Support"))
+    assert "It was emptied" in client.get(f"/admin/messaging/hookdelivery/{dealt_with.pk}/change/").content.decode()
+    assert bytes(HookDelivery.objects.get(pk=fresh.pk).body) == b"{}"
+
+
+def test_the_database_empties_no_post_that_nobody_read(db):
+    HookDeliveryFactory()
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        HookDelivery.objects.update(body=None, outcome="read")
 
 
 def test_mailgun_a_failure_suppresses_and_opts_nobody_out(client, taken, signed_only):

@@ -45,6 +45,14 @@ def test_what_says_nothing_about_the_mailbox_suppresses_nothing(sent, status):
     assert not Suppression.objects.exists()
 
 
+def test_a_diagnostic_is_kept_for_good_without_the_address(sent):
+    bounce = report(diagnostic="550 5.1.1 <anna@example.org>: User unknown")
+
+    received(bounce, to=verp.return_path(sent))
+
+    assert sent.events.get().payload["reply"] == "smtp; 550 5.1.1 <(an address)>: User unknown"
+
+
 def test_a_mailbox_that_is_disabled_is_tried_again_after_a_while(sent):
     received(report(status="5.2.1", diagnostic="550 5.2.1 disabled"), to=verp.return_path(sent))
 
@@ -219,7 +227,7 @@ def test_an_automatic_answer_is_a_fact_and_neither_a_bounce_nor_a_no(sent, heade
     row = received(letter("STOP", **headers), to=verp.reply_address(sent))
 
     assert (row.kind, row.state, opt_outs()) == ("auto_reply", "settled", [])
-    assert [event.kind for event in sent.events.all()] == ["autoresponded"]
+    assert [(event.kind, event.payload) for event in sent.events.all()] == [("autoresponded", {})]
     assert not Suppression.objects.exists()
 
 

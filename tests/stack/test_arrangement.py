@@ -1,0 +1,59 @@
+"""What runs on one machine and what compose.yaml shows: every queue has its workers, and what all need all have."""
+
+import re
+
+import pytest
+import yaml
+from django.conf import settings
+
+from config.celery import app
+from config.stack.folder import Folder
+from config.stack.programs import programs
+
+QUEUES = {queue.name for queue in app.conf.task_queues}
+BASE = settings.BASE_DIR
+
+
+@pytest.fixture
+def running(monkeypatch, tmp_path):
+    """The command lines of `manage.py up`, by name."""
+    for name in ("PORT", "SMTP_PORT", "INBOX_PORT", "STREAM_PORT"):
+        monkeypatch.setenv(name, "1")
+    return {program.name: program.command for program in programs(Folder(tmp_path))}
+
+
+@pytest.fixture(scope="module")
+def composed():
+    return yaml.safe_load((BASE / "compose.yaml").read_text())
+
+
+def listened(commands):
+    """Each queue as often as a worker listens to it."""
+    found = [command[command.index("-Q") + 1] for command in commands if "-Q" in command]
+    return sorted(queue for queues in found for queue in queues.split(","))
+
+
+def test_each_queue_has_one_kind_of_worker_here_and_there(running, composed):
+    services = [service["command"] for service in composed["services"].values() if "command" in service]
+
+    assert listened(running.values()) == listened(services) == sorted(QUEUES)
+
+
+def test_services_are_told_by_a_worker_that_sends_no_mail(running, composed):
+    assert listened([running["webhooks"]]) == ["webhooks"]
+    assert listened([composed["services"]["worker-webhooks"]["command"]]) == ["webhooks"]
+
+
+def test_what_comes_back_by_mail_is_received_here_and_there(running, composed):
+    assert "receive_mail" in running["incoming"]
+    assert "receive_mail" in composed["services"]["incoming"]["command"]
+
+
+def test_all_who_take_something_while_the_database_is_away_share_one_folder_that_outlives_them(composed):
+    ours = [service for service in composed["services"].values() if service.get("image") == "holdfast"]
+
+    assert len(ours) >= 8
+    assert {service["environment"]["SPOOL_DIR"] for service in ours} == {"/spool"}
+    assert all("spool:/spool" in service["volumes"] for service in ours)
+    assert "spool" in composed["volumes"]
+    assert re.search(r"install -d -o holdfast .*/spool", (BASE / "Dockerfile").read_text())
