@@ -24,9 +24,9 @@ MOST = 10_000  # what is counted stops here: a heap is a heap
 VITALS = """
     SELECT (SELECT level FROM consent_guardchange ORDER BY id DESC LIMIT 1),
            (SELECT coalesce(sum(count), 0) FROM incidents_decisionminute
-             WHERE choice = 'opt_out' AND minute > %(now)s - interval '1 hour'),
+             WHERE choice = 'opt_out' AND NOT is_drill AND minute > %(now)s - interval '1 hour'),
            (SELECT coalesce(sum(count), 0) FROM incidents_decisionminute
-             WHERE choice = 'opt_out'
+             WHERE choice = 'opt_out' AND NOT is_drill
                AND minute > %(now)s - interval '2 hours' AND minute <= %(now)s - interval '1 hour'),
            (SELECT count(*) FROM incidents_episode WHERE ended_at IS NULL),
            (SELECT count(*) FROM (

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Min
-from django.db.models.functions import TruncMinute
+from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 
 from incidents.detection.sends import OWN
 from incidents.models import AlertGroup, Marker
 from incidents.rates import seen_by
-from messaging.models import Message
+from messaging.models import Notice
 
 MOST = 50  # of one source
 
@@ -56,11 +55,12 @@ def incidents(since: datetime, until: datetime, viewer: object) -> Iterable[Mark
 
 
 def notices(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
-    """Our own bulks: one mark for each minute in which notices of a kind were owed."""
-    sent = Message.objects.filter(created_at__gte=since, created_at__lt=until, lane=Message.Lane.BULK)
-    bulks = sent.annotate(minute=TruncMinute("created_at")).values("minute", "template_key").order_by()
-    for bulk in bulks.annotate(first=Min("created_at"), count=Count("pk")).order_by("-minute")[:MOST]:
-        yield Mark(bulk["first"], "send", f"{bulk['count']:,} of {bulk['template_key']}")
+    """Our own bulks, each where it began: every bulk message comes of a notice, and there are few of those."""
+    ours = Q(incident_id=None) | Q(incident_id__in=seen_by(viewer).values("pk"))
+    begun = Notice.objects.filter(ours, started_at__gte=since, started_at__lt=until).order_by("-started_at")
+    for notice in begun.only("started_at", "ref", "template_id", "to_write")[:MOST]:
+        if notice.started_at:
+            yield Mark(notice.started_at, "send", f"{notice.ref}: {notice.to_write:,} of {notice.template_id}")
 
 
 def markers(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:

@@ -34,14 +34,14 @@ class Button:
     explained: str = ""
     tab: str = ""
     leads_to: str = "timeline"
-    shown: Callable[[Incident], bool] = lambda incident: True
+    shown: Callable[[Incident, User], bool] = lambda incident, by: True
 
 
-def to(status: str, *, frm: tuple[str, ...] | None = None) -> Callable[[Incident], bool]:
-    return lambda incident: may_become(incident, status) and (frm is None or incident.status in frm)
+def to(status: str, *, frm: tuple[str, ...] | None = None) -> Callable[[Incident, User], bool]:
+    return lambda incident, by: may_become(incident, status) and (frm is None or incident.status in frm)
 
 
-def is_open(incident: Incident) -> bool:
+def is_open(incident: Incident, by: User) -> bool:
     return incident.is_open
 
 
@@ -120,7 +120,7 @@ BUTTONS: dict[str, Button] = {
     "acknowledge": Button(
         "Acknowledge", "visibility", "work", "Acknowledge it", "Acknowledge",
         _of_incident(lifecycle.acknowledge, "{ref} is acknowledged."), dialogs.AcknowledgeDialog,
-        explained="Somebody has seen it.", shown=lambda i: i.is_open and not i.acknowledged_at,
+        explained="Somebody has seen it.", shown=lambda i, by: i.is_open and not i.acknowledged_at,
     ),
     "contain": Button(
         "Contain", "shield", "work", "Contain it", "Contain",
@@ -188,12 +188,12 @@ BUTTONS: dict[str, Button] = {
         "Restrict", "lock", "restrict", "Show it to fewer", "Restrict",
         _of_incident(lambda i, **given: facts.restrict(i, is_restricted=True, **given), "{ref} is restricted."),
         explained="Only those who have a part in it, and officers, see it from now on.",
-        shown=lambda i: not i.is_restricted,
+        shown=lambda i, by: not i.is_restricted,
     ),
     "unrestrict": Button(
         "Show to all", "lock_open", "restrict", "Show it to all", "Show",
         _of_incident(lambda i, **given: facts.restrict(i, is_restricted=False, **given), "{ref} is open."),
-        explained="All who may see incidents see it.", shown=lambda i: i.is_restricted,
+        explained="All who may see incidents see it.", shown=lambda i, by: i.is_restricted,
     ),
     "hold_for_law": Button(
         "Legal hold", "gavel", "restrict", "Legal hold and counsel's review", "Keep",

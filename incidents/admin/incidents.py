@@ -134,7 +134,7 @@ class IncidentAdmin(Buttons, HistoryAdmin, RecordAdmin):
         hidden = {
             f"incidents_incident_{name}"
             for name, button in BUTTONS.items()
-            if button.tab not in ("", tab) or not button.shown(incident)
+            if button.tab not in ("", tab) or not button.shown(incident, person(request))
         }
         if tab != "review":
             hidden.add("incidents_incident_write_review")

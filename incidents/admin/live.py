@@ -4,7 +4,7 @@ The server draws everything; the script only asks for it again when the stream s
 few seconds where there is no stream. Without scripts it is a page with a form.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -111,7 +111,7 @@ def _numbers(user: User, asked: dict[str, str]) -> dict[str, Any]:
             reverse=True,
         ),
         "sees_incidents": sees_incidents,
-        "summary": _summary(found, now),
+        "summary": _summary(found, period, now),
         "now": now,
     }
 
@@ -122,11 +122,13 @@ def _band(incident: Incident) -> tuple[Any, str, str, str, bool]:
     return incident.occurred_from, "incident", began, url, incident.mode == Incident.Mode.DRILL
 
 
-def _summary(found: rates.Rates, now: Any) -> str:
-    """One sentence for those who listen: the last five minutes, and what most of them gave as their cause."""
+def _summary(found: rates.Rates, period: rates.Period, now: datetime) -> str:
+    """One sentence for those who listen: the newest opt-outs, and what most of them gave as their cause."""
     recent = [step for step in found.steps if step >= now - timedelta(minutes=6)] or found.steps[-1:]
     total = sum(sum(found.counts[step].values()) for step in recent if step in found.counts)
     by_key = {key: sum(found.counts[step][key] for step in recent if step in found.counts) for key in found.keys}
     most = max(by_key, key=lambda key: by_key[key], default="")
-    words = f"{total:,} opt-out{'' if total == 1 else 's'} in the last minutes"
+    is_fine = period.step <= timedelta(minutes=1)
+    when = "in the last minutes" if is_fine else f"since {timezone.localtime(recent[0]):%H:%M}"
+    words = f"{total:,} opt-out{'' if total == 1 else 's'} {when}"
     return f"{words}, most by {rates.title_of(most)}." if total else f"{words}."

@@ -6,85 +6,79 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from config.admin import ReasonDialog
+from config.admin import ReasonDialog, person
 from config.models import User
 from incidents.admin.forms import Select
 from incidents.models import Incident, Playbook, PlaybookRun, PlaybookVersion, StepRun
 from incidents.playbooks import hands
 
-Step, State = StepRun.State, PlaybookRun.State
-GONE = "It stands at another step by now. Close this and read the page again."
+NOT_THEIRS = "You may not answer this, or it stands at another step by now. Close this and read the page again."
+Fits = Callable[[PlaybookRun, StepRun], bool]
 
 
 def standing(incident: Incident) -> list[tuple[PlaybookRun, StepRun | None]]:
     """Its open runs, each with the step that it stands at. Asked for once a request."""
     known: list[tuple[PlaybookRun, StepRun | None]] | None = incident.__dict__.get("standing_runs")
     if known is None:
-        runs = list(PlaybookRun.objects.open().filter(incident=incident).select_related("playbook").order_by("pk"))
+        found = PlaybookRun.objects.open().filter(incident=incident).select_related("playbook", "incident")
+        runs = list(found.order_by("pk"))
         steps = {(step.run_id, step.position): step for step in StepRun.objects.filter(run__in=runs)} if runs else {}
         known = incident.__dict__["standing_runs"] = [(run, steps.get((run.pk, run.position))) for run in runs]
     return known
 
 
-def asks_for_deed(run: PlaybookRun, step: StepRun) -> bool:
-    """It waits for somebody to say: done, or do it."""
-    by_hand = step.kind == "check" and not run.step.get("expect")
-    told = step.kind in ("action", "notify") and run.step.get("automatic", True) is False and not step.cleared_at
-    return step.state == Step.UNKNOWN or (step.state == Step.WAITING and (by_hand or told))
+def may(verb: str, run: PlaybookRun, step: StepRun | None, by: User) -> bool:
+    return not hands.refusal(verb, run, step, by)
 
 
-FITS: Mapping[str, Callable[[PlaybookRun, StepRun], bool]] = {
-    "approve": lambda run, step: step.state == Step.WAITING_APPROVAL,
-    "confirm": asks_for_deed,
-    "decide": lambda run, step: step.state == Step.WAITING and step.kind == "decision",
-    "decline": lambda run, step: (
-        step.state == Step.WAITING_APPROVAL or FITS["decide"](run, step) or asks_for_deed(run, step)
-    ),
-    "retry": lambda run, step: run.state == State.STOPPED and step.state in (Step.FAILED, Step.UNKNOWN),
-    "skip": lambda run, step: (
-        run.state != State.UNDOING and step.state not in (*StepRun.ENDED, Step.RUNNING, Step.PENDING)
-    ),
-}
+def fitting(incident: Incident, by: User, verb: str, fits: Fits | None = None) -> list[tuple[PlaybookRun, StepRun]]:
+    """Where they may do it now; `fits` narrows a verb that says two things."""
+    found = [(run, step) for run, step in standing(incident) if step and may(verb, run, step, by)]
+    return [(run, step) for run, step in found if fits is None or fits(run, step)]
 
 
-def fitting(incident: Incident, verb: str) -> list[tuple[PlaybookRun, StepRun]]:
-    return [(run, step) for run, step in standing(incident) if step and FITS[verb](run, step)]
+def shown(verb: str, fits: Fits | None = None) -> Callable[[Incident, User], bool]:
+    return lambda incident, by: bool(fitting(incident, by, verb, fits))
 
 
-def shown(verb: str) -> Callable[[Incident], bool]:
-    return lambda incident: bool(fitting(incident, verb))
+def of_runs(verb: str) -> Callable[[Incident, User], bool]:
+    return lambda incident, by: any(may(verb, run, step, by) for run, step in standing(incident))
 
 
 class StepDialog(ReasonDialog):
     """Which run, and the step that the page showed: another step by now is refused."""
 
     verb = ""
-    at = forms.ChoiceField(label="Step", widget=Select, error_messages={"invalid_choice": GONE})
+    fits: Fits | None = None
+    at = forms.ChoiceField(label="Step", widget=Select, error_messages={"invalid_choice": NOT_THEIRS})
     field_order = ("at", "reason")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        incident = Incident.objects.visible_to(kwargs["request"].user).filter(pk=kwargs["object_id"]).first()
-        self.fields["at"].choices = self.offered(incident) if incident else []
+        by = person(kwargs["request"])
+        incident = Incident.objects.visible_to(by).filter(pk=kwargs["object_id"]).first()
+        self.fields["at"].choices = self.offered(incident, by) if incident else []
 
-    def offered(self, incident: Incident) -> Sequence[tuple[str, str]]:
-        return [(f"{run.pk}:{step.key}", f"{run.playbook}: {step}") for run, step in fitting(incident, self.verb)]
+    def offered(self, incident: Incident, by: User) -> Sequence[tuple[str, str]]:
+        found = fitting(incident, by, self.verb, self.fits)
+        return [(f"{run.pk}:{step.key}", f"{run.playbook}: {step}") for run, step in found]
 
 
 class DecideDialog(StepDialog):
     verb = "decide"
 
-    def offered(self, incident: Incident) -> Sequence[tuple[str, str]]:
+    def offered(self, incident: Incident, by: User) -> Sequence[tuple[str, str]]:
         return [
             (f"{run.pk}:{step.key}:{choice['value']}", f"{step.title} {choice['title']}")
-            for run, step in fitting(incident, self.verb)
+            for run, step in fitting(incident, by, self.verb)
             for choice in run.step["choices"]
         ]
 
 
 class RunDialog(StepDialog):
-    def offered(self, incident: Incident) -> Sequence[tuple[str, str]]:
-        return [(f"{run.pk}:", str(run.playbook)) for run, _ in standing(incident)]
+    def offered(self, incident: Incident, by: User) -> Sequence[tuple[str, str]]:
+        found = [run for run, step in standing(incident) if may(self.verb, run, step, by)]
+        return [(f"{run.pk}:", str(run.playbook)) for run in found]
 
 
 class StartDialog(ReasonDialog):
@@ -103,7 +97,7 @@ def _run(incident: Incident, at: str) -> tuple[PlaybookRun, str, str]:
     key, _, choice = rest.partition(":")
     run = PlaybookRun.objects.filter(pk=number, incident=incident).first()
     if run is None:
-        raise ValidationError(GONE)
+        raise ValidationError(NOT_THEIRS)
     return run, key, choice
 
 
@@ -137,22 +131,31 @@ def _of_run(verb: Callable[..., PlaybookRun], words: str) -> Callable[[Incident,
     return deed
 
 
-def _dialog(verb: str) -> type[StepDialog]:
-    return type(f"{verb.title()}StepDialog", (StepDialog,), {"verb": verb})
+def _dialog(verb: str, fits: Fits | None = None, of: type[StepDialog] = StepDialog) -> type[StepDialog]:
+    facts = {"verb": verb, "fits": staticmethod(fits) if fits else None}
+    return type(f"{verb.title()}{of.__name__}", (of,), facts)
 
 
 TAB = {"tab": "playbook", "leads_to": "playbook"}
 ALL: Mapping[str, Mapping[str, Any]] = {
     "start_playbook": {
         "words": "Start a playbook", "icon": "play_arrow", "needs": "start_playbook", "title": "Start a playbook",
-        "submit": "Start", "deed": _start, "form": StartDialog, **TAB, "shown": lambda incident: incident.is_open,
+        "submit": "Start", "deed": _start, "form": StartDialog, **TAB, "shown": lambda incident, by: incident.is_open,
         "explained": "It keeps a copy of its steps as they are now. What is being done already is not started twice.",
     },
+    "do_step": {
+        "words": "Do the step", "icon": "play_circle", "needs": "playbook", "title": "Do the step now",
+        "submit": "Do it", "deed": _of_step(hands.confirm, "It is being done."),
+        "form": _dialog("confirm", hands.is_to_be_let), **TAB,
+        "explained": "What it does is on the tab, beside the step.",
+        "shown": shown("confirm", hands.is_to_be_let),
+    },
     "confirm_step": {
-        "words": "Done / do it", "icon": "check_circle", "needs": "playbook",
-        "title": "The step is done, or may be done", "submit": "Keep",
-        "deed": _of_step(hands.confirm, "Kept."), "form": _dialog("confirm"), **TAB,
-        "shown": shown("confirm"),
+        "words": "The step is done", "icon": "check_circle", "needs": "playbook", "title": "The step is done",
+        "submit": "It is done", "deed": _of_step(hands.confirm, "Marked as done."),
+        "form": _dialog("confirm", hands.is_to_be_seen_to), **TAB,
+        "explained": "You did it, or found that it was done. Nothing else is done now.",
+        "shown": shown("confirm", hands.is_to_be_seen_to),
     },
     "decide_step": {
         "words": "Decide", "icon": "alt_route", "needs": "playbook", "title": "What the step asks", "submit": "Decide",
@@ -181,12 +184,13 @@ ALL: Mapping[str, Mapping[str, Any]] = {
     },
     "undo_run": {
         "words": "Take it back", "icon": "undo", "needs": "playbook", "title": "Take back what it did",
-        "submit": "Take back", "deed": _of_run(hands.undo, "It is being taken back."), "form": RunDialog, **TAB,
-        "explained": "Only what was really done, the last first.", "shown": lambda incident: bool(standing(incident)),
+        "submit": "Take back", "deed": _of_run(hands.undo, "It is being taken back."), **TAB,
+        "form": _dialog("undo", of=RunDialog), "shown": of_runs("undo"),
+        "explained": "Only what was really done, the last first. What another open playbook still needs stays.",
     },
     "cancel_run": {
         "words": "Cancel it", "icon": "cancel", "needs": "playbook", "title": "Do nothing more", "submit": "Cancel it",
-        "deed": _of_run(hands.cancel, "Cancelled."), "form": RunDialog, **TAB,
-        "explained": "What was done stays in force.", "shown": lambda incident: bool(standing(incident)),
+        "deed": _of_run(hands.cancel, "Cancelled."), "form": _dialog("cancel", of=RunDialog), **TAB,
+        "explained": "What was done stays in force.", "shown": of_runs("cancel"),
     },
 }  # fmt: skip

@@ -10,7 +10,7 @@ from incidents.models import Incident, PlaybookRun
 from incidents.playbooks.actions import REGISTRY
 from incidents.playbooks.attaching import suggested
 from incidents.playbooks.auditing import GRACE
-from incidents.playbooks.signals import in_words
+from incidents.playbooks.wording import condition, span, whom
 
 MOST = 10  # runs that the tab shows
 SPEAKING = ("text", "title", "value", "scope", "level", "rule", "endpoint")  # arguments that say what they are
@@ -48,13 +48,13 @@ def shown(run: PlaybookRun) -> dict[str, Any]:
 
 def told(step: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A step's definition in words; `steps` are all of them, since conditions name what was decided before."""
-    by = [step["role"].removeprefix("incidents.").replace("_", " ")] if step.get("role") else []
+    by = [f"for {whom(step['role'])}"] if step.get("role") else []
     by += ["needs approval"] if step.get("approval") or step["kind"] == "approval" else []
     by += ["on somebody's word"] if step.get("automatic") is False else []
     return {
         "text": step.get("text", ""),
         "does": _does(step)[:300],
-        "when": " and ".join(_condition(condition, steps) for condition in step.get("when", ())),
+        "when": " and ".join(condition(each, steps) for each in step.get("when", ())),
         "by": ", ".join(by),
         "csf_id": step.get("csf_id", ""),
         "title": step["title"],
@@ -62,25 +62,19 @@ def told(step: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> dict[st
     }
 
 
+def _given(name: str, value: Any) -> str:
+    title = name.replace("_", " ")
+    return title if value is True else str(value) if name in SPEAKING else f"{title} {value}"
+
+
 def _does(step: Mapping[str, Any]) -> str:
     if "action" in step:
         action = REGISTRY.get(step["action"])
         given = [(name, value) for name, value in step.get("args", {}).items() if isinstance(value, str | int)]
-        words = ", ".join(str(value) if name in SPEAKING else f"{name} {value}" for name, value in given)
+        words = ", ".join(_given(name, value) for name, value in given if value is not False)
         return f"{action.title if action else step['action']}{f': {words}' if words else ''}"
     if "seconds" in step:
-        return f"{step['seconds'] / 60:g} min"
+        return span(step["seconds"])
     if "choices" in step:
         return " / ".join(choice["title"] for choice in step["choices"])
-    return "Until " + " and ".join(in_words(condition) for condition in step["expect"]) if "expect" in step else ""
-
-
-def _condition(condition: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str:
-    """A decision by the words that people chose, anything else as it is."""
-    asked = next((step for step in steps if step["key"] == condition.get("step")), None)
-    if asked is None:
-        return in_words(condition)
-    titles = {choice["value"]: choice["title"].partition(",")[0].partition(":")[0] for choice in asked["choices"]}
-    wanted = condition["value"] if isinstance(condition["value"], list) else [condition["value"]]
-    said = " or ".join(f"“{titles.get(value, value)}”" for value in wanted)
-    return f"“{asked['title']}” {'was not' if condition['op'] == 'ne' else 'was'} {said}"
+    return "Until " + " and ".join(condition(each) for each in step["expect"]) if "expect" in step else ""

@@ -20,8 +20,10 @@ from incidents.admin.playbook_tab import COLOURS, told
 from incidents.admin.register import incident
 from incidents.models import Incident, Playbook, PlaybookRun, PlaybookVersion
 from incidents.playbooks import publishing
+from incidents.playbooks.actions import REGISTRY
 from incidents.playbooks.definition import problems_of, timeout_of
-from incidents.playbooks.signals import in_words
+from incidents.playbooks.signals import SIGNALS
+from incidents.playbooks.wording import condition, span
 
 BADGES = {"good": "success", "danger": "danger", "warning": "warning"}
 
@@ -78,7 +80,7 @@ class VersionForm(forms.Form):
     playbook = forms.ModelChoiceField(Playbook.objects.all(), widget=widgets.UnfoldAdminSelectWidget)
     steps = forms.JSONField(
         widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 25}),
-        help_text="A list of steps, as JSON. What keeps them from being approved is said when you keep the draft.",
+        help_text="A list of steps, as JSON. A draft that could not be approved is not kept: what is wrong is said.",
     )
     attached = forms.JSONField(
         required=False,
@@ -160,7 +162,7 @@ class PlaybookVersionAdmin(RecordAdmin):
         sets = version.attached.get("any", [])
         if not sets:
             return "nothing: people start it"
-        words = [(" and ".join(in_words(condition) for condition in conditions),) for conditions in sets]
+        words = [(" and ".join(condition(each) for each in conditions),) for conditions in sets]
         ending = "It starts by itself." if version.attached.get("starts") else "It is suggested on their page."
         return format_html("<ul>{}</ul>{}", format_html_join("", "<li>{}</li>", words), ending)
 
@@ -182,7 +184,9 @@ class PlaybookVersionAdmin(RecordAdmin):
             raise PermissionDenied
         before = request.GET.get("from", "")
         copied = PlaybookVersion.objects.filter(pk=before).first() if before.isdecimal() else None
-        initial = {"playbook": copied.playbook_id, "steps": copied.steps, "attached": copied.attached} if copied else {}
+        initial: dict[str, Any] = {"steps": [], "attached": {}}
+        if copied:
+            initial = {"playbook": copied.playbook_id, "steps": copied.steps, "attached": copied.attached}
         form = VersionForm(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
             given = form.cleaned_data
@@ -194,11 +198,15 @@ class PlaybookVersionAdmin(RecordAdmin):
                 self.message_user(request, f"{made} is a draft: a second person approves it.", messages.SUCCESS)
                 return HttpResponseRedirect(reverse("admin:incidents_playbookversion_change", args=[made.pk]))
         fields = [(None, {"fields": list(form.fields)})]
-        return form_page(self, request, form, fields, title="Write a new version", submit="Keep as a draft")
+        return form_page(
+            self, request, form, fields, title="Write a new version", submit="Keep as a draft",
+            template="admin/incidents/playbook_version.html",
+            actions=sorted(REGISTRY.items()), signals=sorted(SIGNALS.items()),
+        )  # fmt: skip
 
 
 def limits(step: dict[str, Any]) -> str:
-    words = [] if step["kind"] == "wait" else [f"{timeout_of(step) / 60:g} min at most"]
+    words = [] if step["kind"] == "wait" else [f"{span(timeout_of(step))} at most"]
     words += [f"{step['retries']} more tries"] if step.get("retries") else []
     words.append(
         {"continue": "goes on if it fails", "compensate": "takes all back if it fails"}.get(
@@ -222,7 +230,8 @@ class PlaybookRunAdmin(RecordAdmin):
     sortable_by = ()
     readonly_fields = fields = (
         "name", incident, "version", "trigger", "reason", "state", moment("started_at"), "started_by",
-        moment("next_at", "Next look"), moment("ended_at"), "ended_by", moment("audited_at", "Audited"), "audit_result",
+        moment("next_at", "Next look"), moment("stopped_at"), moment("ended_at"), "ended_by",
+        moment("audited_at", "Audited"), "audit_result",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlaybookRun]:

@@ -19,8 +19,8 @@ from incidents.playbooks import attaching, hands
 
 MOST = 50  # runs of an incident that are shown
 VERBS: dict[str, Callable[..., PlaybookRun]] = {
-    "confirm": hands.confirm, "approve": hands.approve, "decline": hands.decline, "decide": hands.decide,
-    "retry": hands.retry, "skip": hands.skip, "undo": hands.undo, "cancel": hands.cancel,
+    "confirm": hands.confirm, "decline": hands.decline, "decide": hands.decide, "retry": hands.retry,
+    "skip": hands.skip, "undo": hands.undo, "cancel": hands.cancel,
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class RunShown(serializers.ModelSerializer[PlaybookRun]):
         model = PlaybookRun
         fields = [
             "id", "playbook", "version", "trigger", "reason", "state", "position", "next_at", "started_at",
-            "started_by", "ended_at", "ended_by", "audit_result", "steps",
+            "started_by", "stopped_at", "ended_at", "ended_by", "audit_result", "steps",
         ]  # fmt: skip
 
 
@@ -92,7 +92,8 @@ class PlaybookView(OfIncident):
     )
     @idempotent
     def post(self, request: Request, ref: str, run: int) -> Response:
-        """Answer what its step asks, try again, skip, take back, cancel. Approvals and roles take a person."""
+        """Answer what its step asks, try again, skip, take back, cancel. Approvals and roles take a person, and so does
+        taking back what took an approval."""
         found = PlaybookRun.objects.filter(incident=self.incident(ref), pk=run).first()
         if found is None:
             raise Http404

@@ -75,7 +75,9 @@ class StreamView(views.APIView):
         ],
         responses={
             (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="Events `opt_outs` with JSON: what changed. After `reset`, poll once."
+                OpenApiTypes.STR,
+                description="Events `opt_outs` with JSON: what changed. `unmeasured`: the numbers cannot be read until "
+                "the next `opt_outs`. After `reset`, poll once.",
             )
         },
     )

@@ -232,6 +232,11 @@ class Migration(migrations.Migration):
                 ("lease_until", models.DateTimeField(null=True)),
                 ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("started_by", models.CharField(max_length=200)),
+                ("stopped_at", models.DateTimeField(help_text="Since when somebody must decide.", null=True)),
+                (
+                    "outlived_at",
+                    models.DateTimeField(help_text="Since when its incident is over, and it is not.", null=True),
+                ),
                 ("ended_at", models.DateTimeField(null=True)),
                 ("ended_by", models.CharField(blank=True, max_length=200)),
                 ("audited_at", models.DateTimeField(null=True)),
@@ -287,7 +292,7 @@ class Migration(migrations.Migration):
                             ("failed", "failed"),
                             ("skipped", "skipped"),
                             ("compensated", "undone"),
-                            ("unknown", "unknown: whoever did it went away"),
+                            ("unknown", "nobody knows if it was done"),
                         ],
                         default="pending",
                         max_length=20,
@@ -443,6 +448,18 @@ class Migration(migrations.Migration):
                 ),
                 name="playbookrun_ended_at_with_ended_by",
                 violation_error_message="Say when and by whom it was ended.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="playbookrun",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "stopped"), ("stopped_at__isnull", False)),
+                    models.Q(models.Q(("state", "stopped"), _negated=True), ("stopped_at", None)),
+                    _connector="OR",
+                ),
+                name="playbookrun_stopped_with_its_time",
+                violation_error_message="A run that is stopped says since when, and no other does.",
             ),
         ),
         migrations.AddConstraint(

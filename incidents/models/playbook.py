@@ -131,6 +131,11 @@ class PlaybookRunQuerySet(models.QuerySet["PlaybookRun"]):
     def open(self) -> Self:
         return self.filter(ended_at=None)
 
+    def outliving(self) -> Self:
+        """Open, of incidents that are over, and nobody was told so yet; what is being taken back goes on."""
+        found = self.open().filter(incident__status__in=Incident.ENDED, outlived_at=None)
+        return found.exclude(state=PlaybookRun.State.UNDOING)
+
 
 class PlaybookRun(models.Model):
     """A playbook as it is being done for an incident, with a copy of the steps of its own.
@@ -168,6 +173,8 @@ class PlaybookRun(models.Model):
     lease_until = models.DateTimeField(null=True)
     started_at = models.DateTimeField(default=timezone.now)
     started_by = models.CharField(max_length=200)
+    stopped_at = models.DateTimeField(null=True, help_text="Since when somebody must decide.")
+    outlived_at = models.DateTimeField(null=True, help_text="Since when its incident is over, and it is not.")
     ended_at = models.DateTimeField(null=True)
     ended_by = models.CharField(max_length=200, blank=True)
     audited_at = models.DateTimeField(null=True)
@@ -189,6 +196,11 @@ class PlaybookRun(models.Model):
                 violation_error_message="This playbook is being done for this incident already.",
             ),
             _pair("playbookrun", "ended", "ended"),
+            models.CheckConstraint(
+                condition=Q(state="stopped", stopped_at__isnull=False) | (~Q(state="stopped") & Q(stopped_at=None)),
+                name="playbookrun_stopped_with_its_time",
+                violation_error_message="A run that is stopped says since when, and no other does.",
+            ),
             models.CheckConstraint(
                 condition=Q(ended_at__isnull=True, next_at__isnull=False, state__in=["running", "stopped", "undoing"])
                 | Q(ended_at__isnull=False, next_at=None, state__in=["succeeded", "cancelled", "undone"]),
@@ -229,7 +241,7 @@ class StepRun(models.Model):
         FAILED = "failed", "failed"
         SKIPPED = "skipped", "skipped"
         COMPENSATED = "compensated", "undone"
-        UNKNOWN = "unknown", "unknown: whoever did it went away"
+        UNKNOWN = "unknown", "nobody knows if it was done"
 
     ENDED: ClassVar[list[str]] = [State.SUCCEEDED, State.SKIPPED, State.COMPENSATED]
     personal: ClassVar[tuple[str, ...]] = ("reason",)

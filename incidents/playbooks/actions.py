@@ -1,8 +1,8 @@
 """What a playbook may do: a registry that apps add to. An action that is not registered cannot be published.
 
 A local action writes rows only, and they are committed together with its outcome: a worker that dies in it has done
-nothing. Any other calls somebody, with no transaction open; it is repeated by itself only where its step says that
-this is safe, always under the same key.
+nothing. Any other calls somebody, with no transaction open; where nobody knows how that ended it says Unknown, and it
+is repeated by itself only where its step says that this is safe, always under the same key.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from incidents.models import Incident
+from incidents.models import Incident, PlaybookRun, StepRun
 
 ACTOR = "system:playbook"
 
@@ -20,6 +20,7 @@ ACTOR = "system:playbook"
 class Context:
     """What an action is told. `key` is the same at every attempt of a step; `output` is what it said before."""
 
+    run_id: int
     incident: Incident
     key: str
     reason: str
@@ -46,22 +47,32 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """Called, and nobody knows if it was done. Only of an action that is not local."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """`run(context, **arguments)` raises ValidationError, in words, where it cannot. `args` are JSON Schema properties;
-    `reaches` says that people or sending outside of a drill would feel it: in a drill it is told and not done."""
+    `withdraw` ends what it began and was Later, where nobody waits for it any more; `reaches` says that people or
+    sending outside of a drill would feel it: in a drill it is told and not done."""
 
     title: str
-    run: Callable[..., Done | Later]
+    run: Callable[..., Done | Later | Unknown]
     args: Mapping[str, Any] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     undo: Callable[[Context, Mapping[str, Any]], str] | None = None
+    withdraw: Callable[[Context], str] | None = None
     is_local: bool = True
     reaches: bool = True
     tells: bool = False
 
     @property
     def words(self) -> str:
-        return (self.run.__doc__ or "").strip()
+        """For whoever writes a playbook."""
+        return " ".join((self.run.__doc__ or "").split())
 
     def problems_of(self, args: Mapping[str, Any]) -> list[str]:
         schema = {
@@ -79,3 +90,24 @@ def register(name: str, action: Action) -> None:
     if REGISTRY.get(name, action) != action:
         raise ValueError(f"Another action is called {name}.")
     REGISTRY[name] = action
+
+
+def of(run: PlaybookRun, step: StepRun) -> Action | None:
+    """The action of a step; None for a step that does nothing by itself, and where its app is gone."""
+    return REGISTRY.get(run.steps[step.position].get("action", ""))
+
+
+def context_of(run: PlaybookRun, step: StepRun) -> Context:
+    output = {name: value for name, value in step.output.items() if name != "later"}
+    reason = f"{run.incident.ref}, {run.playbook}: {step.title}"
+    return Context(run.pk, run.incident, step.idempotency_key, reason, run.started_by, output)
+
+
+def withdraw(run: PlaybookRun, step: StepRun) -> str:
+    """End what an unfinished step began; returns what that was, in words. A later attempt begins anew."""
+    action = of(run, step)
+    if action is None or action.withdraw is None or not step.output:
+        return ""
+    words = action.withdraw(context_of(run, step))
+    step.output = {}
+    return words

@@ -6,7 +6,8 @@ from django.db.models import Exists, OuterRef
 from incidents.models import Incident, PlaybookRun, PlaybookVersion
 from incidents.playbooks.actions import ACTOR
 from incidents.playbooks.hands import start
-from incidents.playbooks.signals import Asked, in_words
+from incidents.playbooks.signals import Asked
+from incidents.playbooks.wording import condition
 
 NEWEST = 100  # open incidents that a round looks at
 
@@ -33,7 +34,7 @@ def matched(version: PlaybookVersion, asked: Asked) -> str:
     """The first of its sets of conditions that all hold, in words; empty: none does."""
     for conditions in version.attached.get("any", ()):
         if asked.all_hold(conditions):
-            return ", ".join(in_words(condition) for condition in conditions)
+            return " and ".join(condition(each) for each in conditions)
     return ""
 
 

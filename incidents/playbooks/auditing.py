@@ -20,6 +20,7 @@ from consent.services import transaction_time
 from incidents.models import AuditorBeat, Playbook, PlaybookRun
 from incidents.playbooks.definition import POLL, timeout_of
 from incidents.playbooks.telling import PATIENCE, State, tell
+from incidents.playbooks.wording import moment
 from messaging.condition import Condition
 
 log = structlog.get_logger(__name__)
@@ -67,12 +68,13 @@ def problem_of(run: PlaybookRun, now: datetime) -> str:
     if run.next_at is None:
         return "It has no next time."
     if run.state == State.STOPPED:
-        return f"It waits for a decision since {run.next_at - PATIENCE:%H:%M} UTC." if run.next_at < now else ""
+        since = run.stopped_at or now
+        return f"It waits for a decision since {moment(since)}." if since < now - PATIENCE else ""
     if run.next_at < now - GRACE:
-        return f"{NOBODY} {run.next_at:%H:%M:%S} UTC: is a worker running?"
+        return f"{NOBODY} {moment(run.next_at)}: is a worker running?"
     longest = timeout_of(run.step) if run.position < len(run.steps) else POLL
     if run.next_at > now + timedelta(seconds=longest) + GRACE:
-        return f"Its next look, {run.next_at:%Y-%m-%d %H:%M} UTC, is later than its step allows."
+        return f"Its next look, {moment(run.next_at)}, is later than its step allows."
     return ""
 
 
@@ -101,7 +103,7 @@ def call(url: str) -> tuple[str, bool]:
 def conditions() -> Iterable[Condition]:
     """Runs that nobody comes for, as the auditor last found: an incident like a relay that is down."""
     alone = PlaybookRun.objects.open().filter(audit_result__startswith=NOBODY).order_by("next_at")
-    due = [moment for moment in alone.values_list("next_at", flat=True)[:MOST] if moment]
+    due = [at for at in alone.values_list("next_at", flat=True)[:MOST] if at]
     if due:
         yield Condition("playbooks-left-alone", "Nobody goes on with a playbook that is due", due[0], len(due))
 

@@ -16,7 +16,9 @@ from consent.services import guard_level, set_guard
 from incidents import affected, clocks, follow_ups
 from incidents.detection import zero_tolerance
 from incidents.models import FollowUp, IncidentClockRule
-from incidents.playbooks.actions import ACTOR, Action, Context, Done, Later, register
+from incidents.playbooks.actions import ACTOR, Action, Context, Done, Later, Unknown, register
+from incidents.playbooks.relying import LEVELS, guard_before, one_at_a_time, who_guards, who_holds
+from incidents.playbooks.wording import moment
 from incidents.timeline import Source
 from messaging import notices
 from messaging.holding import hold_sending, let_go
@@ -25,57 +27,109 @@ from messaging.propagation import endpoints
 from messaging.propagation.calling import post
 from messaging.signing import ID, SIGNATURE, TIMESTAMP, sign
 
-LEVELS = [str(level) for level in GuardChange.Level.values]  # from the mildest to the strictest
 SHORT = 200  # characters of a reason that others keep
+LONGER = "Held for longer: "
 
 
 def guard(context: Context, level: str, may_lower: bool = False) -> Done:
-    """Set the guard. A stricter one stays, unless `may_lower` is said."""
-    before = guard_level()
-    if before == level or (not may_lower and LEVELS.index(before) > LEVELS.index(level)):
-        return Done(f"The guard stays at {before}.", {"guard": before})
+    """Set the guard. A stricter one stays, unless `may_lower` is said and no other open playbook needs it."""
+    one_at_a_time()
+    before, (floor, other) = guard_level(), who_guards(context)
+    undo = {"before": guard_before(context, before), "after": before}
+    if not _stricter(level, before):
+        wanted = max(level, floor, key=LEVELS.index) if may_lower else before
+        if not _stricter(before, wanted):
+            needed = f": {other} needs it" if may_lower and before != level and other else ""
+            output = {"guard": before, "needs": level}
+            return Done(f"The guard stays at {before}{needed}.", output, undo if undo["before"] != before else None)
+        level, undo = wanted, {"before": before}
     set_guard(level, reason=context.reason[:SHORT], by=ACTOR)
-    return Done(f"The guard went from {before} to {level}.", {"guard": level}, {"before": before, "after": level})
+    words = f"The guard went from {before} to {level}."
+    return Done(words, {"guard": level, "needs": level}, undo | {"after": level})
 
 
 def guard_back(context: Context, undo: Mapping[str, Any]) -> str:
-    if guard_level() != undo["after"]:
-        return f"The guard is {guard_level()} meanwhile, and stays so."
-    set_guard(undo["before"], reason=f"Taken back: {context.reason}"[:SHORT], by=ACTOR)
-    return f"The guard is {undo['before']} again."
+    """As it was, or as another open playbook needs it. What a person set meanwhile stays."""
+    one_at_a_time()
+    level, (floor, other) = guard_level(), who_guards(context)
+    if _stricter(level, undo["after"]) or (level != undo["after"] and not _is_ours()):
+        return f"The guard is {level} meanwhile, and stays so."
+    wanted = max(undo["before"], floor, key=LEVELS.index)
+    if wanted == level or (_stricter(undo["after"], undo["before"]) and _stricter(wanted, level)):
+        return f"The guard stays at {level}{f': {other} needs it' if other and wanted == floor else ''}."
+    set_guard(wanted, reason=f"Taken back: {context.reason}"[:SHORT], by=ACTOR)
+    return f"The guard is {wanted} again."
+
+
+def _is_ours() -> bool:
+    """The guard is as a playbook set it."""
+    return GuardChange.objects.order_by("-pk").values_list("changed_by", flat=True).first() == ACTOR
+
+
+def _stricter(one: str, other: str) -> bool:
+    return LEVELS.index(one) > LEVELS.index(other)
 
 
 def hold(context: Context, scope: str, value: str, minutes: int | None = None) -> Done:
-    """Hold back a lane, a class of messages, a text or a transport; `minutes` ends it by itself."""
-    standing = SendHold.objects.active(timezone.now()).filter(scope=scope, value=value).first()
-    if standing:
-        return Done(f"{standing} is held already, by {standing.held_by}.", {"hold": standing.pk})
+    """Hold back a lane, a class of messages, a text or a transport; `minutes` ends it by itself. A hold that ends
+    before is taken over by one that lasts."""
+    one_at_a_time()
     until = timezone.now() + timedelta(minutes=minutes) if minutes else None
+    output, undo = {"holds": f"{scope}:{value}"}, {"scope": scope, "value": value}
+    standing = _standing(scope, value)
+    if standing and (standing.until is None or (until and until <= standing.until)):
+        words = f"{standing} is held already, by {standing.held_by}."
+        if standing.held_by != ACTOR:  # theirs to let go
+            return Done(words, {"hold": standing.pk})
+        return Done(words, output | {"hold": standing.pk}, undo)
+    if standing:
+        let_go(standing, reason=f"{LONGER}{context.reason}"[:SHORT], by=ACTOR)
     made = hold_sending(scope, value, reason=context.reason[:SHORT], by=ACTOR, until=until)
-    return Done(f"Held back: {made}.", {"hold": made.pk}, {"hold": made.pk})
+    return Done(f"Held back: {made}.", output | {"hold": made.pk}, undo)
 
 
 def hold_back(context: Context, undo: Mapping[str, Any]) -> str:
-    held = SendHold.objects.get(pk=undo["hold"])
-    if held.released_at:
-        return f"Somebody let go already: {held}."
-    let_go(held, reason=f"Taken back: {context.reason}"[:SHORT], by=ACTOR)
-    return f"Let go: {held}."
+    one_at_a_time()
+    held = _standing(undo["scope"], undo["value"])
+    if held is None:
+        return "Somebody let go already."
+    if held.held_by != ACTOR:
+        return f"{held} stays held back by {held.held_by}."
+    return _let_go(context, held, f"Taken back: {context.reason}")[0]
 
 
 def release(context: Context, scope: str, value: str) -> Done:
-    """Let go what a playbook held back; what a person held stays held."""
-    held = SendHold.objects.active(timezone.now()).filter(scope=scope, value=value).first()
+    """Let go what a playbook held back; what a person held, and what another open playbook needs, stays held."""
+    one_at_a_time()
+    output = {"let_go": f"{scope}:{value}"}
+    held = _standing(scope, value)
     if held is None:
-        return Done("Nothing of this is held back.")
+        return Done("Nothing of this is held back.", output)
     if held.held_by != ACTOR:
         raise ValidationError(f"{held.held_by} holds {held}: {held.reason} Ask them, and let go on its page.")
-    let_go(held, reason=context.reason[:SHORT], by=ACTOR)
-    return Done(f"Let go: {held}.", {"hold": held.pk}, {"scope": scope, "value": value})
+    words, is_over = _let_go(context, held, context.reason)
+    return Done(words, output | {"hold": held.pk}, {"scope": scope, "value": value} if is_over else None)
 
 
 def release_back(context: Context, undo: Mapping[str, Any]) -> str:
     return hold(context, undo["scope"], undo["value"]).words
+
+
+def _standing(scope: str, value: str) -> SendHold | None:
+    return SendHold.objects.active(timezone.now()).filter(scope=scope, value=value).first()
+
+
+def _let_go(context: Context, held: SendHold, reason: str) -> tuple[str, bool]:
+    """The last who needs it lets go. A hold that was taken over goes on until it would have ended."""
+    if other := who_holds(context, f"{held.scope}:{held.value}"):
+        return f"{held} stays held back: {other} needs it.", False
+    let_go(held, reason=reason[:SHORT], by=ACTOR)
+    before = SendHold.objects.filter(scope=held.scope, value=held.value, pk__lt=held.pk).order_by("-pk").first()
+    if before and before.until and before.until > timezone.now() and before.released_reason.startswith(LONGER):
+        words = f"As {before.held_by} held it: {before.reason}"
+        hold_sending(held.scope, held.value, reason=words[:SHORT], by=ACTOR, until=before.until)
+        return f"{held} stays held back until {moment(before.until)}, as {before.held_by} said.", True
+    return f"Let go: {held}.", True
 
 
 def notice(
@@ -100,6 +154,16 @@ def notice(
     if made.state in Notice.OPEN:
         return Later(f"{made.ref} waits for approval on its page.", context.output)
     return Done(f"{made.ref} is {made.get_state_display()}.", context.output, {"notice": made.pk})
+
+
+def notice_withdrawn(context: Context) -> str:
+    """What nobody waits for any more is not approved later by mistake."""
+    waiting = Notice.objects.lean().filter(pk=context.output["notice"], state__in=Notice.OPEN)
+    written = waiting.select_for_update(of=("self",)).first()
+    if written is None:
+        return ""
+    notices.cancel(written, reason=f"Nobody waits for it: {context.reason}"[:SHORT], by=ACTOR)
+    return f"{written.ref} is cancelled."
 
 
 def notice_back(context: Context, undo: Mapping[str, Any]) -> str:
@@ -160,25 +224,28 @@ def validate(context: Context) -> Done:
     return Done(f"Looked at {rules}: {found or 'no'} new breach{'' if found == 1 else 'es'}.")
 
 
-def webhook(context: Context, endpoint: str, event: str = "incident.playbook", note: str = "") -> Done:
+def webhook(context: Context, endpoint: str, event: str = "incident.playbook", note: str = "") -> Done | Unknown:
     """Call a registered endpoint once, signed with its own secret (Standard Webhooks). The id of the call is the same
-    at every attempt, so that the other side can tell a repetition."""
+    at every attempt, so that the other side can tell a repetition. A restricted incident's title is not told."""
     to = Endpoint.objects.filter(name=endpoint, state=Endpoint.State.ACTIVE).first()
     if to is None:
         raise ValidationError(f"There is no active endpoint {endpoint}: register it, or let it be called again.")
+    about = context.incident
     facts = {
-        "incident": context.incident.ref, "title": context.incident.title, "severity": context.incident.severity,
-        "status": context.incident.status, "mode": context.incident.mode, "note": note,
+        "incident": about.ref, "title": "" if about.is_restricted else about.title, "severity": about.severity,
+        "status": about.status, "mode": about.mode, "note": note,
     }  # fmt: skip
-    moment = int(time.time())
+    now = int(time.time())
     told = {"type": event, "timestamp": timezone.now().isoformat(), "data": facts}
     body = json.dumps(told, separators=(",", ":")).encode()
-    signatures = " ".join(sign(secret, context.key, moment, body) for secret in endpoints.secrets_of(to))
+    signatures = " ".join(sign(secret, context.key, now, body) for secret in endpoints.secrets_of(to))
     headers = {
         "Content-Type": "application/json", "User-Agent": f"Holdfast/{settings.VERSION}", ID: context.key,
-        TIMESTAMP: str(moment), SIGNATURE: signatures,
+        TIMESTAMP: str(now), SIGNATURE: signatures,
     }  # fmt: skip
     answer = post(to.url, body, headers)
+    if answer.status is None and answer.error not in NEVER_SENT:
+        return Unknown(f"{endpoint} may have it: {answer}"[:500])
     if not answer.is_taken:
         raise ValidationError(f"{endpoint} did not take it: {answer}"[:500])
     return Done(f"{endpoint} took it: {answer}.", {"status": answer.status})
@@ -189,6 +256,7 @@ def _person(actor: str) -> User | None:
     return User.objects.filter(username=name, is_active=True, is_service=False).first() if name else None
 
 
+NEVER_SENT = ("address_refused", "no_connection")  # what `post` says before anything was sent
 LINE = {"type": "string", "minLength": 1, "maxLength": 200}
 SCOPE = {
     "scope": {"enum": [str(scope) for scope in SendHold.Scope.values]},
@@ -209,7 +277,10 @@ def ready() -> None:
         "purpose": {"type": "string"},
         "facts": {"type": "object", "additionalProperties": {"type": "string"}},
     }
-    register("send_notice", Action("Send a notice", notice, text, ("template", "title"), notice_back, tells=True))
+    register(
+        "send_notice",
+        Action("Send a notice", notice, text, ("template", "title"), notice_back, notice_withdrawn, tells=True),
+    )
     words = {"text": {"type": "string", "minLength": 1, "maxLength": 2000}}
     register("post_update", Action("Post an update", update, words, ("text",), reaches=False, tells=True))
     work = {"title": LINE, "kind": {"enum": list(FollowUp.Kind.values)}, "days": {"type": "integer", "minimum": 1}}

@@ -26,6 +26,7 @@ from jsonschema import Draft202012Validator
 from incidents.models import IncidentRole
 from incidents.playbooks import signals
 from incidents.playbooks.actions import REGISTRY
+from incidents.playbooks.wording import permissions
 
 KINDS = ("check", "action", "decision", "notify", "wait", "approval")
 DOES = ("action", "notify")
@@ -102,6 +103,11 @@ def timeout_of(step: Mapping[str, Any]) -> int:
     return int(step.get("seconds") or step.get("timeout", USUAL_TIMEOUT))
 
 
+def retry_after_of(step: Mapping[str, Any]) -> int:
+    """Seconds between two attempts."""
+    return int(step.get("retry_after", 30))
+
+
 def problems_of(steps: Any, attached: Any) -> list[str]:
     """Everything that keeps a version from being approved, in words; empty when it may be."""
     found = [*_shape(STEPS, steps, "Steps"), *_shape(ATTACHED, attached, "Attachment")]
@@ -131,19 +137,27 @@ def _shape(schema: Mapping[str, Any], told: Any, what: str) -> list[str]:
 
 def _of_step(step: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> list[str]:
     kind = step["kind"]
-    found = [f"{name} is not for a {kind}." for name, kinds in ONLY_OF.items() if name in step and kind not in kinds]
+    found = [f"{name} is not for {_a(kind)}." for name, kinds in ONLY_OF.items() if name in step and kind not in kinds]
     if kind in NEEDS and NEEDS[kind] not in step:
-        found.append(f"A {kind} needs {NEEDS[kind]}.")
+        found.append(f"{_a(kind).capitalize()} needs {NEEDS[kind]}.")
     for condition in (*step.get("when", ()), *step.get("expect", ())):
         found += signals.problems_of(condition, choices)
     if kind in DOES and "action" in step:
         found += _of_deed(step, kind)
+    if step.get("retries") and retry_after_of(step) >= timeout_of(step):
+        found.append(
+            f"It would never be tried again: retry_after is {retry_after_of(step)}, timeout {timeout_of(step)}."
+        )
     if "compensation" in step:
         found += _of_compensation(step["compensation"])
     role = step.get("role", "")
-    if role and role not in IncidentRole.Role.values and not role.startswith("incidents."):
+    if role and role not in IncidentRole.Role.values and role not in permissions():
         found.append(f"Nobody has the part {role}: name one of {', '.join(IncidentRole.Role.values)}, or a permission.")
     return found
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] == 'a' else 'a'} {kind}"
 
 
 def _of_deed(step: Mapping[str, Any], kind: str) -> list[str]:

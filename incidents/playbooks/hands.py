@@ -1,6 +1,9 @@
-"""What people and services do with a run: start it, answer what it asks, try again, skip, cancel, take back."""
+"""What people and services do with a run: start it, answer what it asks, try again, skip, cancel, take back.
 
-from collections.abc import Sequence
+Whether somebody may do a verb now is said in one place, `refusal`: the page asks it which buttons to show.
+"""
+
+from collections.abc import Callable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -11,12 +14,42 @@ from config.nudge import nudge
 from consent.services import actor_of, transaction_time
 from incidents.changing import still_open, why
 from incidents.models import Incident, IncidentRole, Playbook, PlaybookRun, StepRun
+from incidents.playbooks.actions import withdraw
 from incidents.playbooks.publishing import published
+from incidents.playbooks.relying import in_force
 from incidents.playbooks.steps import needs_another
-from incidents.playbooks.telling import State, Step, current, end, fail, move, settle, tell
+from incidents.playbooks.telling import State, Step, current, end, fail, leave, move, settle, tell
+from incidents.playbooks.wording import whom
 
 APPROVES = "incidents.approve_playbookrun"
-ASKS = (Step.WAITING, Step.WAITING_APPROVAL)
+
+
+def is_to_be_seen_to(run: PlaybookRun, step: StepRun) -> bool:
+    """Somebody does it, and says so: a check by hand, or what nobody knows the end of."""
+    by_hand = step.state == Step.WAITING and step.kind == "check" and not run.step.get("expect")
+    return by_hand or step.state == Step.UNKNOWN
+
+
+def is_to_be_let(run: PlaybookRun, step: StepRun) -> bool:
+    """It is done as soon as somebody says so."""
+    on_a_word = step.kind in ("action", "notify") and run.step.get("automatic", True) is False
+    return on_a_word and step.state == Step.WAITING and not step.cleared_at
+
+
+def asks(run: PlaybookRun, step: StepRun) -> bool:
+    is_asked = step.state == Step.WAITING_APPROVAL or (step.state == Step.WAITING and step.kind == "decision")
+    return is_asked or is_to_be_let(run, step) or (step.state == Step.WAITING and is_to_be_seen_to(run, step))
+
+
+# What a verb is for, and of what runs.
+FITS: Mapping[str, Callable[[PlaybookRun, StepRun], bool]] = {
+    "approve": lambda run, step: step.state == Step.WAITING_APPROVAL,
+    "confirm": lambda run, step: is_to_be_seen_to(run, step) or is_to_be_let(run, step),
+    "decide": lambda run, step: step.state == Step.WAITING and step.kind == "decision",
+    "decline": asks,
+    "retry": lambda run, step: run.state == State.STOPPED and step.state in (Step.FAILED, Step.UNKNOWN),
+    "skip": lambda run, step: step.state in (Step.WAITING, Step.WAITING_APPROVAL, Step.FAILED, Step.UNKNOWN),
+}
 
 
 @transaction.atomic
@@ -49,9 +82,7 @@ def start(
 @transaction.atomic
 def approve(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") -> PlaybookRun:
     """Somebody other than who started it agrees to the step that waits for that. Raises ValidationError."""
-    run, found = _asked(run, step, [Step.WAITING_APPROVAL])
-    _may_approve(run, by)
-    _has_role(run, by)
+    run, found = _asked("approve", run, step, by)
     return _let_through(run, found, f"Approved. {why(reason)}", by)
 
 
@@ -59,26 +90,19 @@ def approve(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") ->
 def confirm(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") -> PlaybookRun:
     """Do the step that waits for somebody to say so; or: what had to be seen to was done. Also for a step that nobody
     knows about, once somebody found out that it was done. Raises ValidationError."""
-    run, found = _asked(run, step, [Step.WAITING, Step.UNKNOWN])
+    run, found = _asked("confirm", run, step, by)
     reason = why(reason)
-    _has_role(run, by)
     if found.state == Step.UNKNOWN:
-        run.state = State.RUNNING
         return _settled(run, found, Step.SUCCEEDED, f"Found to be done. {reason}", by)
-    if found.kind == "check" and not run.step.get("expect"):
-        return _settled(run, found, Step.SUCCEEDED, reason, by)
-    if found.kind in ("action", "notify") and not found.cleared_at and run.step.get("automatic", True) is False:
+    if is_to_be_let(run, found):
         return _let_through(run, found, reason, by)
-    raise ValidationError("This step does not wait for a person.", code="step")
+    return _settled(run, found, Step.SUCCEEDED, reason, by)
 
 
 @transaction.atomic
 def decline(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") -> PlaybookRun:
     """No: the step fails, and what then its definition says. Raises ValidationError."""
-    run, found = _asked(run, step, ASKS)
-    if found.state == Step.WAITING_APPROVAL:
-        _is_allowed(by)
-    _has_role(run, by)
+    run, found = _asked("decline", run, step, by)
     fail(run, found, f"Declined. {why(reason)}", transaction_time(), by=by)
     return _nudged(run)
 
@@ -86,22 +110,19 @@ def decline(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") ->
 @transaction.atomic
 def decide(run: PlaybookRun, choice: str, *, reason: str, by: User | str, step: str = "") -> PlaybookRun:
     """Choose one of the ways that the step offers. Raises ValidationError."""
-    run, found = _asked(run, step, [Step.WAITING])
-    _has_role(run, by)
-    offered = {one["value"]: one["title"] for one in run.step.get("choices", ())}
+    run, found = _asked("decide", run, step, by)
+    offered = {one["value"]: one["title"] for one in run.step["choices"]}
     if choice not in offered:
-        known = ", ".join(offered) or "nothing: it asks for no decision"
-        raise ValidationError({"choice": f"The step offers {known}."})
+        raise ValidationError({"choice": f"The step offers {', '.join(offered)}."})
     return _settled(run, found, Step.SUCCEEDED, f"{offered[choice]}. {why(reason)}", by, output={"choice": choice})
 
 
 @transaction.atomic
 def retry(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") -> PlaybookRun:
     """The step that failed, or that nobody knows about, is done again, under the same key; those before it are not."""
-    run, found = _asked(run, step, [Step.FAILED, Step.UNKNOWN], [State.STOPPED])
-    _has_role(run, by)
+    run, found = _asked("retry", run, step, by)
     found.state, found.attempt, found.begun_at, found.wait_until = Step.PENDING, 0, None, None
-    found.output = {}
+    found.output.pop("later", None)
     found.save()
     move(run, State.RUNNING, transaction_time(), f"{found}: tried again. {why(reason)}", by=by)
     return _nudged(run)
@@ -109,68 +130,87 @@ def retry(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") -> P
 
 @transaction.atomic
 def skip(run: PlaybookRun, *, reason: str, by: User | str, step: str = "") -> PlaybookRun:
-    """Go on without the step. What takes another person's approval is not got round by whoever started it."""
-    run, found = _asked(run, step, [*ASKS, Step.FAILED, Step.UNKNOWN])
-    if needs_another(run.step):
-        _may_approve(run, by)
-    _has_role(run, by)
-    run.state = State.RUNNING
-    return _settled(run, found, Step.SKIPPED, f"Skipped. {why(reason)}", by)
+    """Go on without the step, and end what it began. What takes another person's approval is not got round by whoever
+    started it."""
+    run, found = _asked("skip", run, step, by)
+    return _settled(run, found, Step.SKIPPED, f"Skipped. {why(reason)} {withdraw(run, found)}".rstrip(), by)
 
 
 @transaction.atomic
 def cancel(run: PlaybookRun, *, reason: str, by: User | str) -> PlaybookRun:
-    """Do nothing more. What was done stays done: the line says what that is."""
-    run, found = _at_rest(run)
-    done = ", ".join(run.step_runs.to_undo().values_list("title", flat=True))
-    if found and found.state not in StepRun.ENDED:
-        found.state, found.reason = Step.SKIPPED, "The run was cancelled."
-        found.ended_at, found.ended_by, found.wait_until = transaction_time(), actor_of(by), None
-        found.save()
-    words = f"Cancelled. {why(reason)} Still in force: {done or 'nothing that could be undone'}."
-    end(run, State.CANCELLED, transaction_time(), words, by=by)
+    """Do nothing more. What was done stays done: the line says what of it is in force."""
+    run = _at_rest("cancel", run, by)
+    standing = ", ".join(step.title for step in in_force(run))
+    now = transaction_time()
+    leave(run, Step.SKIPPED, "The run was cancelled.", now, by=by)
+    end(run, State.CANCELLED, now, f"Cancelled. {why(reason)} Still in force: {standing or 'nothing'}.", by=by)
     return run
 
 
 @transaction.atomic
 def undo(run: PlaybookRun, *, reason: str, by: User | str) -> PlaybookRun:
-    """Take back what was done, the last first, and end it."""
-    run, _ = _at_rest(run)
-    move(run, State.UNDOING, transaction_time(), f"Is taken back. {why(reason)}", by=by)
+    """Take back what was done, the last first, and end it. Where a step takes another person, so does this."""
+    run = _at_rest("undo", run, by)
+    now = transaction_time()
+    leave(run, Step.SKIPPED, "The run is taken back.", now, by=by)
+    move(run, State.UNDOING, now, f"Is taken back. {why(reason)}", by=by)
     return _nudged(run)
 
 
-def _locked(run: PlaybookRun) -> PlaybookRun:
+def refusal(verb: str, run: PlaybookRun, step: StepRun | None, by: User | str) -> str:
+    """Why this cannot be done with the run and the step that it stands at, now and by them; empty: it can."""
+    try:
+        (_check_run if verb in ("undo", "cancel") else _check_step)(verb, run, step, by)
+    except ValidationError as error:
+        return str(error.message)
+    return ""
+
+
+def _check_step(verb: str, run: PlaybookRun, step: StepRun | None, by: User | str) -> StepRun:
+    if run.state == State.UNDOING or step is None:
+        raise ValidationError(f"{run} is {run.get_state_display()}: this cannot be done with it now.", code="state")
+    if not run.incident.is_open:
+        raise ValidationError(f"{run.incident.ref} is {run.incident.get_status_display()}: take it back, or cancel it.")
+    if run.state == State.STOPPED and run.step_runs.filter(state=Step.COMPENSATED).exists():
+        raise ValidationError("Some of it was taken back already. Take back the rest, then start it anew.")
+    if not FITS[verb](run, step):
+        raise ValidationError(f"{step} is {step.get_state_display()}: this cannot be done with it now.", code="step")
+    if verb == "approve" or (verb == "skip" and needs_another(run.step)):
+        _may_approve(run, by)
+    elif verb == "decline" and step.state == Step.WAITING_APPROVAL:
+        _is_allowed(by)
+    _has_role(run, by)
+    return step
+
+
+def _check_run(verb: str, run: PlaybookRun, step: StepRun | None, by: User | str) -> None:
+    """Not in the middle of a call, whose outcome would be lost."""
+    if step and step.state == Step.RUNNING and run.lease_until and run.lease_until > transaction_time():
+        raise ValidationError(f"{step} is just being done. Try again in a moment.", code="step")
+    if verb == "undo" and any(needs_another(each) for each in run.steps):
+        _may_approve(run, by)
+
+
+def _locked(run: PlaybookRun) -> tuple[PlaybookRun, StepRun | None]:
+    """With the step that it stands at."""
     run = PlaybookRun.objects.select_for_update(of=("self",)).select_related("incident", "playbook").get(pk=run.pk)
     if not run.is_open:
         raise ValidationError(f"{run} is {run.get_state_display()} already, by {run.ended_by}.", code="state")
-    return run
+    return run, current(run) if run.position < len(run.steps) else None
 
 
-def _asked(
-    run: PlaybookRun, step: str, states: Sequence[str], of_run: Sequence[str] = (State.RUNNING, State.STOPPED)
-) -> tuple[PlaybookRun, StepRun]:
-    """The step that it stands at, in one of the states. `step`: which one the page showed; empty: whichever it is."""
-    run = _locked(run)
-    if run.state not in of_run or run.position >= len(run.steps):
-        raise ValidationError(f"{run} is {run.get_state_display()}: this cannot be done with it now.", code="state")
-    if run.state == State.STOPPED and run.step_runs.filter(state=Step.COMPENSATED).exists():
-        raise ValidationError("Some of it was taken back already. Take back the rest, then start it anew.")
-    found = current(run)
-    if step and step != found.key:
+def _asked(verb: str, run: PlaybookRun, step: str, by: User | str) -> tuple[PlaybookRun, StepRun]:
+    """The step that it stands at. `step`: which one the page showed; empty: whichever it is."""
+    run, found = _locked(run)
+    if step and found and step != found.key:
         raise ValidationError(f"It stands at another step by now: {found}. Read the page again.", code="step")
-    if found.state not in states:
-        raise ValidationError(f"{found} is {found.get_state_display()}: this cannot be done with it now.", code="step")
-    return run, found
+    return run, _check_step(verb, run, found, by)
 
 
-def _at_rest(run: PlaybookRun) -> tuple[PlaybookRun, StepRun | None]:
-    """Not in the middle of a call, whose outcome would be lost."""
-    run = _locked(run)
-    found = current(run) if run.position < len(run.steps) else None
-    if found and found.state == Step.RUNNING and run.lease_until and run.lease_until > transaction_time():
-        raise ValidationError(f"{found} is just being done. Try again in a moment.", code="step")
-    return run, found
+def _at_rest(verb: str, run: PlaybookRun, by: User | str) -> PlaybookRun:
+    run, found = _locked(run)
+    _check_run(verb, run, found, by)
+    return run
 
 
 def _let_through(run: PlaybookRun, found: StepRun, words: str, by: User | str) -> PlaybookRun:
@@ -198,18 +238,20 @@ def _has_role(run: PlaybookRun, by: User | str) -> None:
     held = IncidentRole.objects.filter(incident=run.incident, role=role, renounced_at=None)
     if isinstance(by, User) and held.filter(person=by.pk).exists():
         return
-    raise ValidationError(f"This step is for {role}: take that part first, or ask whoever has it.", code="role")
+    is_a_part = role in IncidentRole.Role.values
+    remedy = "take that part first, or ask whoever has it" if is_a_part else "ask one of them"
+    raise ValidationError(f"This step is for {whom(role)}: {remedy}.", code="role")
 
 
 def _may_approve(run: PlaybookRun, by: User | str) -> None:
     _is_allowed(by)
     if actor_of(by) == run.started_by:
-        raise ValidationError("You started it: somebody else approves.", code="four_eyes")
+        raise ValidationError("You started it: this takes somebody else.", code="four_eyes")
 
 
 def _is_allowed(by: User | str) -> None:
     if not isinstance(by, User) or by.is_service or not by.has_perm(APPROVES):
-        raise ValidationError("A person who may approve steps of playbooks answers this.", code="approval")
+        raise ValidationError("This takes a person who may approve steps of playbooks.", code="approval")
 
 
 def _nudged(run: PlaybookRun) -> PlaybookRun:

@@ -5,19 +5,26 @@ first says that it is being made, the second how it ended. Whoever finds the fir
 has ended, does not know; it is not made again by itself unless its step says that this is safe.
 """
 
+import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
 from consent.services import transaction_time
 from incidents.models import PlaybookRun, StepRun
 from incidents.playbooks import steps
 from incidents.playbooks.actions import REGISTRY
-from incidents.playbooks.telling import State, Step, current, end
+from incidents.playbooks.relying import in_force
+from incidents.playbooks.telling import State, Step, current, end, leave, stop
 from incidents.playbooks.undoing import undo_next
 
 AT_ONCE = 100  # runs that one call looks at
+LONGEST = 20  # seconds after which it begins nothing more: a call of 25 still ends within the task's minute
+LEASE = timedelta(minutes=2)
 
 CLAIM = """
     UPDATE incidents_playbookrun
@@ -39,11 +46,45 @@ class Claimed:
 
 def run_due() -> int:
     """Whatever is due, as far as it goes now; returns how many runs were looked at."""
-    count = 0
-    while count < AT_ONCE and (claimed := claim()):
+    until = time.monotonic() + LONGEST
+    count = end_with_incidents()
+    while count < AT_ONCE and time.monotonic() < until and (claimed := claim()):
         count += 1
-        go_on(claimed)
+        go_on(claimed, until)
     return count
+
+
+def end_with_incidents() -> int:
+    """Runs that outlive their incident, also those that wait for days or were stopped; returns how many."""
+    return sum(_end_with(pk) for pk in _outliving().values_list("pk", flat=True)[:AT_ONCE])
+
+
+@transaction.atomic
+def _end_with(run_id: int) -> bool:
+    found = _outliving().filter(pk=run_id).select_related("incident", "playbook")
+    run = found.select_for_update(of=("self",), skip_locked=True).first()
+    if run is None:
+        return False
+    _outlive(run, transaction_time())
+    return True
+
+
+def _outliving() -> QuerySet[PlaybookRun]:
+    """Those that no worker is at just now."""
+    return PlaybookRun.objects.outliving().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+
+
+def _outlive(run: PlaybookRun, now: datetime) -> None:
+    """Where something of it is in force a person decides about that; otherwise it is over."""
+    ended = f"{run.incident.ref} is {run.incident.get_status_display()}"
+    standing = ", ".join(step.title for step in in_force(run))
+    if standing:
+        leave(run, Step.FAILED, f"{ended}.", now)
+        run.outlived_at = now
+        stop(run, now, f"{ended}. Still in force: {standing}. Take it back, or cancel.")
+    else:
+        leave(run, Step.SKIPPED, f"{ended}.", now)
+        end(run, State.CANCELLED, now, f"Cancelled: {ended}.")
 
 
 def claim() -> Claimed | None:
@@ -53,9 +94,10 @@ def claim() -> Claimed | None:
     return Claimed(*row) if row else None
 
 
-def go_on(claimed: Claimed) -> None:
-    """Step after step, until it waits, ends, or is somebody else's. A worker that dies leaves a lease that ends."""
-    while _once(claimed):
+def go_on(claimed: Claimed, until: float = float("inf")) -> None:
+    """Step after step, until it waits, ends, is somebody else's, or the time is up (`until`, by the monotonic clock).
+    A worker that dies leaves a lease that ends."""
+    while _once(claimed) and time.monotonic() < until:
         pass
     PlaybookRun.objects.filter(pk=claimed.run_id, lease=claimed.lease).update(lease=None, lease_until=None)
 
@@ -70,13 +112,15 @@ def _once(claimed: Claimed) -> bool:
         step = None
         if run.state == State.UNDOING:
             undo_next(run, now)
-        elif not run.incident.is_open:
-            end(run, State.CANCELLED, now, f"Cancelled: {run.incident.ref} is {run.incident.get_status_display()}.")
         elif run.position >= len(run.steps):
             end(run, State.SUCCEEDED, now, "All steps are done.")
+        elif not run.incident.is_open:
+            _outlive(run, now)
         else:
             step = current(run)
-            if not steps.look(run, step, now):
+            if steps.look(run, step, now):
+                PlaybookRun.objects.filter(pk=run.pk).update(lease_until=Now() + LEASE)  # the call has all of it
+            else:
                 step = None
         is_due = run.state in PlaybookRun.AT_WORK and run.next_at is not None and run.next_at <= now
     if step is not None:

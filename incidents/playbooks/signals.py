@@ -38,18 +38,22 @@ class Asked:
         return self.known[name]
 
     def holds(self, condition: Mapping[str, Any]) -> bool:
-        name = condition["signal"]
-        said = self.chosen.get(condition["step"], "") if name == "decision" else self.answer(name)
+        said = self.said(condition)
+        if condition["signal"] == "decision" and not said:
+            return False  # nobody decided: that is no answer, also not to “is not”
         return OPS[condition["op"]](said, condition["value"])
+
+    def said(self, condition: Mapping[str, Any]) -> Any:
+        if condition["signal"] == "decision":
+            return self.chosen.get(condition["step"], "")
+        return self.answer(condition["signal"])
 
     def all_hold(self, wanted: Sequence[Mapping[str, Any]]) -> bool:
         return all(self.holds(condition) for condition in wanted)
 
     def told(self, wanted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What was found, for the record."""
-        return {
-            c["signal"]: self.chosen.get(c["step"], "") if "step" in c else self.answer(c["signal"]) for c in wanted
-        }
+        """What was found, for the record: a decision under the key of its step."""
+        return {each.get("step", each["signal"]): self.said(each) for each in wanted}
 
 
 OPS: dict[str, Callable[[Any, Any], bool]] = {
@@ -74,7 +78,8 @@ class Signal:
 
     @property
     def words(self) -> str:
-        return (self.ask.__doc__ or "").strip()
+        """For whoever writes a playbook."""
+        return " ".join((self.ask.__doc__ or "").split())
 
 
 def incident_type(asked: Asked) -> str:
@@ -114,7 +119,7 @@ def tied_decisions(asked: Asked) -> int:
 
 
 def opt_outs_per_minute(asked: Asked) -> float:
-    """Opt-outs a minute over the last five whole minutes, whatever the incident."""
+    """Opt-outs a minute over the last five whole minutes, whatever the incident; in a drill, a drill's."""
     return _per_minute(asked, choice=Choice.OPT_OUT)
 
 
@@ -160,6 +165,7 @@ def decision(asked: Asked) -> str:
 
 def _per_minute(asked: Asked, **which: Any) -> float:
     end = asked.now.replace(second=0, microsecond=0)
+    which["is_drill"] = asked.incident.mode == Incident.Mode.DRILL
     rows = DecisionMinute.objects.filter(minute__gte=end - timedelta(minutes=SPAN), minute__lt=end, **which)
     return round((rows.aggregate(total=Sum("count"))["total"] or 0) / SPAN, 1)
 
@@ -198,12 +204,3 @@ def problems_of(condition: Mapping[str, Any], choices: Mapping[str, Sequence[str
     elif name == "decision" and op in ("eq", "ne") and value not in choices[condition["step"]]:
         found.append(f"{condition['step']} has no choice {value}.")
     return found
-
-
-def in_words(condition: Mapping[str, Any]) -> str:
-    """For the page: opt outs per minute ≥ 50."""
-    signs = {"eq": "is", "ne": "is not", "in": "is one of", "gte": "≥", "gt": ">", "lte": "≤", "lt": "<",
-             "has": "includes", "begins": "begins with", "none_begin": "has none that begins with"}  # fmt: skip
-    name = condition.get("step", condition["signal"]).replace("_", " ").replace("-", " ")
-    value = ", ".join(condition["value"]) if isinstance(condition["value"], list) else condition["value"]
-    return f"{name} {signs[condition['op']]} {value}"

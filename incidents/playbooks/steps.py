@@ -1,34 +1,33 @@
 """One look at the step that a run stands at: begun, asked again, let go or given up. Called with the run locked."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
 from django.db import InterfaceError, OperationalError, transaction
 
 from config.deeds import words
 from incidents.models import Incident, PlaybookRun, StepRun
-from incidents.playbooks.actions import REGISTRY, Action, Context, Done, Later
-from incidents.playbooks.definition import DOES, POLL, timeout_of
+from incidents.playbooks.actions import REGISTRY, Action, Done, Later, Unknown, context_of
+from incidents.playbooks.definition import DOES, POLL, retry_after_of, timeout_of
 from incidents.playbooks.signals import Asked
-from incidents.playbooks.telling import MOST_OUTPUT, Step, fail, settle, stop, wait
+from incidents.playbooks.telling import MOST_OUTPUT, WENT_AWAY, Step, fail, settle, stop, wait
+from incidents.playbooks.wording import answer, moment, span, told, whom
 
 log = structlog.get_logger(__name__)
+ABANDONED = (InterfaceError, OperationalError, SoftTimeLimitExceeded)  # the worker gives up, and another goes on
 
 
 def look(run: PlaybookRun, step: StepRun, now: datetime) -> bool:
     """Move the step as far as it goes now. Returns whether it must be called from outside of a transaction."""
-    if step.state in StepRun.ENDED or step.state == Step.FAILED:  # somebody settled it meanwhile
-        run.position += 1
-        run.save(update_fields=["position"])
-        return False
     if step.state == Step.PENDING:
         asked, wanted = asked_of(run), run.step.get("when", ())
         if not asked.all_hold(wanted):
-            settle(run, step, Step.SKIPPED, f"Not needed: {_told(asked.told(wanted))}.", now)
+            settle(run, step, Step.SKIPPED, f"Not needed: {_found(run, asked, wanted)}.", now)
             return False
         step.begun_at = step.begun_at or now
     match step.kind:
@@ -48,7 +47,7 @@ def _wait(run: PlaybookRun, step: StepRun, now: datetime) -> None:
     if now >= step.wait_until:
         settle(run, step, Step.SUCCEEDED, "The time has passed.", now)
     else:
-        wait(run, step, Step.WAITING, step.wait_until, now, f"Until {step.wait_until:%H:%M:%S} UTC.")
+        wait(run, step, Step.WAITING, step.wait_until, now, f"Until {moment(step.wait_until)}.")
 
 
 def _check(run: PlaybookRun, step: StepRun, now: datetime) -> None:
@@ -58,9 +57,10 @@ def _check(run: PlaybookRun, step: StepRun, now: datetime) -> None:
         return
     asked = asked_of(run)
     if asked.all_hold(expected):
-        settle(run, step, Step.SUCCEEDED, f"It is so: {_told(asked.told(expected))}.", now, output=asked.told(expected))
+        words = f"It is so: {_found(run, asked, expected)}."
+        settle(run, step, Step.SUCCEEDED, words, now, output=asked.told(expected))
         return
-    found = f"Not yet: {_told(asked.told(expected))}."
+    found = f"Not yet: {_found(run, asked, expected)}."
     if not _is_late(run, step, now, found):
         wait(run, step, Step.WAITING, min(now + timedelta(seconds=POLL), _deadline(run, step, now)), now, found)
 
@@ -68,15 +68,14 @@ def _check(run: PlaybookRun, step: StepRun, now: datetime) -> None:
 def _people(run: PlaybookRun, step: StepRun, now: datetime) -> None:
     """Somebody must do something; what they do is in `hands`."""
     if not _is_late(run, step, now, "Nobody answered in time."):
-        needs_another = step.kind == "approval" or run.step.get("approval", False)
-        state = Step.WAITING_APPROVAL if needs_another else Step.WAITING
-        role = run.step.get("role", "")
-        until = _deadline(run, step, now)
-        wait(run, step, state, until, now, f"For {role or 'somebody'}, until {until:%H:%M} UTC at the latest.")
+        state = Step.WAITING_APPROVAL if needs_another(run.step) else Step.WAITING
+        role, until = run.step.get("role", ""), _deadline(run, step, now)
+        whose = whom(role) if role else "somebody"
+        wait(run, step, state, until, now, f"For {whose}, until {moment(until)} at the latest.")
 
 
 def _deed(run: PlaybookRun, step: StepRun, now: datetime) -> bool:
-    asks = run.step.get("approval", False) or run.step.get("automatic", True) is False
+    asks = needs_another(run.step) or run.step.get("automatic", True) is False
     if asks and not step.cleared_at:
         _people(run, step, now)
         return False
@@ -85,7 +84,8 @@ def _deed(run: PlaybookRun, step: StepRun, now: datetime) -> bool:
         fail(run, step, f"Nothing is registered as {run.step['action']} any more.", now)
         return False
     if run.incident.mode == Incident.Mode.DRILL and action.reaches:
-        words_ = f"A drill: {action.title.lower()} was told and not done ({_told(run.step.get('args', {}))})."
+        given = "; ".join(f"{name} {told(value)}" for name, value in run.step.get("args", {}).items())
+        words_ = f"A drill: {action.title.lower()} was told and not done ({given[:300] or 'nothing was asked'})."
         settle(run, step, Step.SUCCEEDED, words_, now, output={"rehearsed": True})
         return False
     if step.state != Step.RUNNING:
@@ -98,7 +98,7 @@ def _deed(run: PlaybookRun, step: StepRun, now: datetime) -> bool:
         _do(run, step, action, now)
         return False
     if step.lease != run.lease and not run.step.get("safe_to_repeat", False):
-        _unknown(run, step, now)
+        _unknown(run, step, WENT_AWAY, now)
         return False
     if step.lease != run.lease:
         step.lease = run.lease
@@ -121,23 +121,34 @@ def _do(run: PlaybookRun, step: StepRun, action: Action, now: datetime) -> None:
     try:
         with transaction.atomic():
             answer = action.run(context_of(run, step), **run.step.get("args", {}))
-    except (InterfaceError, OperationalError):
-        raise  # the database went away: so does this transaction, and the step is done again
+    except ABANDONED:
+        raise  # so does this transaction, and the step is done again
     except Exception as error:
         failed(run, step, said(error), now)
     else:
         answered(run, step, action, answer, now)
 
 
-def call(run: PlaybookRun, step: StepRun) -> Done | Later | str:
-    """With no transaction open. Whatever goes wrong is an answer, in words."""
+def call(run: PlaybookRun, step: StepRun) -> Done | Later | Unknown | str:
+    """With no transaction open. A refusal is an answer in words; of whatever else goes wrong nobody knows what it came
+    after. A worker whose time is up says nothing: whoever comes next does not know either."""
     try:
         return REGISTRY[run.step["action"]].run(context_of(run, step), **run.step.get("args", {}))
-    except Exception as error:
+    except SoftTimeLimitExceeded:
+        raise
+    except ValidationError as error:
         return said(error)
+    except Exception as error:
+        return Unknown(said(error))
 
 
-def answered(run: PlaybookRun, step: StepRun, action: Action, answer: Done | Later, now: datetime) -> None:
+def answered(run: PlaybookRun, step: StepRun, action: Action, answer: Done | Later | Unknown, now: datetime) -> None:
+    if isinstance(answer, Unknown):
+        if run.step.get("safe_to_repeat", False):
+            failed(run, step, answer.words, now)
+        else:
+            _unknown(run, step, f"{answer.words} Find out, then mark it done or try it again.", now)
+        return
     if isinstance(answer, Later):
         step.output = {"later": True, **answer.output}
         step.wait_until = now + timedelta(seconds=answer.seconds)
@@ -150,25 +161,26 @@ def answered(run: PlaybookRun, step: StepRun, action: Action, answer: Done | Lat
 
 
 def failed(run: PlaybookRun, step: StepRun, reason: str, now: datetime) -> None:
-    """Tried again as often as the step says, then given up."""
-    if step.attempt > run.step.get("retries", 0):
+    """Tried again as often as the step says and its time allows, then given up."""
+    step.output.pop("later", None)  # the next attempt counts
+    again = now + timedelta(seconds=retry_after_of(run.step))
+    if step.attempt > run.step.get("retries", 0) or again >= _deadline(run, step, now):
         fail(run, step, reason, now)
         return
-    step.wait_until = now + timedelta(seconds=run.step.get("retry_after", 30))
-    wait(run, step, Step.WAITING, step.wait_until, now, f"Attempt {step.attempt} failed, and is made again: {reason}")
+    step.wait_until = again
+    wait(run, step, Step.WAITING, again, now, f"Attempt {step.attempt} failed, and is made again: {reason}")
 
 
-def _unknown(run: PlaybookRun, step: StepRun, now: datetime) -> None:
-    step.state, step.lease = Step.UNKNOWN, None
-    step.reason = "Whoever did it went away: nobody knows if it was done. Find out, then mark it done or try it again."
+def _unknown(run: PlaybookRun, step: StepRun, words: str, now: datetime) -> None:
+    step.state, step.lease, step.wait_until, step.reason = Step.UNKNOWN, None, None, words[:500]
     step.save()
-    stop(run, now, f"{step}: unknown. {step.reason}")
+    stop(run, now, f"{step}: {step.get_state_display()}. {step.reason}")
 
 
 def _is_late(run: PlaybookRun, step: StepRun, now: datetime, reason: str) -> bool:
     if now < _deadline(run, step, now):
         return False
-    fail(run, step, f"It took longer than {timeout_of(run.step):,} s. {reason}", now)
+    fail(run, step, f"It took longer than {span(timeout_of(run.step))}. {reason}", now)
     return True
 
 
@@ -179,12 +191,6 @@ def _deadline(run: PlaybookRun, step: StepRun, now: datetime) -> datetime:
 def asked_of(run: PlaybookRun) -> Asked:
     decided = run.step_runs.filter(kind="decision", state=Step.SUCCEEDED)
     return Asked(run.incident, {step.key: step.output.get("choice", "") for step in decided})
-
-
-def context_of(run: PlaybookRun, step: StepRun) -> Context:
-    output = {name: value for name, value in step.output.items() if name != "later"}
-    reason = f"{run.incident.ref}, {run.playbook}: {step.title}"
-    return Context(run.incident, step.idempotency_key, reason, run.started_by, output)
 
 
 def needs_another(step: Mapping[str, Any]) -> bool:
@@ -203,9 +209,5 @@ def capped(output: Mapping[str, Any]) -> dict[str, Any]:
     return dict(output) if len(json.dumps(output)) <= MOST_OUTPUT else {"cut": json.dumps(output)[:MOST_OUTPUT]}
 
 
-def _told(found: Mapping[str, Any]) -> str:
-    named = [
-        f"{name.replace('_', ' ')} {', '.join(map(str, v)) or 'none' if isinstance(v, list) else v}"
-        for name, v in found.items()
-    ]
-    return "; ".join(named)[:300] or "nothing was asked"
+def _found(run: PlaybookRun, asked: Asked, wanted: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(answer(each, asked.said(each), run.steps) for each in wanted)[:300]

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from incidents.models import PlaybookRun, StepRun
-from incidents.playbooks.actions import ACTOR, REGISTRY
-from incidents.playbooks.steps import context_of, said
+from incidents.playbooks.actions import ACTOR, REGISTRY, context_of
+from incidents.playbooks.steps import ABANDONED, said
 from incidents.playbooks.telling import State, Step, end, stop, tell
 
 
@@ -19,7 +19,7 @@ def undo_next(run: PlaybookRun, now: datetime) -> None:
     try:
         with transaction.atomic():
             words = _undo(run, step)
-    except (InterfaceError, OperationalError):
+    except ABANDONED:
         raise
     except Exception as error:
         stop(run, now, f"{step} could not be taken back. {said(error)}")

@@ -79,9 +79,9 @@ class News:
     async def look_once(self) -> None:
         try:
             rows, marks = await asyncio.get_running_loop().run_in_executor(self.thread, self.read)
-        except Error as error:
-            log.warning("stream_without_database", error=str(error))
+        except Exception as error:  # whatever it was: the poller goes on, and says that it does not know
             if self.is_measured:
+                log.warning("stream_without_numbers", error=str(error), exc_info=not isinstance(error, Error))
                 self.publish("unmeasured", {"at": timezone.now().isoformat()})
             self.is_measured = False
             return

@@ -123,10 +123,10 @@ def test_killed_in_a_call_nobody_knows_and_nobody_calls_again_by_itself(stand, t
 
 
 def test_killed_while_taking_back_the_rest_is_taken_back_once(stand, tmp_path):
-    anna = UserFactory(username="anna")
+    anna, ben = UserFactory(username="anna"), UserFactory(username="ben", is_superuser=True)
     run, _ = hands.start(incident(), playbook(GUARD, TASK, AGREE), reason="It burns", by=anna)
     running.run_due()
-    hands.undo(PlaybookRun.objects.get(pk=run.pk), reason="A mistake", by=anna)
+    hands.undo(PlaybookRun.objects.get(pk=run.pk), reason="A mistake", by=ben)
 
     killed(stand, tmp_path, module="undoing", function="_undo", only="args[1].key == 'guard'")
     running.run_due()

@@ -25,9 +25,10 @@ pytestmark = pytest.mark.django_db
 HOUR, DAY, WEEK = (rates.PERIODS[code] for code in ("1h", "24h", "7d"))
 
 
-def leave(minutes_ago, count=1, cause="subject_choice", exit_path="one-click", choice="opt_out"):
+def leave(minutes_ago, count=1, cause="subject_choice", exit_path="one-click", choice="opt_out", **facts):
     minute = (timezone.now() - timedelta(minutes=minutes_ago)).replace(second=0, microsecond=0)
-    DecisionMinute.objects.create(minute=minute, count=count, cause=cause, exit_path=exit_path, choice=choice)
+    known = {"cause": cause, "exit_path": exit_path, "choice": choice}
+    DecisionMinute.objects.create(minute=minute, count=count, **known, **facts)
 
 
 def shown(rf, user, **query):
@@ -38,6 +39,16 @@ def shown(rf, user, **query):
 
 def value(context, title):
     return next(card.value for card in context["cards"] if card.title == title)
+
+
+def test_the_hour_counts_people_and_no_drills(rf):
+    for minutes_ago in (2, 70):
+        leave(minutes_ago, 7)
+        leave(minutes_ago, 1000, is_drill=True)
+
+    [card] = [card for card in shown(rf, UserFactory(role="Officer"))["cards"] if card.title.startswith("Opt-outs")]
+
+    assert (card.value, card.notes) == ("7", ["7 in the hour before"])
 
 
 @pytest.mark.parametrize(("period", "steps"), [(HOUR, 60), (DAY, 96), (WEEK, 168)])

@@ -7,11 +7,10 @@ from django.core import signing
 from django.utils import timezone
 
 from consent import exit_paths, flow
-from incidents import chart, marks, rates
+from incidents import chart, facts, marks, rates
 from incidents.marks import Mark
 from incidents.models import AlertGroup, DecisionMinute
-from messaging.models import Message
-from tests.factories import AlertSourceFactory, MessageFactory, UserFactory, incident
+from tests.factories import AlertSourceFactory, NoticeFactory, UserFactory, incident
 
 pytestmark = pytest.mark.django_db
 PAGE, NUMBERS = "/admin/live/", "/admin/live/numbers/"
@@ -21,6 +20,10 @@ def leave(count, minutes_ago=2, **facts):
     minute = (timezone.now() - timedelta(minutes=minutes_ago)).replace(second=0, microsecond=0)
     known = {"choice": "opt_out", "purpose": "marketing", "channel": "email", "cause": "complaint"}
     DecisionMinute.objects.create(minute=minute, count=count, **known | facts)
+
+
+def begun():
+    return {"started_at": timezone.now() - timedelta(minutes=3), "started_by": "user:zoe"}
 
 
 @pytest.fixture
@@ -94,14 +97,27 @@ def test_what_happened_meanwhile_stands_in_the_picture_and_in_words(responder):
         source=AlertSourceFactory(), key=b"k", group_key="k", title="SMTP errors", incident=burning,
         first_at=timezone.now() - timedelta(minutes=5), last_at=timezone.now(),
     )  # fmt: skip
-    MessageFactory.create_batch(3, lane=Message.Lane.BULK, template_key="incident_notice")
+    NoticeFactory(ref="NTC-1", template_id="incident_notice", to_write=3, **begun())
 
     page = text_of(responder)
 
-    for words in (f"{burning} began", f"{practice} declared", "SMTP errors", "3 of incident_notice"):
+    for words in (f"{burning} began", f"{practice} declared", "SMTP errors", "NTC-1: 3 of incident_notice"):
         assert words in page
     assert "<title>alert: SMTP errors</title>" in page
     assert '<span class="hf-mark">drill</span>' in page
+
+
+def test_a_notice_about_a_restricted_incident_is_marked_for_who_may_see_that(responder, client):
+    hidden = facts.restrict(incident(), is_restricted=True, reason="Names", by="user:lea")
+    NoticeFactory(ref="NTC-7", incident_id=hidden.pk, to_write=3, **begun())
+
+    shown = text_of(responder)
+    assert "NTC-7" not in shown
+    assert hidden.ref not in shown
+    client.force_login(UserFactory(role="Officer"))
+    shown = text_of(client)
+    assert "NTC-7" in shown
+    assert hidden.ref in shown
 
 
 def test_what_others_register_is_marked_too(monkeypatch):
@@ -139,6 +155,18 @@ def test_what_is_said_aloud_is_one_sentence(responder):
     leave(4, minutes_ago=1)
 
     assert 'data-summary="4 opt-outs in the last minutes, most by spam complaint."' in text_of(responder, NUMBERS)
+
+
+def test_over_a_longer_time_it_says_since_when(responder, time_machine):
+    time_machine.move_to("2026-11-26T12:40:00+00:00", tick=False)
+    leave(4, minutes_ago=8)
+
+    assert 'data-summary="4 opt-outs since 12:30, most by spam complaint."' in text_of(
+        responder, f"{NUMBERS}?period=24h"
+    )
+    assert 'data-summary="4 opt-outs since 12:00, most by spam complaint."' in text_of(
+        responder, f"{NUMBERS}?period=7d"
+    )
 
 
 def test_the_page_asks_for_a_bounded_number_of_things(responder, django_assert_max_num_queries):

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from django.utils.html import escape
 
 from consent.services import guard_level
+from incidents import facts, roles
 from incidents.models import Playbook, PlaybookRun, PlaybookVersion
-from incidents.playbooks import running
+from incidents.playbooks import hands, running
+from incidents.playbooks.actions import REGISTRY
+from incidents.playbooks.signals import SIGNALS
 from tests.factories import PlaybookFactory, UserFactory, incident, playbook
 from tests.incidents.test_admin import press
 
@@ -19,8 +23,8 @@ STEPS = [
      "approval": True, "when": [{"signal": "decision", "step": "why", "op": "eq", "value": "us"}]},
     {"key": "over", "title": "Over", "kind": "check"},
 ]  # fmt: skip
-VERBS = ("start_playbook", "confirm_step", "decide_step", "approve_step", "decline_step", "retry_step", "skip_step",
-         "undo_run", "cancel_run")  # fmt: skip
+VERBS = ("start_playbook", "do_step", "confirm_step", "decide_step", "approve_step", "decline_step", "retry_step",
+         "skip_step", "undo_run", "cancel_run")  # fmt: skip
 
 
 def tab(client, declared):
@@ -85,6 +89,70 @@ def test_support_may_look_and_press_nothing(client):
     assert offered(client, incident()) == []
 
 
+def run_of(*steps, by, of=None):
+    run, _ = hands.start(of or incident(), playbook(*steps), reason="It burns", by=by)
+    running.run_due()
+    return run
+
+
+def test_a_button_is_there_for_who_may_press_it_now(client):
+    anna, ben = UserFactory(role="Officer", username="anna"), UserFactory(role="Officer", username="ben")
+    run = run_of(STEPS[0] | {"role": "legal"}, STEPS[2] | {"when": []}, by=anna)
+    client.force_login(anna)
+    assert offered(client, run.incident) == ["start_playbook", "cancel_run"]
+
+    roles.assume(run.incident, anna, "legal", by=ben)
+    assert offered(client, run.incident) == [
+        "start_playbook",
+        "confirm_step",
+        "decline_step",
+        "skip_step",
+        "cancel_run",
+    ]
+    press(client, run.incident, "confirm_step", at=f"{run.pk}:look", reason="Looked")
+    running.run_due()
+
+    assert offered(client, run.incident) == ["start_playbook", "decline_step", "cancel_run"]
+    client.force_login(ben)
+    assert offered(client, run.incident) == [
+        "start_playbook", "approve_step", "decline_step", "skip_step", "undo_run", "cancel_run"
+    ]  # fmt: skip
+
+
+def test_what_is_done_on_a_word_and_what_was_done_have_buttons_of_their_own(client):
+    anna = UserFactory(role="Officer", username="anna")
+    client.force_login(anna)
+    run = run_of(STEPS[2] | {"when": [], "approval": False, "automatic": False}, STEPS[3], by=anna)
+    assert "do_step" in offered(client, run.incident)
+    assert "confirm_step" not in offered(client, run.incident)
+
+    press(client, run.incident, "confirm_step", at=f"{run.pk}:guard", reason="Done by hand")
+    running.run_due()
+    assert guard_level() == "observe"
+    press(client, run.incident, "do_step", at=f"{run.pk}:guard", reason="Do it")
+    running.run_due()
+
+    assert guard_level() == "protect"
+    assert "confirm_step" in offered(client, run.incident)
+    assert "do_step" not in offered(client, run.incident)
+
+
+def test_a_restricted_incidents_runs_are_for_who_may_see_it(client):
+    hidden = facts.restrict(incident("Leak of the list"), is_restricted=True, reason="Names", by="user:lea")
+    run = run_of(STEPS[0], by="user:lea", of=hidden)
+    page = f"/admin/incidents/playbookrun/{run.pk}/change/"
+
+    client.force_login(UserFactory(role="Officer"))
+    assert hidden.ref in client.get("/admin/incidents/playbookrun/").content.decode()
+    assert client.get(page).status_code == 200
+    client.force_login(UserFactory(role="Responder"))
+
+    assert client.get(f"/admin/incidents/incident/{hidden.pk}/change/?tab=playbook").status_code != 200
+    assert hidden.ref not in client.get("/admin/incidents/playbookrun/").content.decode()
+    assert client.get(page).status_code != 200
+    assert client.get(f"/admin/incidents/incident/{hidden.pk}/confirm_step/").status_code == 404
+
+
 def test_signals_suggest_on_the_page(client):
     client.force_login(UserFactory(role="Officer"))
 
@@ -99,6 +167,9 @@ def test_a_version_is_written_approved_by_another_and_published_in_the_admin(cli
     made = PlaybookFactory()
     client.force_login(anna)
     add = "/admin/incidents/playbookversion/add/"
+    written = client.get(add).content.decode()
+    assert ">\nnull</textarea>" not in written
+    assert all(escape(named.words) in written for named in (*REGISTRY.values(), *SIGNALS.values()))
     refused = client.post(add, {"playbook": made.pk, "steps": '[{"key": "a"}]', "attached": "{}"})
     assert "is a required property" in refused.content.decode()
 
@@ -117,6 +188,7 @@ def test_a_version_is_written_approved_by_another_and_published_in_the_admin(cli
     text = client.get(f"{page}change/").content.decode()
     assert "Only if" in text
     assert "Set the guard: protect" in text
+    assert "60 min at most" in text
     assert "“Why?” was “We did it”" in text
     copied = client.get(f"{page}copy_it/", follow=True).content.decode()
     assert "Open the page." in copied

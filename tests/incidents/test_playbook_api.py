@@ -2,8 +2,11 @@
 
 import pytest
 
+from config.models import Scope
+from incidents import facts
 from incidents.models import PlaybookRun
-from incidents.playbooks import running
+from incidents.playbooks import hands, running
+from tests.api.conftest import Api
 from tests.api.conftest import api as api
 from tests.api.conftest import problem as problem
 from tests.factories import incident, playbook
@@ -29,8 +32,29 @@ def test_a_service_starts_a_playbook_once_and_answers_its_steps(api, problem):
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json()["id"] == first.json()["id"]
     assert looked.json()["steps"][0]["state"] == "succeeded"
-    assert "A person who may approve" in str(problem(refused, 400))
+    assert "not a valid choice" in str(problem(refused, 400))
     assert api.get(at).json()["runs"][0]["steps"][1]["state"] == "waiting_approval"
+
+
+def test_a_restricted_incidents_playbooks_take_the_scope_for_it(problem):
+    hidden = facts.restrict(incident(), is_restricted=True, reason="Names", by="user:lea")
+    run, _ = hands.start(hidden, playbook(LOOK), reason="x", by="user:lea")
+    at = f"{ALL}{hidden.ref}/playbooks/"
+    outside = Api(Scope.INCIDENTS_READ, Scope.INCIDENTS_WRITE)
+
+    problem(outside.get(at), 404)
+    problem(outside.send(f"{at}{run.pk}/", {"verb": "cancel", "reason": "x"}), 404)
+    assert Api(Scope.INCIDENTS_READ, Scope.INCIDENTS_RESTRICTED).get(at).status_code == 200
+    assert PlaybookRun.objects.get().is_open
+
+
+def test_a_service_takes_nothing_back_that_took_two_people(api, problem):
+    burning = incident()
+    run, _ = hands.start(burning, playbook(AGREE), reason="x", by="user:lea")
+
+    refused = api.send(f"{ALL}{burning.ref}/playbooks/{run.pk}/", {"verb": "undo", "reason": "x"})
+
+    assert "This takes a person who may approve" in str(problem(refused, 400))
 
 
 def test_what_does_not_exist_or_cannot_be_done_is_said(api, problem):

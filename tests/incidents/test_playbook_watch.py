@@ -121,17 +121,20 @@ def test_a_next_look_that_is_later_than_the_step_allows_is_found():
     assert "later than its step allows" in run.audit_result
 
 
-def test_a_stopped_run_that_nobody_decides_about_is_told_and_the_heartbeat_goes_on(service, settings):
+def test_a_stopped_run_that_nobody_decides_about_is_told_once_and_the_heartbeat_goes_on(service, settings):
     settings.HEARTBEAT_URL, settings.HEARTBEAT_METHOD = service.url, "POST"
     run = run_of(CALL | {"retries": 0})
-    PlaybookRun.objects.filter(pk=run.pk).update(next_at=timezone.now() - timedelta(seconds=1))
-
-    beat()
+    stopped = timezone.now() - timedelta(minutes=20)
+    for next_at in (timezone.now() - timedelta(seconds=1), timezone.now() - timedelta(seconds=1)):
+        PlaybookRun.objects.filter(pk=run.pk).update(next_at=next_at, stopped_at=stopped)
+        beat()
+        beat()
 
     run.refresh_from_db()
-    assert "waits for a decision since" in run.audit_result
+    assert run.audit_result == f"It waits for a decision since {stopped:%Y-%m-%d %H:%M} UTC."
     assert run.next_at > timezone.now()
-    assert len(service.calls) == 1
+    assert run.incident.timeline.filter(text__contains="waits for a decision").count() == 1
+    assert len(service.calls) == 4
 
 
 def test_a_heartbeat_that_does_not_answer_is_written_down_and_is_no_error(settings):

@@ -85,7 +85,7 @@ def officer(**facts):
         ([], "non-empty"),
         ([{"key": "a", "title": "A", "kind": "dance"}], "is not one of"),
         ([{"key": "a", "title": "A", "kind": "wait"}], "A wait needs seconds"),
-        ([{"key": "a", "title": "A", "kind": "action"}], "A action needs action"),
+        ([{"key": "a", "title": "A", "kind": "action"}], "An action needs action"),
         ([LOOK, LOOK], "Another step has this key"),
         ([LOOK | {"seconds": 5}], "seconds is not for a check"),
         ([GUARD | {"action": "freeze_change_set"}], "No action is registered as freeze_change_set"),
@@ -95,6 +95,7 @@ def officer(**facts):
         ([GUARD | {"safe_to_repeat": True}], "never done twice"),
         ([GUARD | {"automatic": True, "approval": True}], "not automatic"),
         ([GUARD | {"compensation": {"action": "call_webhook"}}], "only writes rows"),
+        ([BROKEN | {"retries": 1, "retry_after": 60, "timeout": 60}], "never be tried again"),
         ([LOOK | {"role": "king"}], "Nobody has the part king"),
         ([LOOK | {"when": [{"signal": "moon", "op": "eq", "value": "full"}]}], "There is no signal moon"),
         ([LOOK | {"when": [{"signal": "guard", "op": "gte", "value": "x"}]}], "cannot be asked with gte"),
@@ -249,7 +250,7 @@ def test_what_nobody_answers_in_time_fails_and_stops_the_run(step):
     run = too_late(started(step, POST))
 
     assert (run.state, states(run)) == (State.STOPPED, ["failed", "pending"])
-    assert "longer than 3,600 s" in run.step_runs.get(key=step["key"]).reason
+    assert "longer than 60 min" in run.step_runs.get(key=step["key"]).reason
 
 
 def test_a_step_whose_conditions_do_not_hold_is_skipped_and_says_why():
@@ -306,7 +307,7 @@ def test_declined_means_not_done():
 def test_a_step_for_a_role_is_answered_by_who_has_it():
     anna, ben = UserFactory(username="anna"), UserFactory(username="ben")
     run = started(LOOK | {"role": "legal"})
-    with pytest.raises(ValidationError, match="This step is for legal"):
+    with pytest.raises(ValidationError, match="This step is for legal: take that part first"):
         hands.confirm(run, reason="Looked", by=anna)
 
     roles.assume(run.incident, ben, "legal", by=anna)

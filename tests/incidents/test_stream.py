@@ -2,44 +2,35 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.client import HTTPConnection
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import DatabaseError
 from django.utils import timezone
 
 from config.models import Scope
-from config.stack.environment import free_port
-from config.stack.programs import stream as command
-from config.stack.servers import login_url
 from consent.services import record
 from incidents import linking
 from incidents.stream import tickets
 from incidents.stream.news import KEPT, WAITING, News, look
 from incidents.stream.serving import PAGES, SERVICES, Application
-from tests.conftest import DATABASE
 from tests.factories import UserFactory, incident, opt_out, service_key
-from tests.stack.launcher import BASE, until
+from tests.incidents.streaming import streaming
 
 
 class Numbers:
     """What the poller reads, and how often."""
 
     def __init__(self):
-        self.looks, self.version, self.is_away = 0, 1, False
+        self.looks, self.version, self.is_away = 0, 1, None
 
     def __call__(self):
         self.looks += 1
         if self.is_away:
-            raise DatabaseError("away")
+            raise self.is_away
         return [{"count": self.version}], {"opt_outs": str(self.version), "incidents": "1", "marks": "1"}
 
 
@@ -107,15 +98,16 @@ def test_a_listener_who_does_not_read_is_dropped_and_the_others_go_on(numbers):
     assert finished(run()) == (True, False, True)
 
 
-def test_a_database_that_is_away_is_told_once_and_its_return_too(numbers):
+@pytest.mark.parametrize("error", [DatabaseError("away"), ValueError("no JSON")], ids=lambda error: str(error))
+def test_numbers_that_cannot_be_read_are_told_once_and_their_return_too(numbers, error):
     async def run():
         news = News(numbers)
         stream = news.join()
         await news.look_once()
-        numbers.is_away = True
+        numbers.is_away = error
         await news.look_once()
         await news.look_once()
-        numbers.is_away = False
+        numbers.is_away = None
         await news.look_once()
         return kinds(stream)
 
@@ -232,36 +224,8 @@ def test_the_web_says_where_the_stream_is(db, client, settings):
 
 @pytest.fixture
 def served(committed, tmp_path):
-    """The stream as the stack runs it, on a port of its own."""
-    port = free_port(19300 + 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")), set())
-    url = login_url(committed.admin_url, "holdfast_app", committed.passwords["holdfast_app"], DATABASE)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": url,
-        "SECRET_KEY": django_settings.SECRET_KEY,
-        "PRIVACY_KEY": django_settings.PRIVACY_KEY,
-        "DEBUG": "0",
-    }
-    with (
-        (tmp_path / "stream.log").open("w") as log,
-        subprocess.Popen(
-            command(str(port)), env=environment, cwd=BASE, stdout=log, stderr=log, start_new_session=True
-        ) as process,
-    ):
-        try:
-            until(lambda: is_alive(port), 30, (tmp_path / "stream.log").read_text)
-            yield process, port
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def is_alive(port):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=1) as answer:
-            return answer.status == 200
-    except (OSError, urllib.error.URLError):
-        return False
+    with streaming(committed, tmp_path) as started:
+        yield started
 
 
 def opened(port, key):

@@ -9,7 +9,7 @@
   const heard = document.getElementById("hf-heard");
   const pause = document.getElementById("hf-pause");
   const form = page.querySelector("form");
-  const POLL = 15000, SOONEST = 2000, SPEAK = 10000; // milliseconds
+  const POLL = 15000, SOONEST = 2000, SPEAK = 10000, AGAIN = 30000; // milliseconds
 
   let source = null, isStreaming = false, isPaused = false, isWanted = false, isFetching = false;
   let fetchedAt = 0, spokenAt = 0, spoken = "", timer = null, generation = 0;
@@ -71,7 +71,10 @@
     if (!page.dataset.stream || !window.EventSource) return;
     source = new EventSource(`${page.dataset.stream}?ticket=${encodeURIComponent(page.dataset.ticket)}`);
     source.onopen = () => { isStreaming = true; say(`Live. As of ${clock()}.`); soon(); };
-    source.onerror = () => { isStreaming = false; }; // it tries again by itself; until then the poll goes on
+    source.onerror = () => { // until it is heard again the poll goes on
+      isStreaming = false; // a lost connection is tried again by the browser, an answer that is no stream by us
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+    };
     source.addEventListener("opt_outs", soon);
     source.addEventListener("reset", soon);
     source.addEventListener("unmeasured", () => say("The numbers cannot be read right now: the database does not answer."));
