@@ -2,8 +2,11 @@
 
 import json
 import urllib.request
+from datetime import timedelta
+from random import Random
 
 import pytest
+from django.utils import timezone
 
 from tests.stack.launcher import until
 
@@ -33,8 +36,10 @@ def call(stack, path, body=None):
 
 
 def leave(stack, count):
-    """By one way out, from as many mail domains."""
-    people = [{"subject": {"email": f"leaver@domain{n}.example"}} for n in range(count)]
+    """By one way out, from as many mail domains, at moments of their own within half a minute."""
+    ago = [timedelta(seconds=Random(7 + n).uniform(0, 30)) for n in range(count)]
+    moments = [(timezone.now() - span).isoformat() for span in ago]
+    people = [{"subject": {"email": f"leaver@domain{n}.example"}, "decided_at": at} for n, at in enumerate(moments)]
     choice = {"purpose": "marketing", "channel": "email", "choice": "opt_out", "cause": "subject_choice"}
     call(stack, "/api/v1/decisions/", {"decisions": [p | choice | {"exit_path": "preference-page"} for p in people]})
 
