@@ -18,6 +18,11 @@ def derive(use: str, length: int = 32) -> bytes:
     return kdf.derive(settings.PRIVACY_KEY.encode())
 
 
+@cache
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(key)
+
+
 class Seal:
     """AES-256-GCM under a key of one use, a fresh nonce before each ciphertext."""
 
@@ -27,10 +32,10 @@ class Seal:
     def close(self, text: str, bound_to: str) -> bytes:
         """`bound_to` says whose it is: moved to another place, it does not open."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + AESGCM(derive(self.use)).encrypt(nonce, text.encode(), bound_to.encode())
+        return nonce + _cipher(derive(self.use)).encrypt(nonce, text.encode(), bound_to.encode())
 
     def open(self, sealed: bytes | memoryview, bound_to: str) -> str:
         """Raises cryptography's InvalidTag where the bytes were changed, moved, or sealed by another key."""
         sealed = bytes(sealed)
-        opened = AESGCM(derive(self.use)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
+        opened = _cipher(derive(self.use)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
         return opened.decode()

@@ -16,6 +16,7 @@ from consent.models.decision import (
     ReversalConfirmation,
 )
 from consent.models.exit_path import ExitPath, ExitPathLatency, ExitPathMinute, LinkFetch
+from consent.models.imported import Import, ImportPortion, ImportRow
 from consent.models.interrupted import InterruptedOptOut
 from consent.models.purpose import Purpose
 from consent.models.request import AnswerText, DeadlineRule, PrivacyRequest, RequestEvent
@@ -39,6 +40,9 @@ __all__ = [
     "FeedCursor",
     "GuardChange",
     "Identifier",
+    "Import",
+    "ImportPortion",
+    "ImportRow",
     "InterruptedOptOut",
     "LinkFetch",
     "PrivacyRequest",
