@@ -27,7 +27,7 @@ REFUSED = "refused.jsonl"  # what does not open, or the database would not take,
 
 
 def append(path: Path, line: bytes) -> None:
-    """On disk when it returns. Raises OSError where the disk takes nothing."""
+    """On disk when it returns: a line, or several at once. Raises OSError where the disk takes nothing."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     while not _append(path, line):
         pass  # a reader took the file over between its opening and its lock
@@ -49,6 +49,28 @@ def _append(path: Path, line: bytes) -> bool:
     return True
 
 
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Each line anew, in the same order; on disk when it returns. Whoever writes meanwhile waits, and then writes into
+    the new file."""
+    while not _rewrite(path, change):
+        pass  # another one rewrote it between its opening and its lock
+
+
+def _rewrite(path: Path, change: Callable[[bytes], bytes]) -> bool:
+    fresh = path.with_suffix(".new")
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _is_at(path, file.fileno()):
+            return False
+        with open(fresh, "wb", opener=_private) as rewritten:
+            rewritten.writelines(change(line) for line in file)
+            rewritten.flush()
+            os.fsync(rewritten.fileno())
+        fresh.replace(path)
+    _flush(path.parent)
+    return True
+
+
 def sealed_line(key: str, content: Any, seal: Seal) -> bytes:
     """JSON with the key in the open, for whoever looks into the journal, and the rest sealed and bound to it."""
     sealed = seal.close(json.dumps(content), key)
@@ -66,7 +88,7 @@ def opened(line: bytes, seal: Seal) -> tuple[str, Any] | None:
 
 def waiting(folder: Path) -> int:
     """Whole lines in all files."""
-    return sum(_count_lines(path) for path in [folder / JOURNAL, *folder.glob(TAKEN_OVER + "*")])
+    return sum(lines_in(path) for path in [folder / JOURNAL, *folder.glob(TAKEN_OVER + "*")])
 
 
 def taken_over(folder: Path) -> list[Path]:
@@ -135,7 +157,16 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _count_lines(path: Path) -> int:
+def key_of(line: bytes) -> str:
+    """What a line names in the open; a word where it cannot be read."""
+    try:
+        return str(json.loads(line)["key"])
+    except (ValueError, KeyError, TypeError):
+        return "that cannot be read"
+
+
+def lines_in(path: Path) -> int:
+    """Whole lines."""
     try:
         return path.read_bytes().count(b"\n")
     except FileNotFoundError:

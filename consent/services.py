@@ -19,6 +19,7 @@ from consent.models import (
     Evidence,
     GuardChange,
     Identifier,
+    ImportRow,
     InterruptedOptOut,
     Reversal,
     ReversalConfirmation,
@@ -203,6 +204,7 @@ def erase(subject_id: UUID, *, by: User | str) -> int:
     Evidence.objects.filter(decision__subject__in=people.values("pk")).delete()
     emptied = Identifier.objects.filter(subject=root, sealed__isnull=False).update(sealed=None)
     InterruptedOptOut.objects.filter(subject_id__in=people.values("pk")).update(sealed_identifier=None)
+    ImportRow.objects.naming(root).update(sealed=None)
     people.filter(erased_at=None).update(erased_at=transaction_time())
     return emptied
 

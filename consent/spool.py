@@ -6,9 +6,11 @@ replay that was cut short repeats nothing; and a call whose commit went through 
 again by its claim, or by its moment. Web processes and whoever replays must see the same folder.
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -77,6 +79,27 @@ def put(call: Spooled) -> None:
 def waiting() -> int:
     """Calls that wait for the database."""
     return journal.waiting(_folder())
+
+
+def waiting_since() -> datetime | None:
+    """When the newest of what waits was written; None where nothing does."""
+    files = [path for path in [_folder() / journal.JOURNAL, *_folder().glob(journal.TAKEN_OVER + "*")] if path.exists()]
+    moments = [path.stat().st_mtime for path in files if journal.lines_in(path)]
+    return datetime.fromtimestamp(max(moments), tz=UTC) if moments else None
+
+
+def refused() -> list[tuple[str, datetime, str]]:
+    """What was answered and could not be recorded, and lies aside for people: a digest of each line, since when at the
+    latest, and which call it was."""
+    path = _folder() / journal.REFUSED
+    if not path.exists():
+        return []
+    at = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    return [
+        (hashlib.sha256(line).hexdigest()[:16], at, f"call {journal.key_of(line)}")
+        for line in path.read_bytes().splitlines()
+        if line.strip()
+    ]
 
 
 def replay() -> int:

@@ -1,6 +1,6 @@
 """From identifiers to subjects, set-based: found by blind index, made where unknown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -48,7 +48,12 @@ class People:
 
 def find(identities: Iterable[Identity]) -> dict[Key, UUID]:
     """The subjects of those identifiers that are known: one statement."""
-    keys = sorted({(i.kind, i.digest) for i in identities})
+    return owners({(i.kind, i.digest) for i in identities})
+
+
+def owners(keys: Collection[Key]) -> dict[Key, UUID]:
+    """The same by kind and blind index, where that is all there is."""
+    keys = sorted(keys)
     if not keys:
         return {}
     with prepared() as cursor:
