@@ -9,7 +9,7 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from messaging import health
-from messaging.models import Message, SendHold, TransportHealth
+from messaging.models import Difference, Message, SendHold, TransportHealth
 from messaging.transports import configured
 
 ALARMING_DOUBT = timedelta(minutes=15)
@@ -28,9 +28,9 @@ class Condition:
 
 
 def conditions(now: datetime | None = None) -> list[Condition]:
-    """What is wrong now, worst first; empty when all is well. Three bounded statements."""
+    """What is wrong now, worst first; empty when all is well. Four bounded statements."""
     now = now or timezone.now()
-    return [*_overdue(now), *_failing(), *_in_doubt(now)]
+    return [*_overdue(now), *_failing(), *_in_doubt(now), *_differing(now)]
 
 
 def _overdue(now: datetime) -> Iterable[Condition]:
@@ -52,6 +52,14 @@ def _in_doubt(now: datetime) -> Iterable[Condition]:
     since = list(dated.values_list("since", flat=True)[:MOST])
     if since:
         yield Condition("mail-in-doubt", f"{_counted(len(since))} in doubt", min(since), len(since))
+
+
+def _differing(now: datetime) -> Iterable[Condition]:
+    """I4: a service that was told again and still holds something else."""
+    rows = Difference.objects.lasting(now).order_by().values_list("endpoint__name")
+    for name, count, since in rows.annotate(count=Count("pk"), since=Min("told_again_at")):
+        title = f"{name} still differs in {count:,} {'key' if count == 1 else 'keys'}, a minute after it was told again"
+        yield Condition(f"differs-{name}", title, since, count)
 
 
 def metrics() -> Iterable[Metric]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from consent import feed
 from consent.models import ANY, Cause, Channel, Choice, DeadlineRule, Decision, Purpose, Subject
+from consent.restoring import is_restored
 from messaging.deadlines import confirmation_due
 from messaging.services import NewMessage, enqueue
 from messaging.updates import updates_of
@@ -37,8 +38,15 @@ def owe_all(limit: int = 1000) -> int:
 
 
 def is_owed(decision: Decision) -> bool:
-    """A person's own opt-out. What a merge carried over from another record was confirmed when it was made."""
-    return decision.explicit and decision.choice == Choice.OPT_OUT and decision.cause != Cause.REPAIR
+    """A person's own opt-out. What a merge carried over from another record was confirmed when it was made; so was what
+    is put back after the database went back in time, as far as anybody can know: two confirmations are one too many.
+    """
+    return (
+        decision.explicit
+        and decision.choice == Choice.OPT_OUT
+        and decision.cause != Cause.REPAIR
+        and not is_restored(decision)
+    )
 
 
 def is_by_text(decision: Decision) -> bool:

@@ -1,8 +1,7 @@
 """What became of a notice: how far it is, and for each recipient what can be proved, without addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
@@ -11,7 +10,6 @@ from messaging.evidence import level_of
 from messaging.models import DeliveryEvent, Message, Notice, NoticeRecipient, Outcome
 
 CHUNK = 1000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
     "notice", "subject", "outcome", "left_out_because", "owed_at", "state", "sent_at", "evidence", "delivered_at",
     "bounced_at", "in_doubt", "possible_duplicate", "message",
@@ -106,21 +104,11 @@ def proof(recipient: Any) -> dict[str, Any]:
     }
 
 
-def lines(notice: Notice) -> Iterator[list[str]]:
-    """The report as rows of text, its heading first: a thousand recipients a statement, however many there are."""
-    yield list(COLUMNS)
+def lines(notice: Notice) -> Iterator[Iterable[Any]]:
+    """The report as rows, its heading first: a thousand recipients a statement, however many there are."""
+    yield COLUMNS
     last = 0
     while some := list(recipients_of(notice).filter(pk__gt=last).order_by("pk")[:CHUNK]):
         for recipient in some:
-            yield [plain(value) for value in ({"notice": notice.ref} | proof(recipient)).values()]
+            yield ({"notice": notice.ref} | proof(recipient)).values()
         last = some[-1].pk
-
-
-def plain(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text

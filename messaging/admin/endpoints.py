@@ -6,9 +6,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from config.admin import (
     HistoryAdmin,
@@ -24,7 +27,7 @@ from config.admin import (
 )
 from config.deeds import add_errors, carry_out, form_page
 from messaging.admin.endpoint_forms import ChangeDialog, NewEndpointForm, ReplayDialog, RotateDialog
-from messaging.models import Endpoint, Reconciliation, WebhookDelivery, WebhookReplay
+from messaging.models import Difference, Endpoint, Reconciliation, WebhookDelivery, WebhookReplay
 from messaging.propagation import endpoints, reconciliation, replaying
 
 State = Endpoint.State
@@ -78,6 +81,7 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
         "name",
         badge("state", COLOURS),
         "standing",
+        "differing",
         "last_success",
         "failing",
         "owner",
@@ -88,14 +92,18 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
     ordering = ("name",)
     sortable_by = ()
     readonly_fields = fields = (
-        "name", badge("state", COLOURS), "state_reason", "standing", "oldest", "last_success", "failing", "address",
-        "owner", "told_purposes", "told_channels", "with_user_ids", "secrets_good", moment("created_at"), "created_by",
+        "name", badge("state", COLOURS), "state_reason", "standing", "differing", "oldest", "last_success", "failing",
+        "address", "owner", "told_purposes", "told_channels", "with_user_ids", "secrets_good", moment("created_at"),
+        "created_by",
     )  # fmt: skip
     inlines = (DeliveriesOfEndpoint, ReplaysOfEndpoint, ComparisonsOfEndpoint)
     actions_detail = ("pause", "resume", "test", "replay", {"title": "More", "items": ("edit", "rotate", "retire")})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
-        return super().get_queryset(request).select_related("health")
+        """With how many keys of each differ now."""
+        open_ = Difference.objects.open().filter(endpoint=OuterRef("pk")).order_by().values("endpoint")
+        counted = Coalesce(Subquery(open_.annotate(count=Count("pk")).values("count")), 0)
+        return super().get_queryset(request).select_related("health").annotate(differences_open=counted)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """How far behind all of the page's endpoints are, asked once."""
@@ -112,6 +120,14 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
         standing = _standing(endpoint)
         kind = "given up" if standing.failed or standing.differs else "behind" if standing.behind else "ok"
         return kind, standing.in_words()
+
+    @display(description="Differs in")
+    def differing(self, endpoint: Any) -> SafeString | str:
+        if not endpoint.differences_open:
+            return "-"
+        words = f"{endpoint.differences_open:,} key{'' if endpoint.differences_open == 1 else 's'}"
+        url = f"{reverse('admin:messaging_difference_changelist')}?standing=open&endpoint__id__exact={endpoint.pk}"
+        return format_html('<a href="{}">{}</a>', url, words)
 
     @display(description="Oldest change that it does not know")
     def oldest(self, endpoint: Any) -> Any:

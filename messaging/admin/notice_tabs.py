@@ -1,7 +1,5 @@
 """The tabs of a notice's page: facts, the text as people get it, recipients with the proof report, and events."""
 
-import csv
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -9,6 +7,7 @@ from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from config import csv_files
 from config.models import User
 from messaging import notices
 from messaging import report as proofs
@@ -95,22 +94,12 @@ def numbers_of(event: NoticeEvent) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-class Echo:
-    """What csv.writer writes to: the line itself."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def report(notice: Notice, *, reason: str, by: User) -> StreamingHttpResponse:
     """The proof report as CSV, streamed. Raises ValidationError without a reason, which is kept in the events."""
     if not reason.strip() or len(reason) > 200:
         raise ValidationError("Say what you need the report for, in 200 characters at most.")
     notices.note(notice, NoticeEvent.Kind.DOWNLOADED, by, reason)
-    writer = csv.writer(Echo())
-    rows: Iterator[str] = (writer.writerow(line) for line in proofs.lines(notice))
-    name = f'attachment; filename="{notice.ref}-proof.csv"'
-    return StreamingHttpResponse(rows, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
+    return csv_files.download(f"{notice.ref}-proof.csv", proofs.lines(notice))
 
 
 def incident(notice: Notice) -> str:

@@ -1,5 +1,6 @@
 """Templates and the messages made from them, notices to many, what came back, and whom else we tell."""
 
+from messaging.models.contact import Contact
 from messaging.models.endpoint import Endpoint, EndpointHealth, EndpointSecret
 from messaging.models.hold import SendHold
 from messaging.models.inbound import HookDelivery, InboundMessage
@@ -14,14 +15,17 @@ from messaging.models.message import (
     TransportHealth,
 )
 from messaging.models.notice import Notice, NoticeEvent, NoticeRecipient, Outcome
+from messaging.models.reconciling import Difference, StateReport
 from messaging.models.template import MessageClass, Template, TemplateBody, TemplateFault, TemplateVersion
 from messaging.models.webhook import Reconciliation, WebhookAttempt, WebhookDelivery, WebhookReplay
 
 __all__ = [
     "FOUR_EYES",
     "RECIPIENTS",
+    "Contact",
     "DeliveryAttempt",
     "DeliveryEvent",
+    "Difference",
     "DoubtRuling",
     "Endpoint",
     "EndpointHealth",
@@ -36,6 +40,7 @@ __all__ = [
     "Outcome",
     "Reconciliation",
     "SendHold",
+    "StateReport",
     "Suppression",
     "Template",
     "TemplateBody",

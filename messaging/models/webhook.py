@@ -142,6 +142,7 @@ class WebhookReplay(AppendOnly):
         ONE = "one", "one delivery"
         FAILED = "failed", "all that failed"
         SINCE = "since", "all that changed since"
+        KEYS = "keys", "what a report showed to differ"
         TEST = "test", "a test event"
 
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, related_name="replays")

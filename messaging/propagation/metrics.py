@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from django.db.models import Count
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from messaging.models import Endpoint
+from messaging.models import Difference, Endpoint
 from messaging.propagation.reconciliation import standings
 
 
@@ -24,4 +25,10 @@ def endpoint_metrics() -> Iterable[Metric]:
         age.add_metric([endpoint.name], (now - standing.oldest).total_seconds() if standing.oldest else 0)
         failed.add_metric([endpoint.name], standing.failed)
         active.add_metric([endpoint.name], int(endpoint.state == Endpoint.State.ACTIVE))
-    return [behind, age, failed, active]
+    differing = GaugeMetricFamily(
+        "holdfast_endpoint_differences", "Keys in which a service and we differ.", labels=["endpoint", "kind"]
+    )
+    counts = Difference.objects.open().order_by().values_list("endpoint__name", "kind").annotate(count=Count("pk"))
+    for name, kind, count in counts:
+        differing.add_metric([name, kind], count)
+    return [behind, age, failed, active, differing]

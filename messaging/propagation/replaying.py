@@ -1,5 +1,6 @@
 """Sent again on purpose, under the same ids: one delivery, all that failed, all that changed since; and test events."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,24 @@ KEYS = f"""
     JOIN consent_historicalconsent h ON h.id = c.id AND h.version = c.version
     JOIN messaging_endpoint e ON e.id = %(endpoint)s AND {WANTED.format("h")}
    WHERE c.changed_at >= %(since)s
+"""
+# The same of some keys; which of them, and their versions, is what comes back.
+OF_KEYS = f"""
+    {COLUMNS} {CHANGE}
+    FROM consent_consent c
+    JOIN consent_historicalconsent h ON h.id = c.id AND h.version = c.version
+    JOIN messaging_endpoint e ON e.id = %(endpoint)s AND {WANTED.format("h")}
+   WHERE c.id = ANY (%(keys)s)
+    ON CONFLICT (endpoint_id, kind, source_id) DO UPDATE
+      SET state = 'due', not_before = EXCLUDED.not_before, tries = 0, settled_at = NULL
+      WHERE d.state <> 'sending'
+"""
+VERSIONS = """
+    SELECT c.id, d.source_id FROM consent_consent c
+      JOIN consent_historicalconsent h ON h.id = c.id AND h.version = c.version
+      JOIN messaging_webhookdelivery d
+        ON d.endpoint_id = %(endpoint)s AND d.kind = 'consent.changed' AND d.source_id = h.history_id
+     WHERE c.id = ANY (%(keys)s)
 """
 COUNT = f"SELECT count(*) FROM (SELECT 1 {KEYS} LIMIT %(most)s) found"
 SINCE = f"""
@@ -69,6 +88,25 @@ def replay_since(endpoint: Endpoint, since: datetime, *, reason: str, by: User |
         count = cursor.rowcount
     merges = WebhookDelivery.objects.filter(endpoint=endpoint, kind=WebhookDelivery.Kind.MERGED, occurred_at__gte=since)
     return _noted(endpoint, What.SINCE, count + _requeue(merges), reason, by, since=since)
+
+
+@transaction.atomic
+def replay_keys(endpoint: Endpoint, keys: Sequence[int], *, reason: str, by: User | str) -> dict[int, int]:
+    """Send the newest version of some consents again, under their first ids; returns the version by consent. One that
+    the endpoint is not told about is left out.
+    """
+    if not keys:
+        return {}
+    locked = _ready(endpoint, reason)
+    names: dict[str, Any] = {"endpoint": locked.pk, "keys": list(keys)}
+    with connection.cursor() as cursor:
+        cursor.execute(OF_KEYS, names)
+        count = cursor.rowcount
+        cursor.execute(VERSIONS, names)
+        told = dict(cursor.fetchall())
+    if count:
+        _noted(locked, What.KEYS, count, reason, by)
+    return told
 
 
 @transaction.atomic

@@ -112,8 +112,9 @@ class Connection:
 
     def _end(self) -> Reply:
         self._wait(self.timeouts.dot)
-        try:
+        with self._before_the_end():  # a line that could not be written did not leave: the relay saw no end
             self.smtp.send(b".\r\n")
+        try:
             reply = Reply.of(*self.smtp.getreply())
         except (OSError, smtplib.SMTPException) as error:
             raise InDoubt(Reply(text=f"No answer after the message was handed over: {error}")) from error

@@ -12,7 +12,7 @@ from messaging import batches, notices
 from messaging.admin.notice_forms import context_of, fact_fields
 from messaging.delivery import deliver_due
 from messaging.models import Message, Notice
-from messaging.report import plain, proof, recipients_of
+from messaging.report import proof, recipients_of
 from messaging.services import note
 from tests.factories import UserFactory, notice_text
 from tests.messaging.test_batches import started
@@ -236,11 +236,6 @@ def test_the_proof_report_is_downloaded_with_a_reason_by_whoever_may_see_it(clie
     event = notice.events.last()
     assert (event.kind, event.recorded_by, event.reason) == ("downloaded", "user:ada", "=Yearly audit")
     assert client.get(url).status_code == 405
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
-def test_no_cell_is_taken_for_a_formula(text):
-    assert plain(text) == f"'{text}"
 
 
 def test_what_is_proved_of_a_recipient_follows_its_message_and_what_was_heard(relay_inbox):

@@ -1,5 +1,6 @@
 """What a relay can do to a message, and what we know afterwards: sent, not sent, or in doubt; never a guess."""
 
+import socket
 from uuid import uuid4
 
 import pytest
@@ -45,11 +46,24 @@ def test_a_relay_that_is_lost_before_the_end_has_not_got_the_mail(phase, fault):
 
 def test_a_relay_that_is_lost_within_the_body_is_never_taken_for_one_that_accepted():
     with fault_server(body=DROP) as server:
-        # The kernel may tell of the loss only when the end is sent: then it is doubt, and not certainty.
+        # The kernel may take the end, and tell of the loss only when the answer is read: then it is doubt.
         with pytest.raises((Temporary, InDoubt)):
             send(server.relay())
 
         assert server.taken == []
+
+
+def test_an_end_that_could_not_be_written_did_not_leave():
+    with fault_server() as server:
+        relay = server.relay()
+        send(relay)
+        session = relay.kept.connection
+
+        with pytest.raises(Temporary) as raised:
+            send(relay, before_end=lambda: session.smtp.sock.shutdown(socket.SHUT_WR))
+
+        assert len(server.taken) == 1
+    assert raised.value.blames_transport
 
 
 @pytest.mark.parametrize("fault", [DROP, HANG])
