@@ -1,0 +1,172 @@
+"""Did what was written keep the promises? Asked after each batch and, at the end, of everything, about its keys only.
+
+Every check is asked, also after one has failed: one that broke says more together with the others. What could not be
+asked is unmeasured, and no pass. `verdict` is the seam: whoever has more checks puts them into CHECKS.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import DataError, IntegrityError, InternalError, OperationalError, connection, transaction
+
+from incidents.changes.operations import on_configuration
+from incidents.models import ChangeBatch, ChangeSet
+
+MET, BREACHED, UNMEASURED = "met", "breached", "unmeasured"
+PATIENCE_MS = 30_000  # how long one check may take
+NEWEST = 20_000  # rows that a look at the whole asks about: each batch was asked about when it was written
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says, in a sentence that names its invariant."""
+
+    verdict: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`met` only where everything was asked and is met; `breached` where anything is."""
+
+    verdict: str
+    words: list[str]
+
+
+Check = Callable[[ChangeSet, ChangeBatch | None], Finding]
+
+# LATERAL with OFFSET 0: look-ups by key, whatever the planner believes about rows that were staged a moment ago.
+PEOPLE = """
+    SELECT DISTINCT p.subject_id FROM incidents_plannedwrite p
+     WHERE p.change_set_id = %(change)s AND p.position BETWEEN %(first)s AND %(last)s
+"""
+# Versions written since that left an explicit opt-out without the person's own second step, on any key of theirs; and
+# opt-outs of their own that do not stand now, whatever was written into the history.
+WEAKENED = f"""
+    WITH theirs AS MATERIALIZED (
+      SELECT c.* FROM ({PEOPLE} OFFSET 0) w
+       CROSS JOIN LATERAL (SELECT * FROM consent_consent c WHERE c.subject_id = w.subject_id OFFSET 0) c)
+    SELECT (SELECT count(*) FROM theirs c
+             CROSS JOIN LATERAL (SELECT * FROM consent_historicalconsent h WHERE h.id = c.id OFFSET 0) h
+             CROSS JOIN LATERAL (SELECT b.explicit, b.state FROM consent_historicalconsent b
+                                  WHERE b.id = h.id AND b.version = h.version - 1 OFFSET 0) b
+              LEFT JOIN consent_decision d ON d.id = h.decision_id
+             WHERE h.history_id > %(since)s
+               AND b.explicit AND b.state = 'opt_out' AND h.state IS DISTINCT FROM 'opt_out'
+               AND (d.id IS NULL OR NOT d.explicit OR d.choice <> 'opt_in' OR d.reversal_id IS NULL))
+         + (SELECT count(*) FROM theirs c
+             CROSS JOIN LATERAL (
+               SELECT o.choice FROM consent_decision o
+                WHERE o.subject_id = c.subject_id AND o.purpose = c.purpose AND o.channel = c.channel AND o.explicit
+                ORDER BY o.decided_at DESC, (o.choice = 'opt_out') DESC, o.id LIMIT 1) o
+             WHERE o.choice = 'opt_out' AND (c.state IS DISTINCT FROM 'opt_out' OR NOT c.explicit))
+"""
+DRIFTED = """
+    SELECT count(*) FROM incidents_plannedwrite p
+      LEFT JOIN consent_consent c
+        ON c.subject_id = p.subject_id AND c.purpose = p.purpose AND c.channel = p.channel
+      LEFT JOIN LATERAL consent_effective(p.subject_id, p.purpose, p.channel) e ON true
+     WHERE p.change_set_id = %(change)s AND p.position BETWEEN %(first)s AND %(last)s
+       AND (c.state, coalesce(c.explicit, false), c.decision_id)
+           IS DISTINCT FROM (e.choice, coalesce(e.explicit, false), e.id)
+"""
+BATCHES = """
+    SELECT b.* FROM incidents_changebatch b
+     WHERE b.change_set_id = %(change)s AND b.first_position >= %(first)s AND b.last_position <= %(last)s
+"""
+UNGUARDED = f"""
+    SELECT count(*) FROM ({BATCHES}) b JOIN consent_decision d ON d.batch_id = b.batch_id
+      LEFT JOIN LATERAL (
+        SELECT p.choice FROM incidents_plannedwrite p
+         WHERE p.change_set_id = b.change_set_id AND p.subject_id = d.subject_id AND p.purpose = d.purpose
+           AND p.channel = d.channel AND p.effect = 'changes' AND p.batch = b.number OFFSET 0) p ON true
+     WHERE d.explicit OR p.choice IS DISTINCT FROM d.choice
+"""
+MISSING = f"""
+    SELECT coalesce(sum(greatest(0, b.written_count - (
+             SELECT count(*) FROM consent_decision d WHERE d.batch_id = b.batch_id))), 0) FROM ({BATCHES}) b
+"""
+
+
+def verdict(change: ChangeSet, batch: ChangeBatch | None = None) -> Verdict:
+    """Of a batch, or of what the set wrote last."""
+    checks = CHECKS if change.writes_choices else CONFIGURED
+    findings = [_asked(check, change, batch) for check in checks]
+    words = [finding.words for finding in findings]
+    if any(finding.verdict == BREACHED for finding in findings):
+        return Verdict(BREACHED, words)
+    return Verdict(MET if all(finding.verdict == MET for finding in findings) else UNMEASURED, words)
+
+
+def no_opt_out_weakened(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+    """I2: their own opt-outs, before and now."""
+    count = _count(WEAKENED, change, batch)
+    return _found(
+        "I2", count, "no opt-out was reversed without the person", "opt-outs were reversed without the person"
+    )
+
+
+def state_is_what_was_decided(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+    """I4: the log and the state agree."""
+    count = _count(DRIFTED, change, batch)
+    return _found("I4", count, "the state is what the log says", "keys are not in the state that the log says")
+
+
+def written_through_the_guard(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+    """I10: all of its decisions are planned ones, that nobody chose, in its batch; and all that it wrote is there."""
+    count = _count(UNGUARDED, change, batch) + _count(MISSING, change, batch)
+    return _found("I10", count, "what was written is what was planned", "decisions are not as they were planned")
+
+
+def configuration_stands(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+    """What it set is still so. Where it is not, somebody else changed it: that is for people to look at."""
+    for number, ((operation, args), told) in enumerate(
+        zip(on_configuration(change), change.configuration, strict=True), 1
+    ):
+        is_asked = number == batch.number if batch else True
+        if is_asked and operation.now(args) != told["after"]:
+            return Finding(
+                UNMEASURED, f"{operation.title}: what stands is not what was set. Somebody changed it since."
+            )
+    return Finding(MET, "What was set stands.")
+
+
+CHECKS: list[Check] = [no_opt_out_weakened, state_is_what_was_decided, written_through_the_guard]
+CONFIGURED: list[Check] = [configuration_stands]
+
+
+def _asked(check: Check, change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+    """An error of the database is an answer too: it could not be measured."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE_MS)])
+            finding = check(change, batch)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', '0', true)")
+            return finding
+    except (OperationalError, DataError, IntegrityError, InternalError) as error:
+        if connection.connection is None or connection.connection.closed:
+            raise  # the database went away: nothing is judged, and somebody comes again
+        return Finding(UNMEASURED, f"{check.__doc__} It could not be asked: {str(error).splitlines()[0]}"[:500])
+
+
+def _count(query: str, change: ChangeSet, batch: ChangeBatch | None) -> int:
+    first, last = (
+        (batch.first_position, batch.last_position) if batch else (change.change_count - NEWEST, change.change_count)
+    )
+    since = batch.log_before if batch else _begun(change)
+    with connection.cursor() as cursor:
+        cursor.execute(query, {"change": change.pk, "first": first, "last": last, "since": since})
+        return int(cursor.fetchone()[0])
+
+
+def _begun(change: ChangeSet) -> int:
+    first = change.batches.order_by("number").values_list("log_before", flat=True).first()
+    return first or 0
+
+
+def _found(code: str, count: int, met: str, breached: str) -> Finding:
+    if count:
+        return Finding(BREACHED, f"{code}: {count:,} {breached}.")
+    return Finding(MET, f"{code}: {met}.")

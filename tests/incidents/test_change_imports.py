@@ -1,0 +1,93 @@
+"""A file that would opt people in is written by a change set: planned with whom it must not touch, approved, undone."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from consent.importing import staging
+from consent.importing.staging import Upload
+from consent.models import Identifier
+from consent.services import may_contact, record
+from incidents.admin.change_forms import bring_file
+from incidents.changes import applying, deciding, planning, rolling_back, running
+from incidents.models import ChangeSet
+from tests.factories import PurposeFactory, UserFactory, email, opt_out
+from tests.incidents.change_sets import draft, fresh, officer
+
+pytestmark = pytest.mark.django_db
+LINES = """email,choice,decided_at
+anna@example.org,opt_in,2026-03-01 12:00
+ben@example.org,opt_in,2026-03-01 12:00
+cem@example.org,opt_out,
+"""
+
+
+@pytest.fixture(autouse=True)
+def marketing():
+    return PurposeFactory(code="marketing")
+
+
+def brought(text=LINES, **facts):
+    file = staging.take(Upload(data=text.encode(), purpose="marketing", name="list.csv"), by="user:anna")
+    change = draft({"operation": "import", "args": {"file": file.ref}}, selector={}, **facts)
+    bring_file(change, file.ref)
+    return change
+
+
+def carried_through(change):
+    change = deciding.submit(planning.plan(change, by="user:anna"), by="user:anna")
+    for _ in range(change.required_approvals):
+        change = deciding.approve(change, by=officer())
+    applying.apply(change, by="user:anna")
+    running.run_due()
+    return fresh(change)
+
+
+def may(*addresses):
+    return [may_contact(email(address)[0], "marketing", "email") for address in addresses]
+
+
+def test_a_file_that_opts_somebody_in_who_had_left_is_stopped_before_anything_is_written():
+    record([opt_out("anna@example.org")])
+    change = planning.plan(brought(), by="user:anna")
+
+    with pytest.raises(ValidationError, match="opted out"):
+        deciding.submit(change, by="user:anna")
+
+    assert (change.protected_touched, change.change_count) == (1, 2)
+    assert may("anna@example.org", "ben@example.org") == [False, False]
+
+
+def test_whoever_had_left_stays_out_and_the_others_are_written_and_taken_back_as_one():
+    record([opt_out("anna@example.org")])
+
+    change = carried_through(brought(leaves_protected=True))
+    assert change.state == ChangeSet.State.APPLIED
+    assert may("anna@example.org", "ben@example.org", "cem@example.org") == [False, True, False]
+
+    rolling_back.roll_back(change, reason="The list was an old one", by="user:anna")
+    running.run_due()
+    assert fresh(change).state == ChangeSet.State.ROLLED_BACK
+    assert may("anna@example.org", "ben@example.org", "cem@example.org") == [False, False, False]
+
+
+def test_strangers_of_the_file_are_made_known_once(client):
+    first, second = brought(), brought(title="The same list again")
+
+    assert Identifier.objects.count() == 3
+    assert first.rows.count() == second.rows.count() == 3
+
+
+def test_a_file_is_chosen_in_the_form_and_its_rows_come_with_the_set(client):
+    client.force_login(UserFactory(role="Officer", username="anna"))
+    file = staging.take(Upload(data=LINES.encode(), purpose="marketing", name="list.csv"), by="user:anna")
+
+    client.post(
+        "/admin/incidents/changeset/add/?operation=import",
+        {
+            "title": "List of March", "reason": "It came from the shop", "file": file.ref, "batch_size": 500,
+            "interval_s": 0, "looks": 1, "failure_limit": 0, "inconclusive": "pause",
+        },
+    )  # fmt: skip
+
+    change = ChangeSet.objects.get()
+    assert (change.kind, change.operations[0]["args"], change.rows.count()) == ("import", {"file": file.ref}, 3)
