@@ -1,0 +1,175 @@
+"""What is wrong among the rows of a table: SQL, asked of the newest rows, of a slice, of all, or of some consents.
+
+The newest rows are read in log order where the table tells the transaction of a row (`consent.feed`), so that what
+commits late cannot be passed over; else a question looks again at the last thousand rows before its cursor. The sweep
+comes round to every row anyway. A row is judged by what held at its time, which the history tells. What is found is
+known by its key, so that it is told once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from incidents import chain
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`wrong` selects row, moment, words; {rows} stands for which rows. `number` is the column in whose order it goes,
+    `tx` the one with the row's transaction, `until` what a row must be so that it can be judged yet. `of_consents`:
+    which rows are about some consents, where that can be said. `find` answers in place of SQL, between two numbers."""
+
+    code: str
+    name: str
+    title: str
+    table: str
+    number: str
+    wrong: str
+    of_consents: str = ""
+    find: Callable[[int, int], Sequence[tuple[int, datetime, str]]] | None = None
+    tx: str = ""
+    until: str = ""
+    facts: Callable[[], dict[str, Any]] = dict
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.code}:{self.name}"
+
+    @property
+    def order(self) -> str:
+        """`number` without the alias that the question gives its table."""
+        return self.number.partition(".")[2]
+
+
+LOST = Question(
+    "I1",
+    "gone",
+    "An opt-out that was recorded is gone from the log",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, 'decision ' || h.decision_id || ' about ' || h.purpose || '/' || h.channel
+          FROM consent_historicalconsent h
+         WHERE {rows} AND h.explicit AND h.state = 'opt_out'
+           AND NOT EXISTS (SELECT FROM consent_decision d WHERE d.id = h.decision_id)""",
+)
+ANSWERED = Question(
+    "I1",
+    "answered",
+    "An opt-out that was answered is not in the log",
+    "config_idempotencyrecord",
+    "r.id",
+    wrong="""
+        SELECT a.id, a.created_at, 'answer ' || a.id || ' named decision ' || (told.d ->> 'id')
+          FROM (SELECT r.id, r.created_at, convert_from(r.body, 'UTF8')::jsonb AS said FROM config_idempotencyrecord r
+                 WHERE {rows} AND r.status = 201) a
+         CROSS JOIN LATERAL (
+           SELECT jsonb_path_query(a.said, 'lax $.decisions[*]') UNION ALL
+           SELECT a.said WHERE jsonb_typeof(a.said) = 'object') told(d)
+         WHERE told.d ->> 'choice' = 'opt_out' AND told.d ->> 'received_at' IS NOT NULL
+           AND told.d ->> 'id' ~ '^[0-9]{1,18}$'
+           AND NOT EXISTS (SELECT FROM consent_decision d
+                            WHERE d.id = CASE WHEN told.d ->> 'id' ~ '^[0-9]{1,18}$'
+                                              THEN (told.d ->> 'id')::bigint END)""",
+)
+# Who leaves an explicit opt-out does so by an explicit opt-in of their own, in two steps; what the guard refuses.
+REVERSED = Question(
+    "I2",
+    "reversed",
+    "An opt-out was reversed without the person's own act",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, h.purpose || '/' || h.channel || ', decision ' || coalesce(h.decision_id, 0)
+          FROM consent_historicalconsent h
+          JOIN consent_historicalconsent before ON before.id = h.id AND before.version = h.version - 1
+          LEFT JOIN consent_decision d ON d.id = h.decision_id
+         WHERE {rows}
+           AND before.explicit AND before.state = 'opt_out' AND NOT (h.explicit AND coalesce(h.state, '') = 'opt_out')
+           AND (d.id IS NULL OR NOT d.explicit OR d.choice <> 'opt_in' OR NOT EXISTS (
+                SELECT FROM consent_reversal r JOIN consent_reversalconfirmation c ON c.reversal_id = r.id
+                 WHERE r.id = d.reversal_id))""",
+)
+GAP = Question(
+    "I5",
+    "gap",
+    "The history of a choice has a gap",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, 'version ' || h.version || ' of ' || h.purpose || '/' || h.channel
+          FROM consent_historicalconsent h
+         WHERE {rows} AND h.version > 1
+           AND NOT EXISTS (SELECT FROM consent_historicalconsent b WHERE b.id = h.id AND b.version = h.version - 1)""",
+)
+# A state that differs from its own decision is drift, and is put right as such: I4.
+FORGED = Question(
+    "I5",
+    "forged",
+    "The newest version of a choice is not its state",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, 'version ' || h.version || ' of ' || h.purpose || '/' || h.channel
+          FROM consent_historicalconsent h JOIN consent_consent c ON c.id = h.id AND h.version >= c.version
+          LEFT JOIN consent_decision d ON d.id = c.decision_id
+         WHERE {rows} AND c.state IS NOT DISTINCT FROM d.choice AND (
+               h.version > c.version
+            OR (h.state, h.explicit, h.decision_id, h.decided_at)
+               IS DISTINCT FROM (c.state, c.explicit, c.decision_id, c.decided_at))""",
+)
+UNTOLD = Question(
+    "I5",
+    "untold",
+    "The state of a choice has no history",
+    "consent_consent",
+    "c.id",
+    of_consents="c.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT c.id, c.changed_at, 'version ' || c.version || ' of ' || c.purpose || '/' || c.channel
+          FROM consent_consent c
+          LEFT JOIN consent_historicalconsent h ON h.id = c.id AND h.version = c.version
+         WHERE {rows} AND h.history_id IS NULL""",
+)
+ORPHAN = Question(
+    "I5",
+    "orphan",
+    "The row of a choice was deleted and made anew",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, 'consent ' || h.id || ' of ' || h.purpose || '/' || h.channel
+          FROM consent_historicalconsent h
+         WHERE {rows} AND h.version = 1 AND NOT EXISTS (SELECT FROM consent_consent c WHERE c.id = h.id)
+           AND EXISTS (SELECT FROM consent_consent o WHERE o.subject_id = h.subject_id
+                          AND o.purpose = h.purpose AND o.channel = h.channel)""",
+)
+CHAIN = Question(
+    "I5", "chain", "A line of a timeline was changed", "incidents_timelineentry", "t.id", wrong="", find=chain.faults
+)
+UNGUARDED = Question(
+    "I10",
+    "login",
+    "A choice was written by a login that may not",
+    "consent_decision",
+    "d.id",
+    tx="tx",
+    of_consents="(d.subject_id, d.purpose, d.channel) IN (SELECT c.subject_id, c.purpose, c.channel "
+    "FROM consent_consent c WHERE c.id = ANY (%(consents)s))",
+    wrong="""
+        SELECT d.id, d.received_at, 'decision ' || d.id || ' by ' || d.db_user FROM consent_decision d
+         WHERE {rows} AND d.db_user NOT IN (
+           SELECT rolname FROM pg_roles WHERE NOT rolsuper
+              AND (pg_has_role(oid, 'holdfast_app', 'MEMBER') OR pg_has_role(oid, 'holdfast_oncall', 'MEMBER')))""",
+)

@@ -1,0 +1,23 @@
+"""What a superuser can do who switches the triggers off: the one whom nothing can refuse."""
+
+TABLES = ("consent_consent", "consent_decision", "consent_historicalconsent", "incidents_timelineentry")
+ALWAYS = """
+    DO $$ DECLARE t record; BEGIN
+      FOR t IN SELECT tgrelid::regclass AS of, tgname FROM pg_trigger
+                WHERE tgrelid = ANY ('{consent_consent, consent_decision, consent_historicalconsent,
+                                       incidents_timelineentry}'::regclass[]) AND NOT tgisinternal LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.of, t.tgname);
+      END LOOP; END $$
+"""
+
+
+def by_hand(cluster, *statements):
+    """Afterwards every trigger is as it was shipped: nothing but the rows tells of it."""
+    with cluster.connect("superuser", autocommit=False) as connection:
+        for table in TABLES:
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        connection.execute(ALWAYS)
+        connection.commit()

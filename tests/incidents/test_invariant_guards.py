@@ -1,0 +1,105 @@
+"""The database's own rules, held against those that were shipped: whoever changes one is found out.
+
+After a migration that brings or changes a trigger, a function, a table or a grant:
+SHIP_GUARDS=1 pytest tests/incidents/test_invariant_guards.py -k shipped
+"""
+
+import os
+
+import pytest
+from django.db.migrations.recorder import MigrationRecorder
+
+from incidents import invariants
+from incidents.invariants import INVARIANTS, guards
+from incidents.models import Alarm, Incident
+from incidents.validation import run
+
+
+@pytest.mark.django_db
+def test_what_is_shipped_is_what_the_migrations_make():
+    if os.environ.get("SHIP_GUARDS"):
+        guards.ship()
+
+    assert [change.words for change in guards.changes()] == [], __doc__
+    assert set(guards.shipped_digests()) == set(guards.live_digests()), __doc__
+    assert guards.not_comparable() == ""
+
+
+CHANGES = {
+    "a trigger that sleeps": (
+        "ALTER TABLE consent_decision DISABLE TRIGGER refuse_change",
+        "trigger consent_decision.refuse_change was changed",
+    ),
+    "a trigger that replication passes by": (
+        "ALTER TABLE consent_consent ENABLE TRIGGER a_guard",
+        "trigger consent_consent.a_guard was changed",
+    ),
+    "a trigger that is gone": (
+        "DROP TRIGGER b_project ON consent_decision",
+        "trigger consent_decision.b_project is gone",
+    ),
+    "a function that says nothing": (
+        (
+            "CREATE OR REPLACE FUNCTION consent_guard_opt_out() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RETURN NEW; END $$"
+        ),
+        "function consent_guard_opt_out() was changed",
+    ),
+    "a right of a login": (
+        "GRANT UPDATE ON consent_consent TO holdfast_oncall",
+        "table consent_consent was changed",
+    ),
+    "a right on a column": (
+        "GRANT INSERT (explicit) ON consent_decision TO holdfast_oncall",
+        "table consent_decision was changed",
+    ),
+    "a rule in a trigger's way": (
+        "CREATE RULE lost AS ON INSERT TO consent_decision DO INSTEAD NOTHING",
+        "rule consent_decision.lost was added",
+    ),
+    "a trigger of one's own": (
+        "CREATE TRIGGER mine BEFORE INSERT ON consent_decision FOR EACH ROW EXECUTE FUNCTION holdfast_refuse_change()",
+        "trigger consent_decision.mine was added",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "told"), CHANGES.values(), ids=CHANGES)
+def test_a_rule_that_was_changed_is_named(committed, statement, told):
+    with committed.connect("superuser", autocommit=False) as session:
+        session.execute(statement)
+        session.commit()
+
+    assert told in [change.words for change in guards.changes()]
+
+
+def test_a_changed_rule_breaks_i5_and_opens_an_incident_once(committed):
+    with committed.connect("superuser") as session:
+        session.execute("ALTER TABLE consent_decision DISABLE TRIGGER refuse_change")
+
+    made = run()
+    again = run()
+
+    check = made.checks.get(invariant="I5")
+    assert (check.verdict, check.count) == ("breached", 1)
+    assert "trigger consent_decision.refuse_change was changed" in check.words
+    assert Incident.objects.get().dedup_key == "zero:I5"
+    assert Alarm.objects.count() == 1
+    assert again.checks.get(invariant="I5").verdict == "breached"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda rows: rows.filter(app="incidents").order_by("-pk").first().delete(), "Migrations are missing"),
+        (lambda rows: rows.create(app="consent", name="9999_later"), "restart it"),
+    ],
+)
+def test_while_a_version_is_rolled_out_the_rules_are_unmeasured(change, why):
+    change(MigrationRecorder.Migration.objects)
+
+    found = INVARIANTS["I5"].ask(invariants.news())
+
+    assert found.verdict == "unmeasured"
+    assert why in found.words
