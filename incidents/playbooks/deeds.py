@@ -13,8 +13,7 @@ from django.utils import timezone
 from config.models import User
 from consent.models import GuardChange
 from consent.services import guard_level, set_guard
-from incidents import affected, clocks, follow_ups
-from incidents.detection import zero_tolerance
+from incidents import affected, clocks, follow_ups, validation
 from incidents.models import FollowUp, IncidentClockRule
 from incidents.playbooks.actions import ACTOR, Action, Context, Done, Later, Unknown, register
 from incidents.playbooks.relying import LEVELS, guard_before, one_at_a_time, who_guards, who_holds
@@ -218,10 +217,11 @@ def seal(context: Context) -> Done:
 
 
 def validate(context: Context) -> Done:
-    """Look at once, where the next look would come within half a minute. What is found has an incident of its own."""
-    found = zero_tolerance.look()
-    rules = ", ".join(rule.code for rule in zero_tolerance.RULES)
-    return Done(f"Looked at {rules}: {found or 'no'} new breach{'' if found == 1 else 'es'}.")
+    """Ask all invariants at once, where the next time would come within half a minute. What is broken and must never
+    be has an incident of its own."""
+    made = validation.run("incident")
+    broken = f": {', '.join(made.broken)}" if made.broken else ""
+    return Done(f"Validated: {made.get_verdict_display()}{broken}.", {"validation": str(made.pk)})
 
 
 def webhook(context: Context, endpoint: str, event: str = "incident.playbook", note: str = "") -> Done | Unknown:
