@@ -91,6 +91,7 @@ def configuration() -> dict[str, Any]:
             "messaging.tasks.sweep": {"queue": "sweep"},
             "messaging.tasks.send_notices": {"queue": "sweep"},
             "messaging.tasks.tell": {"queue": "webhooks"},
+            "incidents.tasks.watch_database": {"queue": "sweep"},
         },
         "task_create_missing_queues": False,  # a misspelt queue is an error here, not a mail that nobody sends
         "beat_schedule": every("messaging.tasks.sweep", 10, "sweep")
@@ -104,7 +105,11 @@ def configuration() -> dict[str, Any]:
         | every("incidents.tasks.probe", 300, "events")
         | every("incidents.tasks.watch_messages", 30, "events")
         | every("incidents.tasks.run_playbooks", 5, "events")
+        | every("incidents.tasks.apply_changes", 5, "events")
         | every("incidents.tasks.audit_playbooks", 30, "events")
+        | every("incidents.tasks.validate", 5, "events")
+        | every("incidents.tasks.compare_states", 5, "events")
+        | every("incidents.tasks.watch_database", 5, "sweep")
         | every("config.tasks.prune_replies", 3600, "events"),
     }
 

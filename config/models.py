@@ -40,11 +40,15 @@ class Scope(models.TextChoices):
     REQUESTS_WRITE = "requests:write", "log privacy requests"
     REQUESTS_READ = "requests:read", "read privacy requests"
     MESSAGES_READ = "messages:read", "read the state of messages"
+    CONTACTS_WRITE = "contacts:write", "report contacts that it made itself"
+    CONTACTS_READ = "contacts:read", "read what services reported"
     PURPOSES_WRITE = "purposes:write", "register purposes"
     INCIDENTS_WRITE = "incidents:write", "declare incidents and add to their timeline"
     INCIDENTS_READ = "incidents:read", "read incidents and telemetry"
     ENDPOINTS_WRITE = "endpoints:write", "say where changes are sent, and have them sent again"
     ENDPOINTS_READ = "endpoints:read", "read where changes are sent, and how far behind each service is"
+    CHANGES_WRITE = "changes:write", "write change sets, apply them once people approved, and take them back"
+    CHANGES_READ = "changes:read", "read change sets, their plans and what became of them"
     INCIDENTS_RESTRICTED = "incidents:restricted", "also those that are restricted"
 
 

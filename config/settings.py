@@ -67,6 +67,9 @@ DATABASE_PREPARE = env.bool(
 )  # off behind a pooler that shares sessions per transaction
 DATABASES = {"default": database()}
 SPOOL_DIR = env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool"))  # opt-outs while the database is away
+# Days for which opt-outs are kept beside the database too, to be put back after a restore; 0: none are, and nobody
+# looks whether the database went back in time: for a copy that somebody made to try things out.
+OPT_OUT_JOURNAL_DAYS = env.int("OPT_OUT_JOURNAL_DAYS", default=35)
 FLOW_FLUSH_SECONDS = env.float("FLOW_FLUSH_SECONDS", default=1.0)  # counts of uses are written so often; 0: by upkeep
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 

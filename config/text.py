@@ -20,6 +20,15 @@ def without_addresses(text: str) -> str:
     return ADDRESS.sub("(an address)", text)
 
 
+def holds_control(value: Any) -> bool:
+    """Whether any text in this JSON, names included, holds what the database or a log cannot."""
+    if isinstance(value, str):
+        return CONTROL_IN_LINES.search(value) is not None
+    if isinstance(value, dict):
+        return any(holds_control(one) for pair in value.items() for one in pair)
+    return isinstance(value, list) and any(map(holds_control, value))
+
+
 def hide_tokens(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: the log tells which page was asked for, not whose."""
     for key, value in event.items():

@@ -10,9 +10,9 @@ from consent.public.front import front_page, gpc_support, robots
 from consent.public.one_click import hidden_link, one_click
 from consent.public.preferences import preferences
 from incidents.admin import live
-from incidents.api import alerts, cases, incidents, markers, playbooks, telemetry
+from incidents.api import alerts, cases, changes, incidents, markers, playbooks, telemetry
 from incidents.webhooks import receive
-from messaging.api import endpoints, messages, notices
+from messaging.api import contacts, endpoints, messages, notices, reports
 from messaging.webhooks import receive_mail, receive_text
 
 urlpatterns = [
@@ -83,6 +83,15 @@ urlpatterns = [
     path("api/v1/incidents/<str:ref>/timeline/export/", cases.ExportView.as_view()),
     path("api/v1/incidents/<str:ref>/timeline/", incidents.TimelineView.as_view()),
     path("api/v1/incidents/<str:ref>/decisions/", incidents.DecisionsView.as_view()),
+    path("api/v1/change-sets/", changes.ChangeSetsView.as_view()),
+    path("api/v1/change-sets/<str:ref>/", changes.ChangeSetView.as_view()),
+    path("api/v1/change-sets/<str:ref>/plan/", changes.PlanView.as_view()),
+    path("api/v1/change-sets/<str:ref>/submit/", changes.SubmitView.as_view()),
+    path("api/v1/change-sets/<str:ref>/apply/", changes.ApplyView.as_view()),
+    path("api/v1/change-sets/<str:ref>/pause/", changes.PauseView.as_view()),
+    path("api/v1/change-sets/<str:ref>/resume/", changes.ResumeView.as_view()),
+    path("api/v1/change-sets/<str:ref>/roll-back/", changes.RollBackView.as_view()),
+    path("api/v1/change-sets/<str:ref>/cancel/", changes.CancelView.as_view()),
     path("api/v1/alerts/", alerts.AlertsView.as_view()),
     path("api/v1/sends/", markers.SendsView.as_view()),
     path("api/v1/markers/", markers.MarkersView.as_view()),
@@ -91,6 +100,7 @@ urlpatterns = [
     # Services: messages
     path("api/v1/messages/", messages.MessagesView.as_view()),
     path("api/v1/messages/<uuid:pk>/", messages.MessageView.as_view()),
+    path("api/v1/contacts/", contacts.ContactsView.as_view()),
     path("api/v1/notices/", notices.NoticesView.as_view()),
     path("api/v1/notices/<str:ref>/", notices.NoticeView.as_view()),
     path("api/v1/notices/<str:ref>/recipients/", notices.RecipientsView.as_view()),
@@ -103,6 +113,10 @@ urlpatterns = [
     path("api/v1/endpoints/<str:name>/replay/", endpoints.ReplayView.as_view()),
     path("api/v1/endpoints/<str:name>/deliveries/", endpoints.DeliveriesView.as_view()),
     path("api/v1/endpoints/<str:name>/reconciliation/", endpoints.ReconciliationView.as_view()),
+    path("api/v1/reconciliations/", reports.ReportsView.as_view()),
+    path("api/v1/reconciliations/differences/", reports.DifferencesView.as_view()),
+    path("api/v1/reconciliations/<int:pk>/", reports.ReportView.as_view()),
+    path("api/v1/reconciliations/<int:pk>/finish/", reports.FinishView.as_view()),
     path("api/v1/schema/", docs.schema, name="schema"),
     path("api/v1/docs/", docs.DocsView.as_view()),
 ]

@@ -8,9 +8,13 @@ class IncidentsConfig(AppConfig):
         from config.health import COLLECTORS
         from consent import feed, story
         from incidents import health, mails, marks, vitals
+        from incidents.changes import configuration, operations
+        from incidents.changes import deeds as deeds_on_changes
         from incidents.cohorts import newest, tied_people
-        from incidents.playbooks import deeds
+        from incidents.playbooks import deeds, rehearsing
+        from incidents.restores import vitals as restore_vitals
         from incidents.story import looked_again, tied
+        from incidents.validation import showing
         from messaging import belonging
         from messaging.cohorts import COHORTS, Provider
 
@@ -21,4 +25,10 @@ class IncidentsConfig(AppConfig):
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
         deeds.ready()
+        rehearsing.ready()
+        operations.ready()
+        configuration.ready()
+        deeds_on_changes.ready()
         health.register()
+        showing.register()
+        restore_vitals.register()

@@ -18,6 +18,7 @@ from incidents.models import Incident
 from messaging.models import Message
 
 ROWS = 5
+LATE = 900  # seconds: three times the time between two runs while nothing is on fire
 MOST = 10_000  # what is counted stops here: a heap is a heap
 
 # Each reader's news, counted to MOST along the index of log order; the guard; two hours of opt-outs.
@@ -36,7 +37,19 @@ VITALS = """
            (SELECT jsonb_object_agg(c.reader, news.count) FROM consent_feedcursor c, LATERAL (
               SELECT count(*) FROM (SELECT 1 FROM consent_decision d
                                      WHERE (d.tx, d.id) > (c.tx, c.decision) LIMIT %(most)s) unread) news),
-           (SELECT count(*) FROM messaging_templatefault WHERE mended_at IS NULL)
+           (SELECT count(*) FROM messaging_templatefault WHERE mended_at IS NULL),
+           (SELECT jsonb_build_object(
+              'open', count(*) FILTER (WHERE state NOT IN ('applied', 'rolled_back', 'rejected', 'cancelled')),
+              'busy', count(*) FILTER (WHERE state IN ('applying', 'validating', 'rolling_back')),
+              'waiting', count(*) FILTER (WHERE state = 'in_review'),
+              'paused', count(*) FILTER (WHERE state = 'paused'),
+              'unreviewed', count(*) FILTER (WHERE bypassed_at IS NOT NULL AND reviewed_at IS NULL))
+              FROM incidents_changeset),
+           (SELECT jsonb_build_object('broken', broken, 'unmeasured', unmeasured,
+                                      'age', extract(epoch FROM %(now)s - ended_at))
+              FROM incidents_validationrun WHERE trigger <> 'change_set' ORDER BY started_at DESC LIMIT 1),
+           (SELECT extract(epoch FROM %(now)s - moment)::int FROM incidents_detectioncursor
+             WHERE name = 'sweep:drift:round')
 """
 
 
@@ -89,7 +102,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> list[Card]:
     with connection.cursor() as cursor:
         cursor.execute(VITALS, {"now": now, "most": MOST})
-        guard, this_hour, hour_before, unusual, broken, lags, faults = cursor.fetchone()
+        row = cursor.fetchone()
+    guard, this_hour, hour_before, unusual, broken, lags, faults, changes, validated, compared = row
     lags = json.loads(lags or "{}")  # Django leaves jsonb of raw SQL as text
     cards = []
     if user.has_perm("consent.view_decision"):
@@ -100,6 +114,10 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
     if user.has_perm("incidents.view_incident"):
         cards.append(_incident_card(open_incidents))
         cards.append(_detection_card(unusual, broken))
+    if user.has_perm("incidents.view_changeset"):
+        cards.append(_change_card(json.loads(changes)))
+    if user.has_perm("incidents.view_validationrun"):
+        cards.append(_validation_card(json.loads(validated or "null"), compared))
     if user.has_perm("consent.view_guardchange"):
         level = guard or GuardChange.Level.OBSERVE
         tone = {"freeze": "danger", "protect": "warning"}.get(level, "")
@@ -117,11 +135,40 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
     return cards
 
 
+def _change_card(counts: dict[str, int]) -> Card:
+    """Change sets that are neither over nor given up; loud where one stands still or nobody looked at a bypass."""
+    notes = [f"{counts['busy']} being applied or taken back", f"{counts['waiting']} to be approved"]
+    notes += [f"{counts['paused']} paused: decide"] if counts["paused"] else []
+    notes += [f"{counts['unreviewed']} bypassed approvals, not reviewed"] if counts["unreviewed"] else []
+    tone = "danger" if counts["paused"] or counts["unreviewed"] else "warning" if counts["busy"] else ""
+    return Card("Changes in flight", str(counts["open"]), notes, tone, _page("incidents_changeset_changelist"))
+
+
 def _detection_card(unusual: int, broken: int) -> Card:
     """Rates that are not as usual, and ways out whose last try failed."""
     notes = [f"{broken} way{'' if broken == 1 else 's'} out broken when last tried"]
     page = "incidents_exitpathprobe_changelist" if broken else "incidents_alarm_changelist"
     return Card("Rates not as usual", f"{unusual:,}", notes, "danger" if unusual or broken else "", _page(page))
+
+
+def _validation_card(last: dict[str, Any] | None, compared: int | None) -> Card:
+    """The twelve promises, when they were last asked after, and when all states were last compared with the log."""
+    url = _page("incidents_validationrun_changelist")
+    swept = f"states compared {_ago(compared)}" if compared is not None else "states not yet compared"
+    if last is None:
+        return Card("Promises", "not asked yet", [swept], "warning", url)
+    age = int(last["age"])
+    notes = [f"asked {_ago(age)}", swept]
+    if last["unmeasured"]:
+        notes.append(f"unmeasured: {', '.join(last['unmeasured'])}")
+    broken = ", ".join(last["broken"])
+    is_old = age > LATE or compared is None or compared > LATE
+    tone = "danger" if broken else "warning" if is_old else ""
+    return Card("Promises", f"{broken} broken" if broken else "kept", notes, tone, url)
+
+
+def _ago(seconds: int) -> str:
+    return f"{max(0, seconds)} s ago" if seconds < 120 else f"{seconds // 60:,} min ago"
 
 
 def _incident_card(incidents: list[Incident]) -> Card:

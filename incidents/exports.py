@@ -1,9 +1,7 @@
 """The timeline as a file: JSON for programs, CSV for tables, PDF for people. Each export is a line of the timeline too,
 with the SHA-256 of its bytes, so that a file can be held against what was handed out."""
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from config import csv_files
 from config.models import User
 from consent.services import actor_of
 from incidents import affected, chain, timeline
@@ -31,7 +30,6 @@ COLUMNS = (
     "is_superseded", "evidence", "evidence_sha256", "skew_ms", "digest", "exit_path", "choice", "cause", "count",
 )  # fmt: skip
 PAPER = Path(__file__).parent / "papers" / "timeline.typ"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +137,8 @@ def _json(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
 
 
 def _csv(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
-    """UTF-8 with a mark at its head, which spreadsheets want. What they would take for a formula gets an apostrophe."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for line in lines_of(incident):
-        writer.writerow([_cell(value) for value in row(line).values()])
-    return b"\xef\xbb\xbf" + text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    rows = (row(line).values() for line in lines_of(incident))
+    return "".join([csv_files.MARK, *csv_files.lines([COLUMNS, *rows])]).encode()
 
 
 def _pdf(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
@@ -183,6 +170,6 @@ def _iso(moment: datetime) -> str:
 
 FORMATS: dict[str, tuple[str, Callable[[Incident, AffectedSet, datetime], bytes]]] = {
     "json": ("application/json", _json),
-    "csv": ("text/csv; charset=utf-8", _csv),
+    "csv": (csv_files.CONTENT_TYPE, _csv),
     "pdf": ("application/pdf", _pdf),
 }

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from consent import feed
 from consent.models import Decision, FeedCursor
+from consent.restoring import is_restored
 from incidents import assessing, counting
 from incidents.detection import counts
 from incidents.models import Backfill, Incident
@@ -82,8 +83,9 @@ def read_log(limit: int = BATCH) -> int:
         if decisions:
             _tie_new(decisions)
             assessing.assess_new(decisions, FeedCursor.objects.get(reader=READER))
-            counting.count([decision.pk for decision in decisions])
-            counts.add_facets(decisions)
+            news = [decision for decision in decisions if not is_restored(decision)]
+            counting.count([decision.pk for decision in news])
+            counts.add_facets(news)
         return len(decisions)
 
 

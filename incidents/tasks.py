@@ -4,10 +4,11 @@ from time import monotonic
 
 from celery import shared_task
 
-from incidents import alerts, linking, probes, trouble
-from incidents.detection import zero_tolerance
+from incidents import alerts, linking, probes, trouble, validation
+from incidents.changes import running as changes
 from incidents.detection.alarms import detect as judge
 from incidents.playbooks import attaching, auditing, running
+from incidents.restores import watching
 
 TURN = 30.0  # seconds, after which a task that finds no end leaves the rest to the next sweep
 
@@ -35,7 +36,7 @@ def read_alerts() -> None:
 @shared_task
 def detect() -> None:
     """What must never happen first; then the rates."""
-    zero_tolerance.look()
+    validation.look()
     judge()
 
 
@@ -52,6 +53,12 @@ def run_playbooks() -> None:
     running.run_due()
 
 
+@shared_task(soft_time_limit=900, time_limit=960)
+def apply_changes() -> None:
+    """Change sets that are applied or have their time, and what is taken back: as far as it goes now."""
+    changes.run_due()
+
+
 @shared_task
 def audit_playbooks() -> None:
     auditing.audit()
@@ -60,3 +67,21 @@ def audit_playbooks() -> None:
 @shared_task
 def watch_messages() -> None:
     trouble.watch()
+
+
+@shared_task(soft_time_limit=900, time_limit=960)
+def validate() -> None:
+    """All invariants, where it is time for them, and what follows from where incidents stand."""
+    validation.keep()
+
+
+@shared_task
+def compare_states() -> None:
+    """States with the log: what was just written, and a part of everything."""
+    validation.keep_states()
+
+
+@shared_task(soft_time_limit=600, time_limit=660)
+def watch_database() -> None:
+    """Whether it went back in time; a journal of millions of lines takes minutes to be put back."""
+    watching.look()

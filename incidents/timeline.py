@@ -1,5 +1,6 @@
 """The timeline: lines that are only added, numbered without a gap, told together with what was tied per minute."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,12 +108,15 @@ def append(
 ) -> TimelineEntry:
     """Add a line. The incident's row lock makes its number: two writers at once get two, and none is left out.
 
-    `facts` are further columns of the line: old, new, supersedes, pins, evidence, evidence_digest, skew_ms.
+    `facts` are further columns of the line: old, new, supersedes, pins, evidence, evidence_digest, skew_ms. Where
+    something happened later than now, the teller's clock is ahead, and the line is marked so.
     """
     with transaction.atomic():
         Incident.objects.select_for_update(no_key=True).only("pk").get(pk=incident.pk)
         last = TimelineEntry.objects.filter(incident=incident).order_by("-seq").only("seq", "digest").first()
         now = timezone.now()
+        if occurred_at and facts.get("skew_ms") is None:
+            facts["skew_ms"] = _ahead(occurred_at, now)
         entry = TimelineEntry(
             incident=incident,
             seq=last.seq + 1 if last else 1,
@@ -153,12 +157,18 @@ def append_many(lines: Sequence[NewLine], *, source: str, actor: str) -> None:
             actor=actor,
             occurred_at=line.occurred_at,
             recorded_at=now,
+            skew_ms=_ahead(line.occurred_at, now),
             prev_digest=bytes(before.digest) if before else b"",
         )
         entry.digest = chain.digest_of(entry)
         last[line.incident_id] = entry
         entries.append(entry)
     TimelineEntry.objects.bulk_create(entries)
+
+
+def _ahead(occurred_at: datetime, now: datetime) -> int | None:
+    """Milliseconds, up to the next whole one; None for a clock that is not ahead."""
+    return math.ceil((occurred_at - now) / timedelta(milliseconds=1)) if occurred_at > now else None
 
 
 def correct(

@@ -19,6 +19,7 @@ from messaging.models import TemplateFault
 
 WATCHER = "system:messages"
 MOST = 50  # texts that are told apart
+DIFFERS = "differs-"  # how the key of a service that holds something else begins
 
 
 def watch() -> int:
@@ -62,7 +63,7 @@ def _tell(condition: Condition, lasting: Trouble | None, now: datetime) -> int:
         by=WATCHER,
         severity=Incident.Severity.SEV3 if condition.key == "mail-in-doubt" else Incident.Severity.SEV2,
         source=Source.DETECTOR,
-        type=IncidentType.OTHER,
+        type=IncidentType.PROPAGATION if condition.key.startswith(DIFFERS) else IncidentType.OTHER,
     )
     if lasting:
         Trouble.objects.filter(pk=lasting.pk).update(incident=incident)

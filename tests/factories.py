@@ -19,6 +19,7 @@ from consent.models import (
     Decision,
     ExitPath,
     GuardChange,
+    Import,
     InterruptedOptOut,
     PrivacyRequest,
     Purpose,
@@ -32,7 +33,11 @@ from incidents.models import (
     AlertDelivery,
     AlertSource,
     CauseAssessment,
+    ChangeApproval,
+    ChangeBatch,
+    ChangeSet,
     DetectorSettings,
+    DriftRepair,
     ExitPathProbe,
     ExitPathWatch,
     FollowUp,
@@ -40,15 +45,21 @@ from incidents.models import (
     IncidentClock,
     IncidentClockRule,
     Marker,
+    PlannedWrite,
     Playbook,
     PlaybookRun,
     PlaybookVersion,
+    Restore,
+    Rollback,
     SeverityPolicy,
+    ValidationRun,
 )
 from incidents.playbooks import publishing
 from incidents.playbooks.definition import digest_of as digest_of_steps
 from incidents.services import declare
 from messaging.models import (
+    Contact,
+    Difference,
     Endpoint,
     EndpointHealth,
     HookDelivery,
@@ -56,6 +67,7 @@ from messaging.models import (
     Message,
     Notice,
     SendHold,
+    StateReport,
     Suppression,
     Template,
     TemplateBody,
@@ -214,6 +226,23 @@ class BatchFactory(factory.django.DjangoModelFactory):
     created_by = "user:someone"
 
 
+class ImportFactory(factory.django.DjangoModelFactory):
+    """A file that was brought; its rows are made by `consent.importing.staging.take`."""
+
+    class Meta:
+        model = Import
+
+    file_name = factory.Sequence(lambda n: f"list-{n}.csv")
+    digest = factory.Sequence(lambda n: n.to_bytes(32))
+    size = 100
+    sender = "holdfast"
+    purpose = "marketing"
+    channel = "email"
+    moment = factory.LazyFunction(timezone.now)
+    rows = 3
+    created_by = "user:someone"
+
+
 class InterruptedOptOutFactory(factory.django.DjangoModelFactory):
     """A press that neither the database nor the disk took."""
 
@@ -338,6 +367,44 @@ class WebhookDeliveryFactory(factory.django.DjangoModelFactory):
     after = "opt_out"
     version = 1
     occurred_at = factory.LazyFunction(timezone.now)
+
+
+class StateReportFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = StateReport
+
+    endpoint = factory.SubFactory(EndpointFactory)
+    name = factory.Sequence(lambda n: f"night {n}")
+    held_at = factory.LazyFunction(timezone.now)
+    started_by = "service:shop"
+
+
+class DifferenceFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Difference
+
+    endpoint = factory.SubFactory(EndpointFactory)
+    first_report = factory.SubFactory(StateReportFactory, endpoint=factory.SelfAttribute("..endpoint"))
+    last_report = factory.SelfAttribute("first_report")
+    kind = Difference.Kind.CONTACTABLE
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    person = factory.LazyAttribute(lambda difference: difference.subject_id.hex)
+    purpose = "marketing"
+    channel = "email"
+    theirs = "opt_in"
+    ours = "opted_out"
+
+
+class ContactFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Contact
+
+    service = "service:shop"
+    subject_id = factory.LazyFunction(lambda: SubjectFactory().pk)
+    purpose = "marketing"
+    channel = "email"
+    contacted_at = factory.LazyFunction(timezone.now)
+    fingerprint = factory.Sequence(lambda n: n.to_bytes(32))
 
 
 class SuppressionFactory(factory.django.DjangoModelFactory):
@@ -480,6 +547,30 @@ def incident(title="Relay down", /, *, minutes_ago=10, by="user:anna", **facts) 
     return declare(title, occurred_from=timezone.now() - timedelta(minutes=minutes_ago), by=by, **facts)
 
 
+class ValidationRunFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ValidationRun
+
+    trigger = ValidationRun.Trigger.PERIODIC
+    scope = "news"
+    verdict = ValidationRun.Verdict.PASS
+    log_tx = factory.Sequence(lambda n: n + 1)
+    started_at = factory.LazyFunction(timezone.now)
+
+
+class DriftRepairFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = DriftRepair
+
+    found_by = DriftRepair.FoundBy.SWEEP
+    incident = factory.LazyFunction(lambda: incident("Choices are not what the log says"))
+    kinds = factory.LazyFunction(lambda: {"state": 1})
+    count = repaired = 1
+    reversed_count = 0
+    digest = b"\0" * 32
+    found_at = factory.LazyFunction(timezone.now)
+
+
 class CauseAssessmentFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = CauseAssessment
@@ -533,6 +624,75 @@ def playbook(*steps, attached=None, **facts) -> Playbook:
     version = publishing.write(made, steps, attached or {}, by="user:anna")
     publishing.publish(publishing.approve(version, by="user:ben"), by="user:ben")
     return made
+
+
+class ChangeSetFactory(factory.django.DjangoModelFactory):
+    """A draft; whatever is further on went through its own doors: `incidents.changes`."""
+
+    class Meta:
+        model = ChangeSet
+
+    title = factory.Sequence(lambda n: f"Bring back list {n}")
+    reason = "The import of March was read with its columns mixed up."
+    kind = ChangeSet.Kind.BULK_EDIT
+    operations = factory.LazyFunction(lambda: [{"operation": "set_choice", "args": {"choice": "opt_out"}}])
+    selector = factory.LazyFunction(lambda: {"purpose": "marketing", "channel": "email", "state": "opt_in"})
+    created_by = "user:anna"
+
+
+class ChangeApprovalFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ChangeApproval
+
+    change_set = factory.SubFactory(
+        ChangeSetFactory,
+        state="in_review",
+        plan_digest=b"\1" * 32,
+        submitted_at=timezone.now(),
+        submitted_by="user:anna",
+    )
+    verdict = ChangeApproval.Verdict.APPROVE
+    revision = factory.SelfAttribute("change_set.revision")
+    plan_digest = factory.SelfAttribute("change_set.plan_digest")
+    given_by = "user:ben"
+
+
+class PlannedWriteFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = PlannedWrite
+
+    change_set = factory.SubFactory(ChangeSetFactory)
+    position = factory.Sequence(lambda n: n + 1)
+    subject = factory.SubFactory(SubjectFactory)
+    purpose = "marketing"
+    channel = "email"
+    choice = "opt_out"
+    version = 1
+    before = "opt_in"
+    before_explicit = False
+    region = "DE"
+    effect = PlannedWrite.Effect.CHANGES
+
+
+class ChangeBatchFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ChangeBatch
+
+    change_set = factory.SubFactory(ChangeSetFactory)
+    number = 1
+    first_position = 1
+    last_position = 1000
+    written_count = 1000
+
+
+class RollbackFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Rollback
+
+    predicate = factory.LazyFunction(lambda: {"tx": 1})
+    reason = "A session that declared nothing"
+    state = Rollback.State.WAITING
+    started_by = "user:anna"
 
 
 class AlertSourceFactory(factory.django.DjangoModelFactory):
@@ -603,6 +763,21 @@ class ExitPathProbeFactory(factory.django.DjangoModelFactory):
     )
     lease_until = factory.LazyFunction(timezone.now)
     ended_at = factory.LazyFunction(timezone.now)
+
+
+class RestoreFactory(factory.django.DjangoModelFactory):
+    """One that somebody let go of: only one at a time is open."""
+
+    class Meta:
+        model = Restore
+
+    incident = factory.SubFactory(IncidentFactory)
+    state = Restore.State.LET_GO
+    witness = "file"
+    guard_before = "observe"
+    let_go_at = factory.LazyFunction(timezone.now)
+    let_go_by = "user:someone"
+    let_go_reason = "Looked at ten people"
 
 
 def rows(model: type[Model], count: int) -> list[Model]:

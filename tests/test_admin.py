@@ -51,6 +51,7 @@ QUERIES = {
     "consent.Decision": 7,
     "consent.ExitPath": 5,
     "consent.GuardChange": 4,
+    "consent.Import": 5,
     "consent.PrivacyRequest": 6,
     "consent.Purpose": 5,
     "consent.Reversal": 5,

@@ -1,5 +1,6 @@
 """The tabs about who works on an incident and what is owed: people, clocks, follow-ups, review, related ones."""
 
+import re
 from typing import Any
 
 from django.http import HttpRequest
@@ -7,8 +8,10 @@ from django.utils import timezone
 
 from config.admin import person
 from incidents import facts, relations
-from incidents.models import Incident, PostIncidentReview
+from incidents.admin.change_marks import STATES as COLOURS
+from incidents.models import ChangeSet, Incident, PostIncidentReview
 
+CAUSE = re.compile(r"CS-([0-9]{1,9})")
 MOST = 200  # rows of a tab; nobody has more people or follow-ups on one incident
 
 
@@ -47,6 +50,19 @@ def review(incident: Incident, request: HttpRequest) -> dict[str, Any]:
         "sections": sections,
         "review_is_overdue": found.is_overdue(timezone.now()),
         "versions": found.history.only("history_date", "history_user_id", "history_change_reason", "state")[:25],
+    }
+
+
+def changes(incident: Incident, request: HttpRequest) -> dict[str, Any]:
+    """Change sets that help to end it, the newest first; and the one that is named as its cause."""
+    found = list(incident.change_sets.order_by("-pk")[:MOST])
+    cause = CAUSE.fullmatch(incident.caused_by_change_set)
+    named = ChangeSet.objects.filter(pk=int(cause[1])).first() if cause else None
+    return {
+        "change_sets": [(change, COLOURS.get(change.state, "plain")) for change in found],
+        "cause": named,
+        "undone": list(incident.rollbacks.filter(change_set=None).order_by("-pk")[:MOST]),
+        "may_write": request.user.has_perm("incidents.add_changeset"),
     }
 
 

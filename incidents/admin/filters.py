@@ -8,6 +8,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from config.admin import person
+from incidents.models import ChangeSet, Incident
+
+NEWEST = 50  # choices of a filter
 
 
 class NearMissFilter(SimpleListFilter):
@@ -53,3 +56,46 @@ class WhoseWork(SimpleListFilter):
         if asked.endswith("overdue"):
             queryset = queryset.overdue(timezone.now().date())  # type: ignore[attr-defined]
         return queryset
+
+
+class OfIncident(SimpleListFilter):
+    """Incidents that have change sets, the newest first; by its number alone what the viewer may not see."""
+
+    title = "incident"
+    parameter_name = "incident"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if not request.user.has_perm("incidents.view_incident"):
+            return []
+        seen = Incident.objects.visible_to(person(request)).filter(change_sets__isnull=False)
+        return [(found.ref, str(found)) for found in seen.distinct().order_by("-pk")[:NEWEST]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(incident__ref=self.value()) if self.value() else queryset
+
+
+class Author(SimpleListFilter):
+    title = "author"
+    parameter_name = "author"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = ChangeSet.objects.order_by("created_by").values_list("created_by", flat=True).distinct()[:NEWEST]
+        return [(author, author) for author in found]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(created_by=self.value()) if self.value() else queryset
+
+
+class Passed(SimpleListFilter):
+    title = "approvals bypassed"
+    parameter_name = "bypassed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("all", "all of them"), ("due", "to be reviewed"), ("overdue", "review overdue")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "overdue":
+            return queryset.review_overdue(timezone.now())  # type: ignore[attr-defined]
+        if self.value() == "due":
+            return queryset.filter(bypassed_at__isnull=False, reviewed_at=None)
+        return queryset.filter(bypassed_at__isnull=False) if self.value() else queryset

@@ -121,6 +121,7 @@ TABS: Sequence[tuple[str, str, Callable[[Incident, HttpRequest], dict[str, Any]]
     ("decisions", "Tied decisions", decisions, "incidents.view_decisionlink"),
     ("mails", "Mails", mails, "messaging.view_message"),
     ("playbook", "Playbook", playbook_tab.playbook, "incidents.view_playbookrun"),
+    ("changes", "Change sets", case_tabs.changes, "incidents.view_changeset"),
     ("people", "People and roles", case_tabs.people, "incidents.view_incidentrole"),
     ("clocks", "Clocks", case_tabs.clocks, "incidents.view_incidentclock"),
     ("followups", "Follow-ups", case_tabs.follow_ups, "incidents.view_followup"),

@@ -20,7 +20,7 @@ BY = "system:detection"
 Detector, Mode = Alarm.Detector, DetectorSettings.Mode
 
 
-def raise_alarm(alarm: Alarm, *, began: datetime, severity: str) -> bool:
+def raise_alarm(alarm: Alarm, *, began: datetime, severity: str, type: str = "") -> bool:
     """Keep an alarm and open or join its incident; False where it was raised before. In the caller's transaction."""
     if Alarm.objects.filter(key=alarm.key).exists():
         return False
@@ -39,6 +39,7 @@ def raise_alarm(alarm: Alarm, *, began: datetime, severity: str) -> bool:
             mode=Incident.Mode.REAL,
             source=Source.SYSTEM,
             text=told(alarm),
+            type=type,
         )
     alarm.save()
     log.warning("alarm", detector=alarm.detector, title=alarm.title, mode=alarm.mode)

@@ -1,4 +1,4 @@
-"""Incidents, the alerts that opened them, the decisions tied to them, the timeline that tells them, and detection."""
+"""Incidents, the alerts that opened them, the decisions tied to them, the timeline, detection, and change sets."""
 
 from incidents.models.alert import AlertDelivery, AlertGroup, AlertOverflow
 from incidents.models.alert_source import AlertSecret, AlertSource
@@ -11,6 +11,7 @@ from incidents.models.case import (
     PostIncidentReview,
     SeverityPolicy,
 )
+from incidents.models.change import ChangeSet
 from incidents.models.detection import (
     Alarm,
     BaselineVersion,
@@ -24,9 +25,13 @@ from incidents.models.detection import (
 )
 from incidents.models.incident import Incident
 from incidents.models.parts import IncidentMoment, IncidentRelation, IncidentRole
+from incidents.models.planned import ChangeApproval, ChangeBatch, ChangeRow, PlannedWrite
 from incidents.models.playbook import AuditorBeat, Playbook, PlaybookRun, PlaybookVersion, StepRun, Trouble
+from incidents.models.restore import Restore
+from incidents.models.rollback import Rollback, RollbackItem
 from incidents.models.tied import Backfill, DecisionLink, DecisionMinute, DecisionRollup
 from incidents.models.timeline import TimelineEntry
+from incidents.models.validation import DriftRepair, ValidationCheck, ValidationRun
 from incidents.models.watch import ExitPathProbe, ExitPathWatch
 
 __all__ = [
@@ -42,11 +47,16 @@ __all__ = [
     "BaselineVersion",
     "BucketScore",
     "CauseAssessment",
+    "ChangeApproval",
+    "ChangeBatch",
+    "ChangeRow",
+    "ChangeSet",
     "DecisionLink",
     "DecisionMinute",
     "DecisionRollup",
     "DetectionCursor",
     "DetectorSettings",
+    "DriftRepair",
     "Episode",
     "ExitPathProbe",
     "ExitPathWatch",
@@ -60,13 +70,19 @@ __all__ = [
     "IncidentRole",
     "LookCursor",
     "Marker",
+    "PlannedWrite",
     "Playbook",
     "PlaybookRun",
     "PlaybookVersion",
     "PostIncidentReview",
+    "Restore",
+    "Rollback",
+    "RollbackItem",
     "Series",
     "SeverityPolicy",
     "StepRun",
     "TimelineEntry",
     "Trouble",
+    "ValidationCheck",
+    "ValidationRun",
 ]

@@ -18,7 +18,7 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, detection, load, messages, storm, streams
+from tests.benchmarks import batches, detection, imports, load, messages, storm, streams, validation
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
@@ -101,10 +101,12 @@ class Bench:
             "check": self.check,
             "check_batch": self.check_batch,
             "guarded": self.guarded,
+            "imports": lambda: imports.figures(self.stand, self.rounds),
             "messages": lambda: messages.figures(self.stand, self.rounds),
             "alert_storm": self.alert_storm,
             "detection": detection.figures,
             "streams": self.streams,
+            "full_sweep": lambda: validation.figures(self.stand, self.rounds),
         }
 
     def decisions(self) -> Iterator[Figure]:

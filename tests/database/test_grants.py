@@ -20,6 +20,7 @@ def test_the_only_functions_that_logins_may_call_are_those_that_cannot_harm(sieg
     assert calls == [
         (APP, "consent_effective"),
         (APP, "consent_reproject"),
+        (APP, "consent_restore"),
         (APP, "messaging_content_hash"),
         (AUDITOR, "consent_effective"),
         (AUDITOR, "messaging_content_hash"),

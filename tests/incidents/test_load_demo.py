@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from consent.models import Decision, ExitPathMinute, GuardChange, PrivacyRequest, Reversal, Subject
-from incidents.models import AlertDelivery, DecisionLink, DecisionMinute, Incident
+from incidents.models import AlertDelivery, ChangeSet, DecisionLink, DecisionMinute, Incident
 from messaging.models import Message, TemplateVersion
 
 
@@ -45,6 +45,7 @@ def test_a_companys_life_is_loaded_once(committed, debug):
     assert_it_looks_like_a_life()
     assert_the_desk_has_work()
     assert_the_surge_is_tied()
+    assert_changes_were_made()
 
 
 def assert_it_looks_like_a_life():
@@ -75,3 +76,16 @@ def assert_the_surge_is_tied():
     assert DecisionLink.objects.count() == surge  # nothing else happened while the alert's incident was open
     assert AlertDelivery.objects.get().outcome == "accepted"
     assert TemplateVersion.objects.exclude(state="published").count() == 1
+
+
+def assert_changes_were_made():
+    applied, taken_back, in_review = ChangeSet.objects.order_by("pk")
+    assert [change.state for change in (applied, taken_back, in_review)] == ["applied", "rolled_back", "in_review"]
+    assert 10 <= applied.change_count <= 60
+    assert (applied.batches.count(), applied.protected_touched) == (applied.batch_count, 0)
+    assert (taken_back.rollbacks.get().voided_count, taken_back.rollbacks.get().weakened_count) == (
+        taken_back.change_count,
+        0,
+    )
+    assert in_review.protected_touched > 100  # people who left by themselves
+    assert in_review.change_count == applied.change_count

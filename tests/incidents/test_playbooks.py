@@ -88,7 +88,7 @@ def officer(**facts):
         ([{"key": "a", "title": "A", "kind": "action"}], "An action needs action"),
         ([LOOK, LOOK], "Another step has this key"),
         ([LOOK | {"seconds": 5}], "seconds is not for a check"),
-        ([GUARD | {"action": "freeze_change_set"}], "No action is registered as freeze_change_set"),
+        ([GUARD | {"action": "stop_the_moon"}], "No action is registered as stop_the_moon"),
         ([GUARD | {"args": {"level": "lenient"}}], "is not one of"),
         ([GUARD | {"args": {"level": "freeze", "x": 1}}], "Additional properties"),
         ([GUARD | {"kind": "notify"}], "tells nobody"),
@@ -191,13 +191,13 @@ def test_steps_are_done_in_order_and_each_is_told():
     assert "All steps are done." in told[-1]
 
 
-def test_a_validation_looks_at_once_and_says_what_it_looked_at():
+def test_a_validation_asks_at_once_and_says_what_was_answered():
     step = {"key": "validate", "title": "Validate", "kind": "action", "action": "start_validation", "args": {}}
 
     run = started(step)
 
     assert states(run) == ["succeeded"]
-    assert "Looked at I2" in run.incident.timeline.filter(kind="playbook").order_by("seq")[1].text
+    assert "Validated: " in run.incident.timeline.filter(kind="playbook").order_by("seq")[1].text
 
 
 def test_starting_twice_is_one_run():

@@ -11,7 +11,7 @@ from consent import exit_paths, feed
 from consent.models import Batch
 from consent.services import open_batch, record
 from incidents import linking
-from incidents.demo import desk, people, trouble
+from incidents.demo import changes, desk, people, trouble
 from incidents.models import DecisionMinute
 
 DONE = "demo"
@@ -42,6 +42,7 @@ class Command(BaseCommand):
         desk.privacy_requests(everybody, now, support)
         trouble.failed_template(officer)
         trouble.incident(now, officer)
+        changes.change_sets(everybody, now, officer, desk.colleague("responder", "Responder"))
         trouble.alert(officer)
         open_batch(DONE, reason="Made-up people and choices to look at", by="system:load_demo")
         self.stdout.write(f"Loaded {len(everybody)} people and {recorded} choices.")

@@ -10,10 +10,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
-from incidents import alerts, linking, probes, trouble
-from incidents.detection import zero_tolerance
+from incidents import alerts, linking, probes, trouble, validation
+from incidents.changes import running as changes
 from incidents.detection.alarms import detect
 from incidents.playbooks import attaching, auditing, running
+from incidents.restores import watching
 from messaging import batches, confirmations, delivery, sweeping
 from messaging.inbound import inbox
 from messaging.models import Message
@@ -24,6 +25,7 @@ Lane = Message.Lane
 
 # In the order of the line: what a choice leads to, then what is found out about it. Each says how much it did.
 STEPS: dict[str, Callable[[], int]] = {
+    "database looked at": watching.look,  # first: what follows must not be sent from an older copy
     "choices kept up with": upkeep.keep_up,
     "confirmations owed": confirmations.owe,
     "messages swept": sweeping.sweep,
@@ -38,9 +40,11 @@ STEPS: dict[str, Callable[[], int]] = {
     "alerts read": alerts.read_stored,
     "alert sources watched": alerts.watch,
     "alert payloads forgotten": alerts.forget,
+    "change sets carried on": changes.run_due,
     "decisions tied": linking.read_log,
     "decisions looked at again": linking.backfill,
-    "breaches found": zero_tolerance.look,
+    "breaches found": validation.look,
+    "states put right": validation.keep_states,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
     "causes looked at again": linking.look_again,
@@ -48,6 +52,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "playbooks begun by signals": attaching.start_by_signals,
     "playbooks gone on with": running.run_due,
     "playbooks audited": auditing.audit,
+    "invariants validated": validation.keep,
 }
 
 
