@@ -1,10 +1,8 @@
 """Contacts that services made themselves and reported."""
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -12,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin import RecordAdmin, display, moment
-from consent.identifiers import Identity
+from messaging.admin.finding import named
 from messaging.models import Contact
 
 
@@ -23,7 +21,7 @@ class ContactAdmin(RecordAdmin):
     ordering = ("-pk",)
     sortable_by = ()
     search_fields = ("pk",)
-    search_help_text = "A subject id, or an exact e-mail address."
+    search_help_text = "A subject id, or an exact e-mail address or telephone number."
     readonly_fields = fields = (
         moment("contacted_at", "Contacted"), "who", "purpose", "channel", "service", "reference",
         moment("received_at", "Reported"),
@@ -32,17 +30,7 @@ class ContactAdmin(RecordAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str
     ) -> tuple[QuerySet[Contact], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(subject_id=UUID(term)), False
-        except ValueError:
-            pass
-        try:
-            return queryset.filter(digest=Identity.of("email", term).digest), False
-        except ValidationError:
-            return queryset.none(), False
+        return queryset.filter(named(request, search_term, "subject_id")), False
 
     @display(description="Person")
     def who(self, contact: Any) -> SafeString | str:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -16,9 +15,8 @@ from django.utils.safestring import SafeString
 
 from config.admin import HistoryAdmin, ReasonDialog, RecordAdmin, action, ask, badge, display, mask, moment, person
 from config.deeds import carry_out
-from consent.identifiers import Identity
 from messaging import suppressing
-from messaging.admin.outbox import may_see_people
+from messaging.admin.finding import may_see_people, named
 from messaging.inbound import desk, parsing, text_messages
 from messaging.models import HookDelivery, InboundMessage, Suppression
 
@@ -180,7 +178,7 @@ class SuppressionAdmin(HistoryAdmin, RecordAdmin):
     ordering = ("-created_at", "-pk")
     sortable_by = ()
     search_fields = ("pk",)
-    search_help_text = "An exact e-mail address, or the id of the message that led to it."
+    search_help_text = "An exact e-mail address or telephone number, or the id of the message that led to it."
     readonly_fields = fields = (
         "reason", "detail", "holds_shown", moment("created_at", "Since"), moment("expires_at", "Until"), "message",
     )  # fmt: skip
@@ -189,17 +187,7 @@ class SuppressionAdmin(HistoryAdmin, RecordAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Suppression], search_term: str
     ) -> tuple[QuerySet[Suppression], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(message_id=UUID(term)), False
-        except ValueError:
-            pass
-        try:
-            return queryset.filter(digest=Identity.of("email", term).digest), False
-        except ValidationError:
-            return queryset.none(), False
+        return queryset.filter(named(request, search_term, "message_id")), False
 
     @display(description="Now", label={"yes": "danger", "no": "success"})
     def holds_shown(self, row: Suppression) -> tuple[str, str]:

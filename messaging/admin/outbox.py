@@ -1,12 +1,11 @@
 """The outbox: every message that is owed or was, why it is where it is, and what may be done about it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -17,13 +16,13 @@ from config.admin import ReasonDialog, action, ask, badge, display, mask, moment
 from config.deeds import carry_out
 from consent import subjects
 from consent.access import people
-from consent.identifiers import Identity
 from consent.models import ANY, Channel
 from messaging import services
 from messaging.admin.doubts import Doubts
 from messaging.admin.filters import QUEUES, AgeFilter, IncidentFilter, QueueFilter, TransportFilter
+from messaging.admin.finding import may_see_people, readings
 from messaging.evidence import contents_of, level_of, story_of
-from messaging.models import RECIPIENTS, Message
+from messaging.models import Message
 
 State = Message.State
 COLOURS: dict[str, str] = {
@@ -128,7 +127,7 @@ class MessageAdmin(Doubts):
             pass
         if not may_see_people(request):
             return Q(pk=None)
-        found = set(subjects.find(_readings(term)).values())
+        found = set(subjects.find(readings(term)).values())
         return Q(subject_id__in={one for root in found for one in people(root)})
 
     # Columns
@@ -318,16 +317,3 @@ class MessageAdmin(Doubts):
     )
     def close_unknown(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         return self._do(request, form, object_id, services.close_unknown, "Closed as unknown.")
-
-
-def _readings(term: str) -> Iterable[Identity]:
-    """What was typed, as whatever a message may be sent to."""
-    for kind in RECIPIENTS.values():
-        try:
-            yield Identity.of(kind, term)
-        except ValidationError:
-            continue
-
-
-def may_see_people(request: HttpRequest) -> bool:
-    return request.user.has_perm("consent.view_identifier")

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from config.models import Scope
 from consent import story
+from consent.identifiers import Identity
 from consent.models import Consent, Purpose, Subject
 from consent.services import confirm_reversal, merge, record, request_reversal
 from incidents import validation
@@ -19,7 +20,7 @@ from messaging import contacts
 from messaging.models import Contact
 from tests.api.conftest import Api
 from tests.api.conftest import problem as problem
-from tests.factories import ContactFactory, PurposeFactory, SubjectFactory, email, opt_in, opt_out
+from tests.factories import ContactFactory, PurposeFactory, SubjectFactory, UserFactory, email, opt_in, opt_out
 
 URL = "/api/v1/contacts/"
 ANNA = {"email": "anna@example.org"}
@@ -208,6 +209,19 @@ def test_a_persons_story_tells_who_contacted_them(api):
 
     assert len(lines) == 1
     assert "about marketing by e-mail, as service:" in lines[0]
+
+
+def test_contacts_are_found_by_address_or_number_by_those_who_may_see_people(client, marketing):
+    contact(seconds=-90)
+    contact(Identity.of("phone", "+4930123456"), seconds=-90, channel="sms")
+
+    def found(role, term):
+        client.force_login(UserFactory(role=role))
+        return client.get("/admin/messaging/contact/", {"q": term}).content.decode().count("service:shop")
+
+    assert found("Officer", "anna@example.org") == found("Officer", "+49 30 123456") == 1
+    assert found("Officer", "somebody@example.org") == 0
+    assert found("Auditor", "anna@example.org") == 0
 
 
 # After an opt-out (I3)
