@@ -14,6 +14,7 @@ from django.utils import timezone
 from config.models import User
 from consent.models import GuardChange, PrivacyRequest
 from incidents import chart, rates
+from incidents.invariants import INVARIANTS
 from incidents.models import Incident
 from messaging.models import Message
 
@@ -159,8 +160,8 @@ def _validation_card(last: dict[str, Any] | None, compared: int | None) -> Card:
         return Card("Promises", "not asked yet", [swept], "warning", url)
     age = int(last["age"])
     notes = [f"asked {_ago(age)}", swept]
-    if last["unmeasured"]:
-        notes.append(f"unmeasured: {', '.join(last['unmeasured'])}")
+    notes += [f"{code} is broken: {INVARIANTS[code].title}" for code in last["broken"]]
+    notes += [f"nobody can tell: {INVARIANTS[code].title}" for code in last["unmeasured"]]
     broken = ", ".join(last["broken"])
     is_old = age > LATE or compared is None or compared > LATE
     tone = "danger" if broken else "warning" if is_old else ""

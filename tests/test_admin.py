@@ -246,6 +246,18 @@ def test_whoever_may_only_look_is_not_asked_why():
     assert "reason" not in flatten_fieldsets(fieldsets)
 
 
+def test_an_empty_list_says_so_and_asks_nobody_to_create_what_they_cannot(client):
+    client.force_login(UserFactory(role="Officer"))
+
+    empty = client.get("/admin/messaging/difference/").content.decode()
+    unmatched = client.get("/admin/consent/subject/", {"q": "nobody@example.org"}).content.decode()
+
+    assert "There are no differences." in empty
+    assert "Create a new item" not in empty
+    assert "Nothing matches" in unmatched
+    assert "Show all" in unmatched
+
+
 def test_a_stranger_is_sent_to_the_login(client):
     answer = client.get("/admin/config/user/")
 

@@ -133,7 +133,8 @@ class ImportAdmin(RecordAdmin):
     ordering = ("-pk",)
     sortable_by = ()
     readonly_fields = fields = (
-        "standing", "would", "seen_before", "file_name", "sha256", "size", "whose", "found", "sheet", "scope",
+        "standing", "would", "next_step", "seen_before", "file_name", "sha256", "size", "whose", "found", "sheet",
+        "scope",
         moment("moment", "Rows without a moment count from"), "created_by", moment("created_at", "Brought"),
         "applied_by", moment("applied_at", "Applied"), "undone_by", moment("undone_at", "Undone"), "undone_reason",
         moment("emptied_at", "Forgotten"),
@@ -170,6 +171,18 @@ class ImportAdmin(RecordAdmin):
     def would(self, imported: Import) -> SafeString:
         lines = ((f"{count:,}", words) for count, words in planning.told(imported.counts))
         return format_html_join("\n", "<div>{} × {}</div>", lines)
+
+    @display(description="To write it")
+    def next_step(self, imported: Import) -> str:
+        if state_of(imported)[0] not in ("planned", "applying"):
+            return "nothing is left to do"
+        by_command = (
+            "Opt-outs alone need no approval: an operator writes them with manage.py import_suppressions --apply and "
+            "the same file, and what is written already stays as it is."
+        )
+        if imported.portions.exists():
+            return by_command
+        return f"Write a change set (Change sets, +, Write imported rows) and choose {imported.ref}. {by_command}"
 
     @display(description="The same file before")
     def seen_before(self, imported: Import) -> str:

@@ -24,8 +24,6 @@ from messaging.holding import hold_sending, known_values, let_go
 from messaging.models import SendHold, TemplateVersion
 
 SHORT = 200  # characters of a reason that others keep
-OF_PURPOSE = ("name", "description", "regime", "is_covered_by_gpc", "channels", "is_public", "position")
-OF_EXIT_PATH = ("name", "owner", "url", "is_active")
 REGIMES = {"opt_in": "not contactable", "opt_out": "contactable", "mandatory": "contactable"}
 
 # People whom the purpose's rule decides about, since they have not: neither for it nor for everything.

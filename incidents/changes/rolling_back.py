@@ -123,12 +123,6 @@ def step(rollback: Rollback, now: datetime) -> bool:
     return True
 
 
-def later_writes(rollback: Rollback, most: int = 500) -> list[int]:
-    """Decisions about the same people that came afterwards and that nobody chose: for somebody to look at."""
-    facts = {"rollback": rollback.pk, "after": 0, "limit": rollback.item_count}
-    return [number for (number,) in _rows(f"{LATER} LIMIT {int(most)}", facts)]
-
-
 def _look_again(rollback: Rollback) -> bool:
     """All is voided. A portion at a time: the same once more, which changes nothing where all is back; whether any
     explicit opt-out was weakened; and what else was written about these people."""

@@ -148,6 +148,7 @@ def test_a_file_is_brought_and_the_page_says_what_it_would_do_and_what_was_left_
     assert "an address that bounces is not an opt-out" in page
     assert "the person opted in themselves: kept, changes nothing" in page
     assert "nothing changed yet" in page
+    assert f"Write imported rows) and choose {imported.ref}" in page
     assert "ben@example.org" not in page
     assert imported.created_by == "user:olga"
     assert Decision.objects.count() == 1

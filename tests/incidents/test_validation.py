@@ -229,8 +229,9 @@ def test_the_dashboard_says_what_is_broken_and_how_old_the_answer_is(rf):
     DetectionCursor.objects.update(moment=timezone.now() - timedelta(hours=1))
 
     assert (never.value, never.tone) == ("not asked yet", "warning")
-    assert (kept.value, kept.tone, kept.notes[2]) == ("kept", "", "unmeasured: I11")
+    assert (kept.value, kept.tone, kept.notes[2]) == ("kept", "", "nobody can tell: A drill stays in its cohort")
     assert (broken.value, broken.tone) == ("I2, I5 broken", "danger")
+    assert "I5 is broken: History is whole" in broken.notes
     assert "states compared 60 min ago" in card(rf).notes
 
 
