@@ -1,6 +1,6 @@
-"""A message is taken by one worker at a time: under a lease, rendered, asked about, and committed before any socket."""
+"""Messages are taken by one worker at a time: under a lease, rendered, asked about, and committed before any socket."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -10,9 +10,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.statements import pipeline, prepared
 from messaging import gate
-from messaging.freezing import FROZEN, UNREADY, freeze, freeze_from, why_not
-from messaging.models import DeliveryAttempt, Message, TemplateVersion
+from messaging.freezing import UNREADY, freeze, freeze_from, why_not
+from messaging.models import Message, TemplateVersion
 from messaging.rendering import published
 from messaging.routing import Routes
 from messaging.transports.replies import Transport
@@ -26,92 +27,129 @@ MAYBE_SENT = "An earlier attempt may have been sent."
 State, Lane = Message.State, Message.Lane
 Texts = Callable[[str], list[TemplateVersion]]
 
+# What was rendered just now, or nothing where that was done before.
+TAKE = """
+    WITH taken AS (
+      UPDATE messaging_message
+         SET state = 'sending', lease = %(lease)s, lease_until = clock_timestamp() + %(length)s::interval,
+             attempts_made = %(number)s, transport = %(transport)s, is_degraded = %(is_degraded)s,
+             raw = coalesce(%(raw)s, raw), render_hash = coalesce(%(render_hash)s, render_hash),
+             template_version_id = coalesce(%(version)s, template_version_id)
+       WHERE id = %(message)s
+      RETURNING id
+    )
+    INSERT INTO messaging_deliveryattempt
+           (message_id, number, transport, lease, phase, outcome, enhanced_status, reply_text, queue_id, started_at)
+    SELECT id, %(number)s, %(transport)s, %(lease)s, 'intent', '', '', '', '', clock_timestamp() FROM taken
+"""  # begun by the clock that will say when it ended: a worker's own may run ahead
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that is ours until the lease ends, and the way it takes."""
+    """A message that is ours until the lease ends, and the way it takes: its attempt is the one it made last."""
 
     message: Message
-    attempt: DeliveryAttempt
     transport: Transport
 
 
 @transaction.atomic(durable=True)
 def claim(
-    message_id: UUID | None = None, *, routes: Routes, lane: str = "", texts: Texts = published
-) -> Claim | Message | None:
-    """Take one due message under a lease, rendered and asked about. One that must not or cannot be sent is settled
-    instead and given back as such; nothing due, held, or taken by another worker, is None.
+    at_most: int = 1,
+    *,
+    routes: Routes,
+    message_id: UUID | None = None,
+    lane: str = "",
+    texts: Texts = published,
+) -> list[Claim | Message]:
+    """Take due messages under a lease, rendered and asked about. One that must not or cannot be sent is settled
+    instead and given back as such. Empty: nothing is due, or it is held, or other workers have it.
     """
-    message = _next(message_id, routes, lane)
-    if message is None:
-        return None
-    if message.expires_at and Message.objects.filter(pk=message.pk, expires_at__lte=Now()).exists():
-        return _settled(message, State.EXPIRED, TOO_LATE)
-    try:
-        if refusal := gate.refusal_of(message):
-            return _settled(message, State.SUPPRESSED, refusal)
-        frozen = {} if message.render_hash is not None else _frozen(message, texts)
-    except UNREADY as error:
-        why = why_not(error)
-        log.error("message_not_rendered", message=str(message.pk), template=message.template_key, error=why)
-        return _settled(message, State.RENDER_FAILED, why)
-    transport = routes.choose(message, timezone.now())
-    if transport is None:
-        return _waits(message)
-    return _taken(message, transport, frozen)
+    due = _next(at_most, message_id, routes, lane)
+    late = _late(due)
+    asked = [message for message in due if message.pk not in late]
+    refusals = dict(zip((message.pk for message in asked), gate.refusals_of(asked), strict=True))
+    dealt_with: list[Claim | Message] = []
+    for message in due:
+        if message.pk in late:
+            dealt_with.append(_settled(message, State.EXPIRED, TOO_LATE))
+        elif refusal := refusals[message.pk]:
+            dealt_with.append(_settled(message, State.SUPPRESSED, refusal))
+        else:
+            dealt_with.append(_ready(message, routes, texts))
+    _take([one for one in dealt_with if isinstance(one, Claim)])
+    return dealt_with
 
 
-def _next(message_id: UUID | None, routes: Routes, lane: str) -> Message | None:
-    """The oldest that is due, by a channel that works, held by nothing; one a person waits for before one of many."""
+def _next(at_most: int, message_id: UUID | None, routes: Routes, lane: str) -> list[Message]:
+    """The oldest that are due, by a channel that works, held by nothing; one a person waits for before one of many."""
     channels = routes.look()
     due = Message.objects.due(Now()).filter(channel__in=channels)
     for hold in routes.holds:
         due = due.exclude(hold.about)
     due = due.order_by("not_before", "created_at").select_for_update(skip_locked=True, of=("self",))
     if message_id:
-        return due.filter(pk=message_id).first()
+        return list(due.filter(pk=message_id))
     for wanted in [lane] if lane else [Lane.CRITICAL, Lane.BULK]:
-        if message := due.filter(lane=wanted).first():
-            return message
-    return None
+        if found := list(due.filter(lane=wanted)[:at_most]):
+            return found
+    return []
 
 
-def _taken(message: Message, transport: Transport, frozen: dict[str, object]) -> Claim:
-    message.state, message.lease, message.attempts_made = State.SENDING, uuid4(), message.attempts_made + 1
-    message.transport = transport.name
-    Message.objects.filter(pk=message.pk).update(
-        state=State.SENDING,
-        lease=message.lease,
-        lease_until=Now() + LEASE,
-        attempts_made=message.attempts_made,
-        transport=message.transport,
-        **frozen,
-    )
-    attempt = DeliveryAttempt(
-        message=message,
-        number=message.attempts_made,
-        transport=transport.name,
-        lease=message.lease or UUID(int=0),
-        started_at=Now(),  # by the clock that will say when it ended: a worker's own may run ahead
-    )
-    attempt.save(force_insert=True)
-    return Claim(message, attempt, transport)
+def _late(messages: Sequence[Message]) -> set[UUID]:
+    """By the clock of the database, like everything that is due."""
+    may_be = [message.pk for message in messages if message.expires_at]
+    if not may_be:
+        return set()
+    return set(Message.objects.filter(pk__in=may_be, expires_at__lte=Now()).values_list("pk", flat=True))
+
+
+def _ready(message: Message, routes: Routes, texts: Texts) -> Claim | Message:
+    """Rendered once, whatever is tried, and with a way to take; or what stands in its way."""
+    try:
+        if message.recipient and message.render_hash is None:
+            _freeze(message, texts)
+    except UNREADY as error:
+        why = why_not(error)
+        log.error("message_not_rendered", message=str(message.pk), template=message.template_key, error=why)
+        return _settled(message, State.RENDER_FAILED, why)
+    transport = routes.choose(message, timezone.now())
+    return _waits(message) if transport is None else Claim(message, transport)
+
+
+def _freeze(message: Message, texts: Texts) -> None:
+    """Fix the bytes for good: of a notice from the approved text, whatever is newer."""
+    if message.notice and message.notice.version:
+        freeze(message, message.notice.version)
+    else:
+        freeze_from(message, texts(message.template_key))
+
+
+def _take(claims: Sequence[Claim]) -> None:
+    with pipeline(), prepared() as cursor:
+        for claimed in claims:
+            message = claimed.message
+            message.state, message.lease, message.attempts_made = State.SENDING, uuid4(), message.attempts_made + 1
+            message.transport = claimed.transport.name
+            cursor.execute(
+                TAKE,
+                {
+                    "message": message.pk,
+                    "lease": message.lease,
+                    "length": LEASE,
+                    "number": message.attempts_made,
+                    "transport": message.transport,
+                    "is_degraded": message.is_degraded,
+                    "raw": message.raw,
+                    "render_hash": message.render_hash,
+                    "version": message.template_version_id,
+                },
+            )
 
 
 def _waits(message: Message) -> Message:
     """A last resort works and may not have it yet, or the one transport that may be asked does not: others go first."""
     Message.objects.filter(pk=message.pk).update(not_before=Now() + NO_WAY)
     return message
-
-
-def _frozen(message: Message, texts: Texts) -> dict[str, object]:
-    """Fix the bytes for good, and what they were made from: of a notice the approved text, whatever is newer."""
-    if message.notice and message.notice.version:
-        freeze(message, message.notice.version)
-    else:
-        freeze_from(message, texts(message.template_key))
-    return {name: getattr(message, name) for name in FROZEN}
 
 
 def _settled(message: Message, state: str, why: str) -> Message:

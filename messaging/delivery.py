@@ -6,14 +6,17 @@ whoever dies after it leaves *in doubt*.
 """
 
 import random
+import time
+from collections import deque
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
+from config.statements import prepared
 from messaging import health, outcomes, verp
 from messaging.claiming import Claim, Texts, claim
 from messaging.models import Message
@@ -26,18 +29,23 @@ log = structlog.get_logger(__name__)
 DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the 600 s that SMTP asks us to wait
 MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
+NO_PAUSE = timedelta(0)
 RANDOM = random.SystemRandom()
+AT_ONCE = 10  # messages that a worker takes by one claim
+QUICK = 0.5  # seconds in which they leave while all is well
+FRESH = 2.0  # seconds for which the answers at the claim are good: may this one go, and which way
+NOT_TRIED = Reply(text="Not tried: it was given back, since the one before it met a fault or took long.")
 State = Message.State
 
 # One statement, and so one transaction, which waits for the disk whatever the server's setting.
 POINT_OF_NO_RETURN = """
     WITH waits AS (SELECT set_config('synchronous_commit', 'on', true)), mine AS (
-      UPDATE messaging_message SET lease_until = clock_timestamp() + %(lease_after)s FROM waits
+      UPDATE messaging_message SET lease_until = clock_timestamp() + %(lease_after)s::interval FROM waits
        WHERE id = %(message)s AND state = 'sending' AND lease = %(lease)s AND lease_until > clock_timestamp()
       RETURNING id
     )
     UPDATE messaging_deliveryattempt a SET phase = 'ponr' FROM mine
-     WHERE a.id = %(attempt)s AND a.message_id = mine.id AND a.phase = 'intent'
+     WHERE a.message_id = mine.id AND a.number = %(attempt)s AND a.phase = 'intent'
 """
 
 
@@ -48,13 +56,24 @@ def routes_of_settings() -> Routes:
 
 
 def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: str = "") -> int:
-    """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once."""
+    """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once.
+
+    Few statements take several messages at a time, as long as they leave quickly. After a fault they are taken one by
+    one, so that a relay which is slow or gone has next to nothing in hand.
+    """
     routes = Routes.only(transport) if transport else routes_of_settings()
     texts = cache(published)  # read once for the whole run
     routes.look_again()
-    done = 0
-    while done < limit and _deliver(None, routes, lane, texts):
-        done += 1
+    done, at_once = 0, 1
+    while done < limit:
+        began = time.monotonic()
+        dealt_with = claim(min(at_once, limit - done), routes=routes, lane=lane, texts=texts)
+        if not dealt_with:
+            break
+        _send_all([one for one in dealt_with if isinstance(one, Claim)], routes)
+        done += len(dealt_with)
+        is_quick = not routes.is_stale and time.monotonic() - began < QUICK
+        at_once = min(2 * at_once, AT_ONCE) if is_quick else 1
     return done
 
 
@@ -62,14 +81,23 @@ def deliver(message_id: UUID | None = None, *, transport: Transport | None = Non
     """Send this message, or the next one that is due; returns its new state, or nothing where there was none."""
     routes = Routes.only(transport) if transport else routes_of_settings()
     routes.look_again()
-    return _deliver(message_id, routes, "", texts)
+    for one in claim(routes=routes, message_id=message_id, texts=texts):
+        return send(one, routes) if isinstance(one, Claim) else one.state
+    return ""
 
 
-def _deliver(message_id: UUID | None, routes: Routes, lane: str, texts: Texts) -> str:
-    claimed = claim(message_id, routes=routes, lane=lane, texts=texts)
-    if isinstance(claimed, Claim):
-        return send(claimed, routes)
-    return claimed.state if claimed else ""
+def _send_all(claims: Sequence[Claim], routes: Routes) -> None:
+    """One after the other, as long as what was asked at the claim is fresh. What is left then was not tried, and is
+    given back: to whoever is next, or to what works by then.
+    """
+    waiting = deque(claims)
+    fresh_until = time.monotonic() + FRESH
+    try:
+        while waiting and time.monotonic() < fresh_until and not routes.is_stale:
+            send(waiting.popleft(), routes)
+    finally:
+        for claimed in waiting:
+            finish(claimed, State.RETRY_WAIT, NOT_TRIED, pause=NO_PAUSE)
 
 
 def send(claimed: Claim, routes: Routes) -> str:
@@ -80,6 +108,7 @@ def send(claimed: Claim, routes: Routes) -> str:
         reply = transport.send(envelope, lambda: pass_point_of_no_return(claimed))
     except LeaseLost:
         log.warning("lease_lost", message=str(message.pk))
+        routes.look_again()  # we slept: whatever we knew is old
         return State.SENDING
     except NotSent as error:
         error.reply = error.reply.without(envelope.recipient)
@@ -97,17 +126,23 @@ def send(claimed: Claim, routes: Routes) -> str:
 
 def pass_point_of_no_return(claimed: Claim) -> None:
     """Commit that from here on it may have been sent. Raises LeaseLost where it is not ours any more: send no dot."""
-    with connection.cursor() as cursor:
-        cursor.execute(POINT_OF_NO_RETURN, _names(claimed) | {"lease_after": DOT_LEASE})
+    message = claimed.message
+    names = {"message": message.pk, "lease": message.lease, "attempt": message.attempts_made, "lease_after": DOT_LEASE}
+    with prepared() as cursor:
+        cursor.execute(POINT_OF_NO_RETURN, names)
         if cursor.rowcount != 1:
             raise LeaseLost
 
 
-def finish(claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None = None) -> str:
+def finish(
+    claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None = None, pause: timedelta | None = None
+) -> str:
     """Write the outcome down, under the lease. While the database is away it goes to disk, and from there into the
     database as soon as that is back. `sent_on_to` names the transport that is to try at once.
     """
-    outcome = outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause_after(claimed.message.attempts_made))
+    if pause is None:
+        pause = NO_PAUSE if sent_on_to else pause_after(claimed.message.attempts_made)
+    outcome = outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
     try:
         try:
             outcomes.write(outcome)
@@ -118,10 +153,6 @@ def finish(claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None =
         log.error("outcome_to_disk", message=str(claimed.message.pk), state=state, error=str(error))
         outcomes.keep(outcome)
     return state
-
-
-def _names(claimed: Claim) -> dict[str, Any]:
-    return {"message": claimed.message.pk, "lease": claimed.message.lease, "attempt": claimed.attempt.pk}
 
 
 def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:

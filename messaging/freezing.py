@@ -10,7 +10,6 @@ from messaging.models import Message, TemplateVersion
 from messaging.rendering import Rendered, RenderError, render, render_version
 
 UNREADY = (RenderError, InvalidTag)  # one that cannot be made ready must not keep the others waiting
-FROZEN = ("raw", "render_hash", "template_version", "is_degraded")
 
 
 def freeze(message: Message, version: TemplateVersion) -> None:

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.statements import prepared
 from config.text import without_addresses
 from consent import journal
 from messaging.models import DeliveryAttempt, Message
@@ -25,16 +26,18 @@ State = Message.State
 WRITE = """
     WITH mine AS (
       UPDATE messaging_message
-         SET state = %(state)s, lease = NULL, lease_until = NULL,
-             last_error = CASE WHEN %(state)s = 'accepted' THEN last_error ELSE %(error)s END,
-             settled_at = CASE WHEN %(state)s IN ('accepted', 'rejected', 'failed', 'filed') THEN clock_timestamp() END,
-             transport = CASE WHEN is_pinned THEN transport ELSE coalesce(%(sent_on_to)s, transport) END,
-             not_before = CASE WHEN %(state)s = 'retry_wait' THEN clock_timestamp() + %(pause)s ELSE not_before END
-       WHERE id = %(message)s AND state = 'sending' AND lease = %(lease)s
+         SET state = %(state)s::text, lease = NULL, lease_until = NULL,
+             last_error = CASE WHEN %(state)s::text = 'accepted' THEN last_error ELSE %(error)s::text END,
+             settled_at = CASE WHEN %(state)s::text IN ('accepted', 'rejected', 'failed', 'filed')
+                               THEN clock_timestamp() END,
+             transport = CASE WHEN is_pinned THEN transport ELSE coalesce(%(sent_on_to)s::text, transport) END,
+             not_before = CASE WHEN %(state)s::text = 'retry_wait'
+                               THEN clock_timestamp() + %(pause)s::interval ELSE not_before END
+       WHERE id = %(message)s::uuid AND state = 'sending' AND lease = %(lease)s::uuid
       RETURNING id
     )
     UPDATE messaging_deliveryattempt a
-       SET outcome = %(state)s, reply_code = %(code)s, enhanced_status = %(status)s, reply_text = %(text)s,
+       SET outcome = %(state)s::text, reply_code = %(code)s::int, enhanced_status = %(status)s, reply_text = %(text)s,
            queue_id = %(queue_id)s, ended_at = clock_timestamp(),
            phase = CASE WHEN %(code)s::int IS NULL THEN phase ELSE 'replied' END
       FROM mine WHERE a.message_id = mine.id AND a.number = %(attempt)s AND a.ended_at IS NULL
@@ -63,7 +66,7 @@ class Outcome:
         return cls(
             message=str(claimed.message.pk),
             lease=str(claimed.message.lease),
-            attempt=claimed.attempt.number,
+            attempt=claimed.message.attempts_made,
             state=state,
             error=without_addresses(str(reply))[:500],
             code=reply.code,
@@ -71,14 +74,14 @@ class Outcome:
             text=without_addresses(reply.text)[:500],
             queue_id=reply.queue_id,
             sent_on_to=sent_on_to,
-            pause_seconds=0 if sent_on_to else pause.total_seconds(),
+            pause_seconds=pause.total_seconds(),
             known_at=timezone.now().isoformat(),
         )
 
 
 def write(outcome: Outcome) -> None:
     """Into the rows, if the lease is still this attempt's; else as evidence into the message's story."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(WRITE, asdict(outcome) | {"pause": timedelta(seconds=outcome.pause_seconds)})
         is_written = cursor.rowcount == 1
     if not is_written:

@@ -52,6 +52,11 @@ class Routes:
         """Something failed: the next look is a fresh one."""
         self.looked_at = None
 
+    @property
+    def is_stale(self) -> bool:
+        """Something failed since the last look."""
+        return self.looked_at is None
+
     def choose(self, message: Message, now: datetime) -> Transport | None:
         """The one that it had or was sent on to, if that works; else the first that works; else a last resort, once
         the message has waited long enough for it. None: it waits.

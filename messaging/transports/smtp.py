@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -60,16 +60,16 @@ class Connection:
             self.close()
             raise
 
-    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
-        """`Transport.send`, in this session."""
-        raw = envelope.raw
-        if LINE_BREAK_ALONE.search(raw):
-            raise Permanent(
-                Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent.")
-            )
-        of_mail, of_rcpt = self._notify(envelope)
+    def begin(self, envelope: Envelope) -> None:
+        """Name the sender: the first thing that a session says of a message, and the proof that it is still open."""
+        of_mail, _ = self._notify(envelope)
         with self._blaming_transport():
             self._expect(250, *self.smtp.mail(envelope.sender, of_mail))
+
+    def hand_over(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+        """`Transport.send`, once it has begun."""
+        raw = envelope.raw
+        _, of_rcpt = self._notify(envelope)
         with self._before_the_end():
             self._expect(250, *self.smtp.rcpt(envelope.recipient, of_rcpt))
             self.smtp.putcmd("data")
@@ -98,10 +98,12 @@ class Connection:
         if address.user:
             self.smtp.login(address.user, address.password)
 
-    def is_alive(self) -> bool:
-        """Still good for another message."""
-        if self.sent >= REUSED_AT_MOST or time.monotonic() - self.used_at > IDLE_AT_MOST:
-            return False
+    def is_worn(self) -> bool:
+        """It has served enough, or was silent so long that the relay may have forgotten it."""
+        return self.sent >= REUSED_AT_MOST or time.monotonic() - self.used_at > IDLE_AT_MOST
+
+    def start_over(self) -> bool:
+        """Forget the message that was refused; whether the relay has done so too."""
         try:
             return self.smtp.rset()[0] == 250
         except (OSError, smtplib.SMTPException):
@@ -181,11 +183,18 @@ class Relay:
         self.kept = threading.local()
 
     def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
-        connection = self._connection()
+        if LINE_BREAK_ALONE.search(envelope.raw):
+            raise Permanent(
+                Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent.")
+            )
+        connection = self._begun(envelope)
         try:
-            reply = connection.send(envelope, before_end)
-        except Permanent:
-            self.kept.connection = connection  # a refusal ends the message, not the session
+            reply = connection.hand_over(envelope, before_end)
+        except Permanent:  # a refusal ends the message, not the session
+            if connection.start_over():
+                self.kept.connection = connection
+            else:
+                connection.close()
             raise
         except BaseException:
             connection.close()
@@ -198,11 +207,20 @@ class Relay:
             connection.close()
             self.kept.connection = None
 
-    def _connection(self) -> Connection:
+    def _begun(self, envelope: Envelope) -> Connection:
+        """In the session that was kept, if it still takes a message; else in a new one."""
         kept: Connection | None = getattr(self.kept, "connection", None)
         self.kept.connection = None
-        if kept and kept.is_alive():
-            return kept
+        if kept and not kept.is_worn():
+            with suppress(NotSent):
+                kept.begin(envelope)
+                return kept
         if kept:
             kept.close()
-        return Connection(self.address, self.timeouts)
+        connection = Connection(self.address, self.timeouts)
+        try:
+            connection.begin(envelope)
+        except NotSent:
+            connection.close()
+            raise
+        return connection

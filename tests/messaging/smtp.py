@@ -60,7 +60,7 @@ def inbox():
 class FaultServer(socketserver.ThreadingTCPServer):
     """Speaks SMTP until the phase that `faults` names, and does there what it says: a reply, DROP or HANG.
 
-    Phases: greeting, ehlo, mail, rcpt, data, body (dropped with the body half sent), dot.
+    Phases: greeting, ehlo, mail, again (the second mail of a connection), rcpt, data, body (dropped with the body half sent), dot.
     """
 
     allow_reuse_address = True
@@ -86,10 +86,13 @@ class Session(socketserver.StreamRequestHandler):
         self.server.connections += 1
         if not self.answer("greeting", "220 fault.example"):
             return
+        mails = 0
         for line in self.rfile:
             verb = line[:4].strip().lower().decode()
+            mails += verb == "mail"
+            phase = "again" if verb == "mail" and mails > 1 else verb
             good = {"ehlo": "250 fault.example", "data": "354 go on", "quit": "221 bye"}.get(verb, "250 2.1.0 ok")
-            if not self.answer(verb, good) or verb == "quit":
+            if not self.answer(phase, good) or verb == "quit":
                 return
             if verb == "data" and "data" not in self.server.faults and not self.body():
                 return

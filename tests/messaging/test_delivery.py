@@ -125,7 +125,7 @@ def test_what_a_server_said_is_kept_without_the_address_in_time_and_late(owed):
     with fault_server(rcpt="450 4.2.1 <anna@example.org>: mailbox busy") as server:
         deliver(transport=server.relay())
     later(message, not_before=timezone.now() - timedelta(seconds=1))
-    claimed = claim(routes=nowhere())
+    [claimed] = claim(routes=nowhere())
     lease_ended(message)
     sweep()
     finish(claimed, "rejected", Reply(550, "<anna@example.org>: no such user"))
@@ -218,7 +218,7 @@ def test_a_claimed_message_is_nobody_elses(owed):
 
     assert claim(routes=nowhere())
 
-    assert claim(routes=nowhere()) is None
+    assert claim(routes=nowhere()) == []
 
 
 def test_a_worker_whose_clock_runs_ahead_can_still_write_down_how_it_ended(owed, relay_inbox, time_machine):
@@ -230,7 +230,7 @@ def test_a_worker_whose_clock_runs_ahead_can_still_write_down_how_it_ended(owed,
 
 def test_whoever_lost_the_lease_sends_nothing(owed, relay_inbox):
     message = owed()
-    claimed = claim(routes=nowhere())
+    [claimed] = claim(routes=nowhere())
     lease_ended(message)
 
     send(replace(claimed, transport=relay_inbox.relay()), nowhere())
@@ -240,7 +240,7 @@ def test_whoever_lost_the_lease_sends_nothing(owed, relay_inbox):
 
 def test_a_worker_that_wakes_up_after_another_took_over_sends_nothing(owed, relay_inbox):
     message = owed()
-    sleeping = claim(routes=nowhere())
+    [sleeping] = claim(routes=nowhere())
     lease_ended(message)
     sweep()
     due_now()
@@ -281,7 +281,7 @@ def test_abandoned_at_the_last_try_it_has_failed_and_is_settled(owed):
 
 def test_abandoned_after_the_point_of_no_return_it_is_in_doubt_and_not_sent_again(owed, relay_inbox):
     message = owed()
-    pass_point_of_no_return(claim(routes=nowhere()))
+    pass_point_of_no_return(*claim(routes=nowhere()))
     lease_ended(message)
 
     sweep()
@@ -294,7 +294,7 @@ def test_abandoned_after_the_point_of_no_return_it_is_in_doubt_and_not_sent_agai
 
 def test_an_answer_after_the_lease_settles_the_doubt(owed):
     message = owed()
-    claimed = claim(routes=nowhere())
+    [claimed] = claim(routes=nowhere())
     pass_point_of_no_return(claimed)
     lease_ended(message)
     sweep()
@@ -309,7 +309,7 @@ def test_an_answer_after_the_lease_settles_the_doubt(owed):
 @pytest.mark.parametrize("meanwhile", ["retry_wait", "held"])
 def test_an_answer_after_it_was_decided_to_send_again_makes_that_needless(owed, relay_inbox, meanwhile):
     message = owed()
-    claimed = claim(routes=nowhere())
+    [claimed] = claim(routes=nowhere())
     pass_point_of_no_return(claimed)
     lease_ended(message)
     sweep()
@@ -327,7 +327,7 @@ def test_an_answer_after_it_was_decided_to_send_again_makes_that_needless(owed, 
 @pytest.mark.parametrize("outcome", ["rejected", "retry_wait"])
 def test_a_late_refusal_changes_nothing_of_what_was_decided_meanwhile(owed, outcome):
     message = owed()
-    claimed = claim(routes=nowhere())
+    [claimed] = claim(routes=nowhere())
     pass_point_of_no_return(claimed)
     lease_ended(message)
     sweep()

@@ -420,7 +420,7 @@ def handed_over(settings, tmp_path):
     """A message past its point of no return, with an answer to write down."""
     settings.SPOOL_DIR = str(tmp_path)
     owe()
-    claimed = claim(routes=Routes.only(Relay(Address(host="127.0.0.1", port=1))))
+    [claimed] = claim(routes=Routes.only(Relay(Address(host="127.0.0.1", port=1))))
     pass_point_of_no_return(claimed)
     return claimed
 

@@ -123,14 +123,28 @@ def test_whoever_lost_the_lease_sends_no_dot():
         assert server.taken == []
 
 
-def test_a_connection_that_died_between_two_mails_is_replaced():
-    with fault_server(rset=DROP) as server:
+@pytest.mark.parametrize("again", [DROP, HANG, "421 4.3.2 enough for now", "550 5.5.1 one mail a session"])
+def test_a_connection_that_takes_no_second_mail_is_replaced(again):
+    with fault_server(again=again) as server:
         relay = server.relay()
         send(relay)
 
         send(relay)
 
         assert (len(server.taken), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize(("rset", "connections"), [("250 2.0.0 Ok", 1), (DROP, 2), ("502 5.5.1 what?", 2)])
+def test_a_refused_recipient_ends_the_message_and_not_the_session(rset, connections):
+    with fault_server(rcpt="550 5.1.1 no such user", rset=rset) as server:
+        relay = server.relay()
+        with pytest.raises(Permanent):
+            send(relay)
+        del server.faults["rcpt"]
+
+        send(relay)
+
+        assert (len(server.taken), server.connections) == (1, connections)
 
 
 @pytest.mark.parametrize("raw", [b"Subject: a\n\nb\r\n", b"a\r\n.\n\r\nMAIL FROM:<x@y.example>\r\n", b"a\rb\r\n"])
