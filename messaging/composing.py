@@ -9,6 +9,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils import timezone
 
+from consent.identifiers import PLAIN_EMAIL
 from consent.models import Channel
 from consent.tokens import Token, issue
 from messaging import verp
@@ -16,6 +17,7 @@ from messaging.models import Message, TemplateVersion
 from messaging.models.template import ENDABLE
 from messaging.rendering import Rendered
 
+LONGEST_PLAIN = 70  # characters: with the header's name below the 78 of a line
 BOUNDARY = "=_holdfast"  # quoted-printable never holds "=_": no text can be taken for it (RFC 2045 section 6.7)
 
 
@@ -23,9 +25,8 @@ def compose(message: Message, rendered: Rendered, version: TemplateVersion) -> b
     """MIME with CRLF line ends: plain text, and HTML where the version has it. A text message is its text alone."""
     if message.channel != Channel.EMAIL:
         return rendered.text.strip().encode()
-    name, address = parseaddr(settings.MAIL_FROM)
     headers = {
-        "From": str(Address(name, addr_spec=address)),
+        "From": _mailbox(settings.MAIL_FROM),
         "Subject": rendered.subject,
         "Date": format_datetime(timezone.now()),
         "Auto-Submitted": "auto-generated",
@@ -36,16 +37,28 @@ def compose(message: Message, rendered: Rendered, version: TemplateVersion) -> b
     }
     text = _part("plain", rendered.text)
     body = _alternatives(text, _part("html", rendered.html)) if rendered.html else text
-    recipient = _folded("To", str(Address(addr_spec=message.recipient)))
-    return b"".join([_one_line_each(message), recipient, *(_as_before(*header) for header in headers.items()), body])
+    folded = [_folded(name, value) for name, value in headers.items()]
+    return b"".join([_one_line_each(message), _to(message.recipient), *folded, body])
 
 
+@lru_cache(maxsize=200)  # nearly all are the same from mail to mail
 def _folded(name: str, value: str) -> bytes:
     """Encoded and folded as RFC 5322 and RFC 2047 want it."""
     return SMTP.fold_binary(*SMTP.header_store_parse(name, value))
 
 
-_as_before = lru_cache(maxsize=200)(_folded)  # nearly all are the same from mail to mail
+@lru_cache(maxsize=8)
+def _mailbox(address: str) -> str:
+    """With its name quoted where it must be."""
+    name, bare = parseaddr(address)
+    return str(Address(name, addr_spec=bare))
+
+
+def _to(address: str) -> bytes:
+    """No parser is asked about an address of plain words that fits on a line."""
+    if len(address) <= LONGEST_PLAIN and PLAIN_EMAIL.fullmatch(address):
+        return f"To: {address}\r\n".encode()
+    return _folded.__wrapped__("To", address)  # kept by no cache: it names a person
 
 
 def _part(subtype: str, content: str) -> bytes:

@@ -41,11 +41,11 @@ State = Message.State
 POINT_OF_NO_RETURN = """
     WITH waits AS (SELECT set_config('synchronous_commit', 'on', true)), mine AS (
       UPDATE messaging_message SET lease_until = clock_timestamp() + %(lease_after)s::interval FROM waits
-       WHERE id = %(message)s AND state = 'sending' AND lease = %(lease)s AND lease_until > clock_timestamp()
+       WHERE id = %(message)s AND lease = %(lease)s AND lease_until > clock_timestamp()
       RETURNING id
     )
-    UPDATE messaging_deliveryattempt a SET phase = 'ponr' FROM mine
-     WHERE a.message_id = mine.id AND a.number = %(attempt)s AND a.phase = 'intent'
+    UPDATE messaging_deliveryattempt SET phase = 'ponr'
+     WHERE message_id = %(message)s AND number = %(attempt)s AND phase = 'intent' AND EXISTS (SELECT FROM mine)
 """
 
 

@@ -33,14 +33,14 @@ WRITE = """
              transport = CASE WHEN is_pinned THEN transport ELSE coalesce(%(sent_on_to)s::text, transport) END,
              not_before = CASE WHEN %(state)s::text = 'retry_wait'
                                THEN clock_timestamp() + %(pause)s::interval ELSE not_before END
-       WHERE id = %(message)s::uuid AND state = 'sending' AND lease = %(lease)s::uuid
+       WHERE id = %(message)s::uuid AND lease = %(lease)s::uuid
       RETURNING id
     )
-    UPDATE messaging_deliveryattempt a
+    UPDATE messaging_deliveryattempt
        SET outcome = %(state)s::text, reply_code = %(code)s::int, enhanced_status = %(status)s, reply_text = %(text)s,
            queue_id = %(queue_id)s, ended_at = clock_timestamp(),
            phase = CASE WHEN %(code)s::int IS NULL THEN phase ELSE 'replied' END
-      FROM mine WHERE a.message_id = mine.id AND a.number = %(attempt)s AND a.ended_at IS NULL
+     WHERE message_id = %(message)s::uuid AND number = %(attempt)s AND ended_at IS NULL AND EXISTS (SELECT FROM mine)
 """
 
 

@@ -164,7 +164,8 @@ class Message(models.Model):
                 name="message_due",
                 condition=Q(state__in=["pending", "ready", "retry_wait"]),
             ),
-            models.Index(fields=["lease_until"], name="message_leased", condition=Q(state="sending")),
+            # Not by the lease's end: passing the point of no return moves that, and would write every index anew.
+            models.Index(fields=["id"], name="message_leased", condition=Q(state="sending")),
             models.Index(fields=["owed_by"], name="message_owed", condition=Q(settled_at=None)),
             models.Index(fields=["subject_id", "-created_at"], name="message_of_subject"),
             models.Index(fields=["decision_id"], name="message_of_decision"),

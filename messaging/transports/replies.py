@@ -36,6 +36,8 @@ class Reply:
 
     def without(self, recipient: str) -> "Reply":
         """Servers like to repeat the address; attempts are kept for good, and it must not be."""
+        if recipient.casefold() not in self.text.casefold():
+            return self
         text = re.sub(re.escape(recipient), "(the recipient)", self.text, flags=re.IGNORECASE)
         return Reply(self.code, text, self.given_id)
 

@@ -4,7 +4,6 @@ smtplib's own `sendmail` and Django's backend lose the replies, and raise the sa
 "took the mail, then went silent". The second must never be sent again as if it were the first.
 """
 
-import re
 import smtplib
 import socket
 import ssl
@@ -18,7 +17,6 @@ from django.conf import settings
 
 from messaging.transports.replies import Envelope, InDoubt, NotSent, Permanent, Reply, Temporary
 
-LINE_BREAK_ALONE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 REUSED_AT_MOST, IDLE_AT_MOST = 100, 30.0  # messages a connection, seconds between two of them
 
 
@@ -68,13 +66,12 @@ class Connection:
 
     def hand_over(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
         """`Transport.send`, once it has begun."""
-        raw = envelope.raw
         _, of_rcpt = self._notify(envelope)
         with self._before_the_end():
             self._expect(250, *self.smtp.rcpt(envelope.recipient, of_rcpt))
             self.smtp.putcmd("data")
             self._expect(354, *self.smtp.getreply())
-            self.smtp.send(re.sub(rb"(?m)^\.", b"..", raw) + (b"" if raw.endswith(b"\r\n") else b"\r\n"))
+            self.smtp.send(_transparent(envelope.raw))
         before_end()
         return self._end()
 
@@ -183,7 +180,7 @@ class Relay:
         self.kept = threading.local()
 
     def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
-        if LINE_BREAK_ALONE.search(envelope.raw):
+        if not _breaks_lines_by_crlf(envelope.raw):
             raise Permanent(
                 Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent.")
             )
@@ -224,3 +221,13 @@ class Relay:
             connection.close()
             raise
         return connection
+
+
+def _breaks_lines_by_crlf(raw: bytes) -> bool:
+    return raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r")
+
+
+def _transparent(raw: bytes) -> bytes:
+    """As it stands on the wire, so that no line of it can be the end (RFC 5321 section 4.5.2)."""
+    doubled = (b"\r\n" + raw).replace(b"\r\n.", b"\r\n..")[2:]
+    return doubled if doubled.endswith(b"\r\n") else doubled + b"\r\n"
