@@ -1,6 +1,6 @@
 """Messages are taken by one worker at a time: under a lease, rendered, asked about, and committed before any socket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from config.statements import pipeline, prepared
 from messaging import gate
-from messaging.freezing import UNREADY, freeze, freeze_from, why_not
+from messaging.freezing import FROZEN, UNREADY, Texts, freeze, why_not
 from messaging.models import Message, TemplateVersion
 from messaging.rendering import published
 from messaging.routing import Routes
@@ -25,16 +25,12 @@ NO_WAY = timedelta(seconds=15)  # before a message that nothing would take is lo
 TOO_LATE = "Its time has passed: it is not sent any more."
 MAYBE_SENT = "An earlier attempt may have been sent."
 State, Lane = Message.State, Message.Lane
-Texts = Callable[[str], list[TemplateVersion]]
 
-# What was rendered just now, or nothing where that was done before.
 TAKE = """
     WITH taken AS (
       UPDATE messaging_message
          SET state = 'sending', lease = %(lease)s, lease_until = clock_timestamp() + %(length)s::interval,
-             attempts_made = %(number)s, transport = %(transport)s, is_degraded = %(is_degraded)s,
-             raw = coalesce(%(raw)s, raw), render_hash = coalesce(%(render_hash)s, render_hash),
-             template_version_id = coalesce(%(version)s, template_version_id)
+             attempts_made = %(number)s, transport = %(transport)s
        WHERE id = %(message)s
       RETURNING id
     )
@@ -104,10 +100,11 @@ def _late(messages: Sequence[Message]) -> set[UUID]:
 
 
 def _ready(message: Message, routes: Routes, texts: Texts) -> Claim | Message:
-    """Rendered once, whatever is tried, and with a way to take; or what stands in its way."""
+    """With its bytes, and a way to take; or what stands in its way."""
     try:
-        if message.recipient and message.render_hash is None:
-            _freeze(message, texts)
+        if message.recipient and message.render_hash is None:  # when it was owed, its text could not be rendered
+            freeze(message, _texts_of(message, texts))
+            message.save(update_fields=FROZEN)
     except UNREADY as error:
         why = why_not(error)
         log.error("message_not_rendered", message=str(message.pk), template=message.template_key, error=why)
@@ -116,12 +113,9 @@ def _ready(message: Message, routes: Routes, texts: Texts) -> Claim | Message:
     return _waits(message) if transport is None else Claim(message, transport)
 
 
-def _freeze(message: Message, texts: Texts) -> None:
-    """Fix the bytes for good: of a notice from the approved text, whatever is newer."""
-    if message.notice and message.notice.version:
-        freeze(message, message.notice.version)
-    else:
-        freeze_from(message, texts(message.template_key))
+def _texts_of(message: Message, texts: Texts) -> Sequence[TemplateVersion]:
+    """Of a notice the approved one, whatever is newer."""
+    return [message.notice.version] if message.notice and message.notice.version else texts(message.template_key)
 
 
 def _take(claims: Sequence[Claim]) -> None:
@@ -138,10 +132,6 @@ def _take(claims: Sequence[Claim]) -> None:
                     "length": LEASE,
                     "number": message.attempts_made,
                     "transport": message.transport,
-                    "is_degraded": message.is_degraded,
-                    "raw": message.raw,
-                    "render_hash": message.render_hash,
-                    "version": message.template_version_id,
                 },
             )
 

@@ -1,6 +1,7 @@
 """The bytes on the wire, made once: a message has one identity whatever is tried, and tells machines what it is."""
 
 import quopri
+from email.errors import HeaderParseError, MessageDefect
 from email.headerregistry import Address
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -15,14 +16,17 @@ from consent.tokens import Token, issue
 from messaging import verp
 from messaging.models import Message, TemplateVersion
 from messaging.models.template import ENDABLE
-from messaging.rendering import Rendered
+from messaging.rendering import Rendered, RenderError
 
 LONGEST_PLAIN = 70  # characters: with the header's name below the 78 of a line
 BOUNDARY = "=_holdfast"  # quoted-printable never holds "=_": no text can be taken for it (RFC 2045 section 6.7)
 
 
 def compose(message: Message, rendered: Rendered, version: TemplateVersion) -> bytes:
-    """MIME with CRLF line ends: plain text, and HTML where the version has it. A text message is its text alone."""
+    """MIME with CRLF line ends: plain text, and HTML where the version has it. A text message is its text alone.
+
+    Raises RenderError where no header takes the address.
+    """
     if message.channel != Channel.EMAIL:
         return rendered.text.strip().encode()
     headers = {
@@ -55,10 +59,13 @@ def _mailbox(address: str) -> str:
 
 
 def _to(address: str) -> bytes:
-    """No parser is asked about an address of plain words that fits on a line."""
+    """No parser is asked about an address of plain words that fits on a line. Raises RenderError."""
     if len(address) <= LONGEST_PLAIN and PLAIN_EMAIL.fullmatch(address):
         return f"To: {address}\r\n".encode()
-    return _folded.__wrapped__("To", address)  # kept by no cache: it names a person
+    try:
+        return _folded.__wrapped__("To", str(Address(addr_spec=address)))  # kept by no cache: it names a person
+    except (HeaderParseError, MessageDefect) as error:
+        raise RenderError("The address is none that a mail can be sent to: correct it, and send the message again.") from error
 
 
 def _part(subtype: str, content: str) -> bytes:

@@ -18,7 +18,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from config.statements import prepared
 from messaging import health, outcomes, verp
-from messaging.claiming import Claim, Texts, claim
+from messaging.claiming import Claim, claim
+from messaging.freezing import Texts
 from messaging.models import Message
 from messaging.rendering import published
 from messaging.routing import Routes
@@ -31,7 +32,7 @@ MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 NO_PAUSE = timedelta(0)
 RANDOM = random.SystemRandom()
-AT_ONCE = 10  # messages that a worker takes by one claim
+AT_ONCE = 20  # messages that a worker takes by one claim
 QUICK = 0.5  # seconds in which they leave while all is well
 FRESH = 2.0  # seconds for which the answers at the claim are good: may this one go, and which way
 NOT_TRIED = Reply(text="Not tried: it was given back, since the one before it met a fault or took long.")
@@ -73,7 +74,7 @@ def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: s
         _send_all([one for one in dealt_with if isinstance(one, Claim)], routes)
         done += len(dealt_with)
         is_quick = not routes.is_stale and time.monotonic() - began < QUICK
-        at_once = min(2 * at_once, AT_ONCE) if is_quick else 1
+        at_once = min(4 * at_once, AT_ONCE) if is_quick else 1
     return done
 
 

@@ -23,8 +23,10 @@ from messaging.transports.replies import Reply
 log = structlog.get_logger(__name__)
 State = Message.State
 
+# Not waited for on the disk: the next point of no return brings it there, and a server that falls over before that
+# leaves a doubt, as one does that falls over before the answer came.
 WRITE = """
-    WITH mine AS (
+    WITH hurries AS (SELECT set_config('synchronous_commit', 'off', true)), mine AS (
       UPDATE messaging_message
          SET state = %(state)s::text, lease = NULL, lease_until = NULL,
              last_error = CASE WHEN %(state)s::text = 'accepted' THEN last_error ELSE %(error)s::text END,
@@ -33,6 +35,7 @@ WRITE = """
              transport = CASE WHEN is_pinned THEN transport ELSE coalesce(%(sent_on_to)s::text, transport) END,
              not_before = CASE WHEN %(state)s::text = 'retry_wait'
                                THEN clock_timestamp() + %(pause)s::interval ELSE not_before END
+        FROM hurries
        WHERE id = %(message)s::uuid AND lease = %(lease)s::uuid
       RETURNING id
     )

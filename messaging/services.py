@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from consent import subjects
 from consent.models import Channel, Identifier
 from consent.services import actor_of
 from messaging import policy
-from messaging.freezing import UNREADY, freeze, why_not
+from messaging.freezing import UNREADY, Texts, freeze, why_not
 from messaging.models import (
     RECIPIENTS,
     DeliveryEvent,
@@ -26,6 +27,7 @@ from messaging.models import (
     Template,
     TemplateVersion,
 )
+from messaging.rendering import published
 
 log = structlog.get_logger(__name__)
 State = Message.State
@@ -49,7 +51,7 @@ class NewMessage:
     request_id: int | None = None
     incident_id: int | None = None
     notice_id: int | None = None
-    version: TemplateVersion | None = None  # a text that was approved for it: rendered at once, from no other
+    version: TemplateVersion | None = None  # a text that was approved for it: rendered from no other
     lane: str = Message.Lane.CRITICAL
     on_doubt: str = ""  # empty: as the policy of its class says
     not_before: datetime = field(default_factory=timezone.now)
@@ -65,8 +67,9 @@ class NewMessage:
 
 @transaction.atomic
 def enqueue(messages: Sequence[NewMessage]) -> None:
-    """Owe them, each once: a message with the same intent as an earlier one changes nothing. A fixed number of
-    statements. Without an address the row is there all the same, and says why nothing was sent.
+    """Owe them, each once, with their bytes: a message with the same intent as an earlier one changes nothing. A fixed
+    number of statements. Without an address, or a text that will do, the row is there all the same, and says why
+    nothing was sent.
 
     Raises ValidationError for an unknown template.
     """
@@ -79,8 +82,9 @@ def enqueue(messages: Sequence[NewMessage]) -> None:
         kind: addresses_of({m.subject_id for m in messages if RECIPIENTS[m.channel] == kind}, kind)
         for kind in {RECIPIENTS[message.channel] for message in messages}
     }
+    texts = cache(published)
     Message.objects.bulk_create(
-        [_row(m, classes[m.template_key], addresses[RECIPIENTS[m.channel]].get(m.subject_id)) for m in messages],
+        [_row(m, classes[m.template_key], addresses[RECIPIENTS[m.channel]].get(m.subject_id), texts) for m in messages],
         ignore_conflicts=True,
     )
 
@@ -184,7 +188,7 @@ def note(message: Message, source: str, kind: str, payload: dict[str, Any], *, a
     )
 
 
-def _row(message: NewMessage, message_class: str, address: bytes | None) -> Message:
+def _row(message: NewMessage, message_class: str, address: bytes | None, texts: Texts) -> Message:
     row = Message(
         intent=message.intent,
         message_class=message_class,
@@ -207,15 +211,15 @@ def _row(message: NewMessage, message_class: str, address: bytes | None) -> Mess
     )
     if address is None:
         row.state, row.last_error, row.settled_at = State.SUPPRESSED, no_address(row), timezone.now()
-    elif message.version is not None:
-        _freeze(row, message.version)
+    else:
+        _freeze(row, [message.version] if message.version else texts(message.template_key))
     return row
 
 
-def _freeze(row: Message, version: TemplateVersion) -> None:
+def _freeze(row: Message, versions: Sequence[TemplateVersion]) -> None:
     """What cannot be made ready is owed all the same, and visible: it keeps nobody else of its batch waiting."""
     try:
-        freeze(row, version)
+        freeze(row, versions)
         row.state = State.READY
     except UNREADY as error:
         row.state, row.last_error = State.RENDER_FAILED, why_not(error)

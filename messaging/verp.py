@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parseaddr
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -40,7 +41,7 @@ class Signed:
 def return_path(message: Message) -> str:
     """The envelope sender. Without a domain for bounces it is MAIL_FROM's address, and bounces go where that leads."""
     if not settings.MAIL_BOUNCES:
-        return parseaddr(settings.MAIL_FROM)[1]
+        return _bare(settings.MAIL_FROM)
     return _address("b", settings.MAIL_BOUNCES, Use.BOUNCE, message)
 
 
@@ -78,6 +79,11 @@ def is_ours(address: str) -> bool:
 def own_mailboxes() -> set[str]:
     named = (settings.MAIL_UNSUBSCRIBE, settings.MAIL_REPLIES, parseaddr(settings.MAIL_FROM)[1])
     return {mailbox.lower() for mailbox in named if mailbox}
+
+
+@lru_cache(maxsize=8)
+def _bare(mailbox: str) -> str:
+    return parseaddr(mailbox)[1]
 
 
 def _address(mailbox: str, domain: str, use: Use, message: Message) -> str:

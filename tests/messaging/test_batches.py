@@ -201,11 +201,28 @@ def test_what_could_not_be_made_ready_is_made_of_the_approved_text_when_it_can_b
     assert notice.messages.get().template_version == notice.version
 
 
-def test_a_notice_that_breaks_does_not_stop_the_next_one():
+def test_an_address_that_no_mail_can_be_written_to_stops_nobody_else():
     known = people("anna", "bela")
-    broken, whole = started([known["anna"]]), started([known["bela"]])
+    notice = started(known.values())
     unusable = Identity("email", "an address that no header takes").seal()
     Identifier.objects.filter(subject=known["anna"]).update(sealed=unusable)
+
+    batches.send_all()
+
+    assert states(notice) == ["ready", "render_failed"]
+    assert "correct it" in notice.messages.get(state="render_failed").last_error
+
+
+def test_a_notice_that_breaks_does_not_stop_the_next_one(monkeypatch):
+    known = people("anna", "bela")
+    broken, whole = started([known["anna"]]), started([known["bela"]])
+
+    def enqueue(messages):
+        if messages[0].notice_id == broken.pk:
+            raise RuntimeError("a fault of ours")
+        services.enqueue(messages)
+
+    monkeypatch.setattr(batches, "enqueue", enqueue)
 
     assert batches.send_due() == 1
 

@@ -177,7 +177,7 @@ def test_a_relay_that_keeps_failing_is_left_alone_for_a_while(owed):
         assert deliver_due(transport=server.relay()) == health.OPENS_AFTER
         assert server.connections == health.OPENS_AFTER
 
-    assert Message.objects.filter(state="pending").count() == 3
+    assert Message.objects.filter(state="ready").count() == 3
     assert health.unusable(["relay", "other"]) == {"relay"}
 
 

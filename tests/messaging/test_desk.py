@@ -259,7 +259,7 @@ def test_a_responder_may_look_and_not_hold(client, message):
     press(client, message, "hold", reason="Please")
 
     message.refresh_from_db()
-    assert message.state == "pending"
+    assert message.state == "ready"
 
 
 def test_a_colleague_approves_what_the_author_cannot(client, officer):
