@@ -4,15 +4,16 @@ Django binds on the client, so PostgreSQL plans every statement anew; for a chec
 answering it. And a list is written out element by element in Python; as one literal it is a join.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.utils import CursorWrapper
-from psycopg import pq
+from psycopg import errors, generators, pq
 
 PREPARE_AFTER = 1  # runs of a statement on a connection
 
@@ -41,6 +42,29 @@ def pipeline() -> Iterator[None]:
     connection.ensure_connection()
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
+
+
+def begin(statement: str, values: Sequence[str | None]) -> Callable[[], bool]:
+    """Have PostgreSQL work on a statement that answers yes or no (with `$1`, cast) while we do something else. What is
+    returned waits for the answer, and raises Django's errors; until then nothing else may be asked of the connection.
+    """
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
+    raw: psycopg.Connection = database.connection
+    with database.wrap_database_errors:
+        raw.pgconn.send_query_params(statement.encode(), [None if value is None else value.encode() for value in values])
+        raw.pgconn.flush()
+
+    def end() -> bool:
+        is_yes = False
+        with database.wrap_database_errors:
+            while result := raw.wait(generators.fetch(raw.pgconn)):
+                if result.status == pq.ExecStatus.FATAL_ERROR:
+                    raise errors.error_from_result(result, raw.info.encoding)
+                is_yes = result.get_value(0, 0) == b"t"
+        return is_yes
+
+    return end
 
 
 def texts(values: Iterable[str | None]) -> str:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from config.statements import pipeline, prepared
+from config import statements
 from messaging import gate
 from messaging.freezing import FROZEN, UNREADY, Texts, freeze, why_not
 from messaging.models import Message, TemplateVersion
@@ -26,18 +26,21 @@ TOO_LATE = "Its time has passed: it is not sent any more."
 MAYBE_SENT = "An earlier attempt may have been sent."
 State, Lane = Message.State, Message.Lane
 
+# Begun by the clock that will say when it ended: a worker's own may run ahead.
 TAKE = """
-    WITH taken AS (
+    WITH claim AS (
+      SELECT * FROM unnest(%(messages)s::uuid[], %(leases)s::uuid[], %(numbers)s::int[], %(transports)s::text[])
+                 AS claim (message_id, lease, number, transport)
+    ), taken AS (
       UPDATE messaging_message
-         SET state = 'sending', lease = %(lease)s, lease_until = clock_timestamp() + %(length)s::interval,
-             attempts_made = %(number)s, transport = %(transport)s
-       WHERE id = %(message)s
-      RETURNING id
+         SET state = 'sending', lease = claim.lease, lease_until = clock_timestamp() + %(length)s::interval,
+             attempts_made = claim.number, transport = claim.transport
+        FROM claim WHERE id = claim.message_id
     )
     INSERT INTO messaging_deliveryattempt
            (message_id, number, transport, lease, phase, outcome, enhanced_status, reply_text, queue_id, started_at)
-    SELECT id, %(number)s, %(transport)s, %(lease)s, 'intent', '', '', '', '', clock_timestamp() FROM taken
-"""  # begun by the clock that will say when it ended: a worker's own may run ahead
+    SELECT message_id, number, transport, lease, 'intent', '', '', '', '', clock_timestamp() FROM claim
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def _ready(message: Message, routes: Routes, texts: Texts) -> Claim | Message:
     """With its bytes, and a way to take; or what stands in its way."""
     try:
         if message.recipient and message.render_hash is None:  # when it was owed, its text could not be rendered
-            freeze(message, _texts_of(message, texts))
+            freeze(message, _versions_of(message, texts))
             message.save(update_fields=FROZEN)
     except UNREADY as error:
         why = why_not(error)
@@ -113,27 +116,26 @@ def _ready(message: Message, routes: Routes, texts: Texts) -> Claim | Message:
     return _waits(message) if transport is None else Claim(message, transport)
 
 
-def _texts_of(message: Message, texts: Texts) -> Sequence[TemplateVersion]:
+def _versions_of(message: Message, texts: Texts) -> Sequence[TemplateVersion]:
     """Of a notice the approved one, whatever is newer."""
     return [message.notice.version] if message.notice and message.notice.version else texts(message.template_key)
 
 
 def _take(claims: Sequence[Claim]) -> None:
-    with pipeline(), prepared() as cursor:
-        for claimed in claims:
-            message = claimed.message
-            message.state, message.lease, message.attempts_made = State.SENDING, uuid4(), message.attempts_made + 1
-            message.transport = claimed.transport.name
-            cursor.execute(
-                TAKE,
-                {
-                    "message": message.pk,
-                    "lease": message.lease,
-                    "length": LEASE,
-                    "number": message.attempts_made,
-                    "transport": message.transport,
-                },
-            )
+    for claimed in claims:
+        message = claimed.message
+        message.state, message.lease, message.attempts_made = State.SENDING, uuid4(), message.attempts_made + 1
+        message.transport = claimed.transport.name
+    if claims:
+        messages = [claimed.message for claimed in claims]
+        columns = {
+            "messages": statements.plain(message.pk for message in messages),
+            "leases": statements.plain(message.lease for message in messages),
+            "numbers": statements.plain(message.attempts_made for message in messages),
+            "transports": statements.texts(message.transport for message in messages),
+        }
+        with statements.prepared() as cursor:
+            cursor.execute(TAKE, columns | {"length": LEASE})
 
 
 def _waits(message: Message) -> Message:

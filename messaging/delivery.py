@@ -8,7 +8,7 @@ whoever dies after it leaves *in doubt*.
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 from uuid import UUID
@@ -91,22 +91,35 @@ def _send_all(claims: Sequence[Claim], routes: Routes) -> None:
     """One after the other, as long as what was asked at the claim is fresh. What is left then was not tried, and is
     given back: to whoever is next, or to what works by then.
     """
-    waiting = deque(claims)
+    waiting, last = deque(claims), Unfinished()
     fresh_until = time.monotonic() + FRESH
     try:
         while waiting and time.monotonic() < fresh_until and not routes.is_stale:
-            send(waiting.popleft(), routes)
+            send(waiting.popleft(), routes, last)
     finally:
+        last.end()
         for claimed in waiting:
             finish(claimed, State.RETRY_WAIT, NOT_TRIED, pause=NO_PAUSE)
 
 
-def send(claimed: Claim, routes: Routes) -> str:
-    """Talk to the transport with no transaction open, and write down how it ended; returns the message's new state."""
+def send(claimed: Claim, routes: Routes, last: "Unfinished | None" = None) -> str:
+    """Talk to the transport with no transaction open, and write down how it ended; returns the message's new state.
+
+    `last`: the outcome of the message before, which the database is still writing down; this one's takes its place.
+    """
+    unfinished = last or Unfinished()
     message, transport = claimed.message, claimed.transport
     envelope = Envelope(verp.return_path(message), message.recipient, bytes(message.raw or b""), message.pk)
+
+    def before_end() -> None:
+        unfinished.end()
+        pass_point_of_no_return(claimed)
+
     try:
-        reply = transport.send(envelope, lambda: pass_point_of_no_return(claimed))
+        try:
+            reply = transport.send(envelope, before_end)
+        finally:
+            unfinished.end()
     except LeaseLost:
         log.warning("lease_lost", message=str(message.pk))
         routes.look_again()  # we slept: whatever we knew is old
@@ -120,8 +133,11 @@ def send(claimed: Claim, routes: Routes) -> str:
     except (OperationalError, InterfaceError) as error:  # at the point of no return: the end was not sent
         finish(claimed, State.RETRY_WAIT, Reply(text=f"The database went away before anything was sent: {error}"))
         raise
-    state = finish(claimed, State.FILED if transport.after else State.ACCEPTED, reply.without(envelope.recipient))
     health.worked(transport.name)
+    state = State.FILED if transport.after else State.ACCEPTED
+    unfinished.begin(_outcome(claimed, state, reply.without(envelope.recipient)))
+    if last is None:
+        unfinished.end()
     return state
 
 
@@ -135,25 +151,58 @@ def pass_point_of_no_return(claimed: Claim) -> None:
             raise LeaseLost
 
 
+class Unfinished:
+    """An outcome that the database writes down while the next message is under way. It has ended before that one's
+    point of no return, and before anything else is asked of the database.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: outcomes.Outcome | None = None
+        self.written: Callable[[], None] = lambda: None
+
+    def begin(self, outcome: outcomes.Outcome) -> None:
+        """While the database is away it goes to disk, and from there into the database as soon as that is back."""
+        try:
+            self.written = outcomes.begin(outcome)
+        except (OperationalError, InterfaceError):
+            _once_more(outcome)
+        else:
+            self.outcome = outcome
+
+    def end(self) -> None:
+        outcome, self.outcome = self.outcome, None
+        if outcome:
+            try:
+                self.written()
+            except (OperationalError, InterfaceError):
+                _once_more(outcome)
+
+
+def _once_more(outcome: outcomes.Outcome) -> None:
+    connection.close()
+    try:
+        outcomes.write(outcome)
+    except (OperationalError, InterfaceError) as error:
+        log.error("outcome_to_disk", message=outcome.message, state=outcome.state, error=str(error))
+        outcomes.keep(outcome)
+
+
 def finish(
     claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None = None, pause: timedelta | None = None
 ) -> str:
-    """Write the outcome down, under the lease. While the database is away it goes to disk, and from there into the
-    database as soon as that is back. `sent_on_to` names the transport that is to try at once.
-    """
+    """Write the outcome down, under the lease. `sent_on_to` names the transport that is to try at once."""
+    unfinished = Unfinished()
+    unfinished.begin(_outcome(claimed, state, reply, sent_on_to, pause))
+    unfinished.end()
+    return state
+
+
+def _outcome(
+    claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None, pause: timedelta | None = None
+) -> outcomes.Outcome:
     if pause is None:
         pause = NO_PAUSE if sent_on_to else pause_after(claimed.message.attempts_made)
-    outcome = outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
-    try:
-        try:
-            outcomes.write(outcome)
-        except (OperationalError, InterfaceError):
-            connection.close()
-            outcomes.write(outcome)
-    except (OperationalError, InterfaceError) as error:
-        log.error("outcome_to_disk", message=str(claimed.message.pk), state=state, error=str(error))
-        outcomes.keep(outcome)
-    return state
+    return outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
 
 
 def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:

@@ -1,6 +1,7 @@
 """How an attempt ended: under its lease; on disk first where the database is away; as evidence where it is late."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from config.statements import prepared
+from config import statements
 from config.text import without_addresses
 from consent import journal
 from messaging.models import DeliveryAttempt, Message
@@ -23,27 +24,9 @@ from messaging.transports.replies import Reply
 log = structlog.get_logger(__name__)
 State = Message.State
 
-# Not waited for on the disk: the next point of no return brings it there, and a server that falls over before that
-# leaves a doubt, as one does that falls over before the answer came.
 WRITE = """
-    WITH hurries AS (SELECT set_config('synchronous_commit', 'off', true)), mine AS (
-      UPDATE messaging_message
-         SET state = %(state)s::text, lease = NULL, lease_until = NULL,
-             last_error = CASE WHEN %(state)s::text = 'accepted' THEN last_error ELSE %(error)s::text END,
-             settled_at = CASE WHEN %(state)s::text IN ('accepted', 'rejected', 'failed', 'filed')
-                               THEN clock_timestamp() END,
-             transport = CASE WHEN is_pinned THEN transport ELSE coalesce(%(sent_on_to)s::text, transport) END,
-             not_before = CASE WHEN %(state)s::text = 'retry_wait'
-                               THEN clock_timestamp() + %(pause)s::interval ELSE not_before END
-        FROM hurries
-       WHERE id = %(message)s::uuid AND lease = %(lease)s::uuid
-      RETURNING id
-    )
-    UPDATE messaging_deliveryattempt
-       SET outcome = %(state)s::text, reply_code = %(code)s::int, enhanced_status = %(status)s, reply_text = %(text)s,
-           queue_id = %(queue_id)s, ended_at = clock_timestamp(),
-           phase = CASE WHEN %(code)s::int IS NULL THEN phase ELSE 'replied' END
-     WHERE message_id = %(message)s::uuid AND number = %(attempt)s AND ended_at IS NULL AND EXISTS (SELECT FROM mine)
+    SELECT messaging_end_attempt($1::uuid, $2::uuid, $3::int, $4::text, $5::text, $6::int, $7::text, $8::interval,
+                                 $9::text, $10::text, $11::text)
 """
 
 
@@ -82,13 +65,34 @@ class Outcome:
         )
 
 
+def begin(outcome: Outcome) -> Callable[[], None]:
+    """Have it written into the rows, if the lease is still this attempt's; else as evidence into the message's story.
+    What is returned waits for that, and comes before anything else is asked of the database.
+    """
+    values = (
+        outcome.message,
+        outcome.lease,
+        str(outcome.attempt),
+        outcome.state,
+        outcome.error,
+        None if outcome.code is None else str(outcome.code),
+        outcome.sent_on_to,
+        f"{outcome.pause_seconds} seconds",
+        outcome.status,
+        outcome.text,
+        outcome.queue_id,
+    )
+    written = statements.begin(WRITE, values)
+
+    def end() -> None:
+        if not written():
+            _too_late(outcome)
+
+    return end
+
+
 def write(outcome: Outcome) -> None:
-    """Into the rows, if the lease is still this attempt's; else as evidence into the message's story."""
-    with prepared() as cursor:
-        cursor.execute(WRITE, asdict(outcome) | {"pause": timedelta(seconds=outcome.pause_seconds)})
-        is_written = cursor.rowcount == 1
-    if not is_written:
-        _too_late(outcome)
+    begin(outcome)()
 
 
 def keep(outcome: Outcome) -> None:

@@ -119,7 +119,9 @@ class Message(models.Model):
     notice = models.ForeignKey("Notice", models.PROTECT, null=True, blank=True, related_name="messages", db_index=False)
     held_with_notice = models.BooleanField(default=False, help_text="Held because its notice is, and let go with it.")
     sealed_recipient = models.BinaryField(null=True, help_text="The address, encrypted; empty where none is known.")
-    template_version = models.ForeignKey(TemplateVersion, models.PROTECT, null=True, related_name="messages")
+    template_version = models.ForeignKey(
+        TemplateVersion, models.PROTECT, null=True, related_name="messages", db_index=False
+    )
     template_key = models.CharField(max_length=50)
     context = models.JSONField(default=dict)
     locale = models.CharField(max_length=35, default="en")
@@ -233,7 +235,7 @@ class DeliveryAttempt(models.Model):
 
     personal: ClassVar[tuple[str, ...]] = ("reply_text",)
 
-    message = models.ForeignKey(Message, models.PROTECT, related_name="attempts")
+    message = models.ForeignKey(Message, models.PROTECT, related_name="attempts", db_index=False)  # it is numbered by it
     number = models.PositiveIntegerField()
     transport = models.CharField(max_length=50)
     lease = models.UUIDField()
