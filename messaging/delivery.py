@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the 600 s that SMTP asks us to wait
 MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
-NO_PAUSE = timedelta(0)
 RANDOM = random.SystemRandom()
 AT_ONCE = 20  # messages that a worker takes by one claim
 QUICK = 0.5  # seconds in which they leave while all is well
@@ -94,12 +93,14 @@ def _send_all(claims: Sequence[Claim], routes: Routes) -> None:
     waiting, last = deque(claims), Unfinished()
     fresh_until = time.monotonic() + FRESH
     try:
-        while waiting and time.monotonic() < fresh_until and not routes.is_stale:
+        while waiting:
             send(waiting.popleft(), routes, last)
+            if routes.is_stale or time.monotonic() > fresh_until:
+                break
     finally:
         last.end()
         for claimed in waiting:
-            finish(claimed, State.RETRY_WAIT, NOT_TRIED, pause=NO_PAUSE)
+            _write_down(outcomes.Outcome.of(claimed, State.RETRY_WAIT, NOT_TRIED, was_tried=False))
 
 
 def send(claimed: Claim, routes: Routes, last: "Unfinished | None" = None) -> str:
@@ -187,21 +188,20 @@ def _once_more(outcome: outcomes.Outcome) -> None:
         outcomes.keep(outcome)
 
 
-def finish(
-    claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None = None, pause: timedelta | None = None
-) -> str:
+def finish(claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None = None) -> str:
     """Write the outcome down, under the lease. `sent_on_to` names the transport that is to try at once."""
-    unfinished = Unfinished()
-    unfinished.begin(_outcome(claimed, state, reply, sent_on_to, pause))
-    unfinished.end()
+    _write_down(_outcome(claimed, state, reply, sent_on_to))
     return state
 
 
-def _outcome(
-    claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None, pause: timedelta | None = None
-) -> outcomes.Outcome:
-    if pause is None:
-        pause = NO_PAUSE if sent_on_to else pause_after(claimed.message.attempts_made)
+def _write_down(outcome: outcomes.Outcome) -> None:
+    unfinished = Unfinished()
+    unfinished.begin(outcome)
+    unfinished.end()
+
+
+def _outcome(claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None) -> outcomes.Outcome:
+    pause = timedelta(0) if sent_on_to else pause_after(claimed.message.attempts_made)
     return outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
 
 

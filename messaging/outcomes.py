@@ -46,9 +46,19 @@ class Outcome:
     sent_on_to: str | None
     pause_seconds: float
     known_at: str
+    was_tried: bool = True
 
     @classmethod
-    def of(cls, claimed: Any, state: str, reply: Reply, sent_on_to: str | None, pause: timedelta) -> Self:
+    def of(
+        cls,
+        claimed: Any,
+        state: str,
+        reply: Reply,
+        sent_on_to: str | None = None,
+        pause: timedelta = timedelta(0),
+        *,
+        was_tried: bool = True,
+    ) -> Self:
         return cls(
             message=str(claimed.message.pk),
             lease=str(claimed.message.lease),
@@ -62,6 +72,7 @@ class Outcome:
             sent_on_to=sent_on_to,
             pause_seconds=pause.total_seconds(),
             known_at=timezone.now().isoformat(),
+            was_tried=was_tried,
         )
 
 
@@ -129,6 +140,8 @@ def _replay_file(path: Path) -> int:
 @transaction.atomic
 def _too_late(outcome: Outcome) -> None:
     """The lease ended before the answer came. The answer is evidence all the same, and settles a doubt. Told once."""
+    if not outcome.was_tried:
+        return
     message = Message.objects.select_for_update().filter(pk=UUID(outcome.message)).first()
     if message is None or _is_written(message, outcome):
         return
