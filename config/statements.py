@@ -52,16 +52,21 @@ def begin(statement: str, values: Sequence[str | None]) -> Callable[[], bool]:
     database.ensure_connection()
     raw: psycopg.Connection = database.connection
     with database.wrap_database_errors:
-        raw.pgconn.send_query_params(statement.encode(), [None if value is None else value.encode() for value in values])
+        raw.pgconn.send_query_params(
+            statement.encode(), [None if value is None else value.encode() for value in values]
+        )
         raw.pgconn.flush()
 
     def end() -> bool:
-        is_yes = False
+        is_yes, failed = False, None
         with database.wrap_database_errors:
-            while result := raw.wait(generators.fetch(raw.pgconn)):
+            while result := raw.wait(generators.fetch(raw.pgconn)):  # to the last: only then the connection is free
                 if result.status == pq.ExecStatus.FATAL_ERROR:
-                    raise errors.error_from_result(result, raw.info.encoding)
-                is_yes = result.get_value(0, 0) == b"t"
+                    failed = errors.error_from_result(result, raw.info.encoding)
+                else:
+                    is_yes = result.get_value(0, 0) == b"t"
+            if failed:
+                raise failed
         return is_yes
 
     return end

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -128,14 +129,15 @@ def _take(claims: Sequence[Claim]) -> None:
         message.transport = claimed.transport.name
     if claims:
         messages = [claimed.message for claimed in claims]
-        columns = {
+        columns: dict[str, Any] = {
+            "length": LEASE,
             "messages": statements.plain(message.pk for message in messages),
             "leases": statements.plain(message.lease for message in messages),
             "numbers": statements.plain(message.attempts_made for message in messages),
             "transports": statements.texts(message.transport for message in messages),
         }
         with statements.prepared() as cursor:
-            cursor.execute(TAKE, columns | {"length": LEASE})
+            cursor.execute(TAKE, columns)
 
 
 def _waits(message: Message) -> Message:

@@ -1,7 +1,7 @@
 """The bytes on the wire, made once: a message has one identity whatever is tried, and tells machines what it is."""
 
 import quopri
-from email.errors import HeaderParseError, MessageDefect
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -64,8 +64,10 @@ def _to(address: str) -> bytes:
         return f"To: {address}\r\n".encode()
     try:
         return _folded.__wrapped__("To", str(Address(addr_spec=address)))  # kept by no cache: it names a person
-    except (HeaderParseError, MessageDefect) as error:
-        raise RenderError("The address is none that a mail can be sent to: correct it, and send the message again.") from error
+    except (HeaderParseError, ValueError) as error:
+        raise RenderError(
+            "The address is none that a mail can be sent to: correct it, and send the message again."
+        ) from error
 
 
 def _part(subtype: str, content: str) -> bytes:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -145,7 +146,12 @@ def send(claimed: Claim, routes: Routes, last: "Unfinished | None" = None) -> st
 def pass_point_of_no_return(claimed: Claim) -> None:
     """Commit that from here on it may have been sent. Raises LeaseLost where it is not ours any more: send no dot."""
     message = claimed.message
-    names = {"message": message.pk, "lease": message.lease, "attempt": message.attempts_made, "lease_after": DOT_LEASE}
+    names: dict[str, Any] = {
+        "message": message.pk,
+        "lease": message.lease,
+        "attempt": message.attempts_made,
+        "lease_after": DOT_LEASE,
+    }
     with prepared() as cursor:
         cursor.execute(POINT_OF_NO_RETURN, names)
         if cursor.rowcount != 1:

@@ -17,7 +17,7 @@ UNREADY = (RenderError, InvalidTag)  # one that cannot be made ready must not ke
 
 
 def freeze(message: Message, versions: Sequence[TemplateVersion]) -> None:
-    """From the first of them that can be rendered, and what is published later does not reach it. Raises one of UNREADY."""
+    """From the first of them that can be rendered; what is published later does not reach it. Raises one of UNREADY."""
     rendered, version, message.is_degraded = render(
         versions,
         message.template_key,

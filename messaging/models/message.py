@@ -235,7 +235,9 @@ class DeliveryAttempt(models.Model):
 
     personal: ClassVar[tuple[str, ...]] = ("reply_text",)
 
-    message = models.ForeignKey(Message, models.PROTECT, related_name="attempts", db_index=False)  # it is numbered by it
+    message = models.ForeignKey(
+        Message, models.PROTECT, related_name="attempts", db_index=False
+    )  # it is numbered by it
     number = models.PositiveIntegerField()
     transport = models.CharField(max_length=50)
     lease = models.UUIDField()

@@ -2,8 +2,13 @@
 
 import pytest
 
+from consent.models import Decision
+from consent.services import record
 from messaging import health
-from tests.factories import PurposeFactory
+from messaging.confirmations import confirmations_of
+from messaging.models import Message
+from messaging.services import enqueue
+from tests.factories import PurposeFactory, opt_out
 from tests.messaging.smtp import inbox
 
 
@@ -24,3 +29,15 @@ def newsletter(request):
     """In a transaction of its own, or committed where the test asks for that."""
     request.getfixturevalue("committed" if "committed" in request.fixturenames else "db")
     return PurposeFactory(code="newsletter", name="O'Brien & Söhne")
+
+
+@pytest.fixture
+def owed():
+    """Owe some confirmations."""
+
+    def owe(*addresses):
+        made = record([opt_out(address, "newsletter") for address in addresses or ["anna@example.org"]])
+        enqueue(confirmations_of(Decision.objects.filter(pk__in=[decision.id for decision in made])))
+        return Message.objects.order_by("created_at").first()
+
+    return owe

@@ -60,7 +60,8 @@ def inbox():
 class FaultServer(socketserver.ThreadingTCPServer):
     """Speaks SMTP until the phase that `faults` names, and does there what it says: a reply, DROP or HANG.
 
-    Phases: greeting, ehlo, mail, again (the second mail of a connection), rcpt, data, body (dropped with the body half sent), dot.
+    Phases: greeting, ehlo, mail, again (the second mail of a connection), rcpt, data, body (dropped with the body half
+    sent), dot.
     """
 
     allow_reuse_address = True

@@ -14,11 +14,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from consent.identifiers import Identity
-from consent.models import Decision
-from consent.services import erase, record
+from consent.services import erase
 from messaging import delivery, health
 from messaging.claiming import claim
-from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return, send
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
 from messaging.routing import Routes
@@ -26,22 +24,9 @@ from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold,
 from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
-from tests.factories import opt_out
 from tests.messaging.smtp import DROP, HANG, fault_server
 
 pytestmark = pytest.mark.usefixtures("newsletter")
-
-
-@pytest.fixture
-def owed():
-    """Owe some confirmations."""
-
-    def owe(*addresses):
-        made = record([opt_out(address, "newsletter") for address in addresses or ["anna@example.org"]])
-        enqueue(confirmations_of(Decision.objects.filter(pk__in=[decision.id for decision in made])))
-        return Message.objects.order_by("created_at").first()
-
-    return owe
 
 
 def later(message, **changes):
