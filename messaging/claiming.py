@@ -68,16 +68,19 @@ def claim(
     late = _late(due)
     asked = [message for message in due if message.pk not in late]
     refusals = dict(zip((message.pk for message in asked), gate.refusals_of(asked), strict=True))
-    dealt_with: list[Claim | Message] = []
+    settled: list[Claim | Message] = []
+    claims: list[Claim] = []
     for message in due:
         if message.pk in late:
-            dealt_with.append(_settled(message, State.EXPIRED, TOO_LATE))
+            settled.append(_settled(message, State.EXPIRED, TOO_LATE))
         elif refusal := refusals[message.pk]:
-            dealt_with.append(_settled(message, State.SUPPRESSED, refusal))
-        else:
-            dealt_with.append(_ready(message, routes, texts))
-    _take([one for one in dealt_with if isinstance(one, Claim)])
-    return dealt_with
+            settled.append(_settled(message, State.SUPPRESSED, refusal))
+        elif isinstance(ready := _ready(message, routes, texts), Message):
+            settled.append(ready)
+        elif not claims or (claims[0].transport.tells_when_long and ready.transport.tells_when_long):
+            claims.append(ready)  # else it is left to the next claim
+    _take(claims)
+    return [*settled, *claims]
 
 
 def _next(at_most: int, message_id: UUID | None, routes: Routes, lane: str) -> list[Message]:

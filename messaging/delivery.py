@@ -24,7 +24,7 @@ from messaging.freezing import Texts
 from messaging.models import Message
 from messaging.rendering import published
 from messaging.routing import Routes
-from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Transport
+from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Transport, patient
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +32,8 @@ DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the
 MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 RANDOM = random.SystemRandom()
-AT_ONCE = 20  # messages that a worker takes by one claim
-QUICK = 0.5  # seconds in which they leave while all is well
-FRESH = 2.0  # seconds for which the answers at the claim are good: may this one go, and which way
+AT_ONCE, GROWTH = 20, 4  # messages by one claim at most, and times as many as by the one before
+FRESH = 1.0  # seconds for which the answers at a claim are good: may this one go, and which way
 NOT_TRIED = Reply(text="Not tried: it was given back, since the one before it met a fault or took long.")
 State = Message.State
 
@@ -59,22 +58,18 @@ def routes_of_settings() -> Routes:
 def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: str = "") -> int:
     """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once.
 
-    Few statements take several messages at a time, as long as they leave quickly. After a fault they are taken one by
-    one, so that a relay which is slow or gone has next to nothing in hand.
+    Few statements take several messages at a time, as long as they leave quickly. After a fault the run takes them one
+    by one, so that a relay which is slow or gone has next to nothing in hand.
     """
     routes = Routes.only(transport) if transport else routes_of_settings()
     texts = cache(published)  # read once for the whole run
     routes.look_again()
-    done, at_once = 0, 1
-    while done < limit:
-        began = time.monotonic()
-        dealt_with = claim(min(at_once, limit - done), routes=routes, lane=lane, texts=texts)
-        if not dealt_with:
-            break
-        _send_all([one for one in dealt_with if isinstance(one, Claim)], routes)
+    done, at_once, growth = 0, 1, GROWTH
+    while done < limit and (dealt_with := claim(min(at_once, limit - done), routes=routes, lane=lane, texts=texts)):
         done += len(dealt_with)
-        is_quick = not routes.is_stale and time.monotonic() - began < QUICK
-        at_once = min(4 * at_once, AT_ONCE) if is_quick else 1
+        if not _send_all([one for one in dealt_with if isinstance(one, Claim)], routes):
+            at_once, growth = 1, 1
+        at_once = min(at_once * growth, AT_ONCE)
     return done
 
 
@@ -87,27 +82,35 @@ def deliver(message_id: UUID | None = None, *, transport: Transport | None = Non
     return ""
 
 
-def _send_all(claims: Sequence[Claim], routes: Routes) -> None:
-    """One after the other, as long as what was asked at the claim is fresh. What is left then was not tried, and is
+def _send_all(claims: Sequence[Claim], routes: Routes) -> bool:
+    """One after the other, as long as they leave quickly, and whether all did. What is left else was not tried, and is
     given back: to whoever is next, or to what works by then.
     """
     waiting, last = deque(claims), Unfinished()
     fresh_until = time.monotonic() + FRESH
+
+    def give_back() -> None:
+        last.end()
+        while waiting:
+            _write_down(outcomes.Outcome.of(waiting.popleft(), State.RETRY_WAIT, NOT_TRIED, was_tried=False))
+
     try:
         while waiting:
-            send(waiting.popleft(), routes, last)
+            send(waiting.popleft(), routes, last, give_back)
             if routes.is_stale or time.monotonic() > fresh_until:
                 break
     finally:
-        last.end()
-        for claimed in waiting:
-            _write_down(outcomes.Outcome.of(claimed, State.RETRY_WAIT, NOT_TRIED, was_tried=False))
+        give_back()
+    return not routes.is_stale and time.monotonic() < fresh_until
 
 
-def send(claimed: Claim, routes: Routes, last: "Unfinished | None" = None) -> str:
+def send(
+    claimed: Claim, routes: Routes, last: "Unfinished | None" = None, takes_long: Callable[[], None] = patient
+) -> str:
     """Talk to the transport with no transaction open, and write down how it ended; returns the message's new state.
 
     `last`: the outcome of the message before, which the database is still writing down; this one's takes its place.
+    `takes_long`: called where somebody should not wait behind this message any longer.
     """
     unfinished = last or Unfinished()
     message, transport = claimed.message, claimed.transport
@@ -119,7 +122,7 @@ def send(claimed: Claim, routes: Routes, last: "Unfinished | None" = None) -> st
 
     try:
         try:
-            reply = transport.send(envelope, before_end)
+            reply = transport.send(envelope, before_end, takes_long)
         finally:
             unfinished.end()
     except LeaseLost:

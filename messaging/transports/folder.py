@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from messaging.transports.replies import Envelope, Reply, Temporary
+from messaging.transports.replies import Envelope, Reply, Temporary, patient
 
 DAY = 86_400.0
 
@@ -14,13 +14,16 @@ class Folder:
     """`<message id>.eml` in a folder for the operator's eyes only; on disk, under its name, before it counts."""
 
     is_idempotent = True  # the same name again
+    tells_when_long = False
 
     def __init__(self, name: str, path: Path, *, after: float = DAY) -> None:
         self.name = name
         self.path = path
         self.after = after
 
-    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+    def send(
+        self, envelope: Envelope, before_end: Callable[[], None], takes_long: Callable[[], None] = patient
+    ) -> Reply:
         head = f"X-Envelope-From: {envelope.sender}\r\nX-Envelope-To: {envelope.recipient}\r\n".encode()
         before_end()
         try:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from messaging.transports import http
-from messaging.transports.replies import Envelope, Reply
+from messaging.transports.replies import Envelope, Reply, patient
 
 
 class Gateway:
@@ -14,6 +14,7 @@ class Gateway:
     """
 
     after = 0.0
+    tells_when_long = False
 
     def __init__(self, name: str, url: str, token: str, *, is_idempotent: bool = False) -> None:
         self.name = name
@@ -22,7 +23,9 @@ class Gateway:
         self.is_idempotent = is_idempotent
         self.kept = threading.local()
 
-    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+    def send(
+        self, envelope: Envelope, before_end: Callable[[], None], takes_long: Callable[[], None] = patient
+    ) -> Reply:
         if not hasattr(self.kept, "session"):
             self.kept.adapter = http.LastMoment()
             self.kept.session = http.session(self.kept.adapter)

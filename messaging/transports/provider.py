@@ -12,7 +12,7 @@ from anymail.exceptions import AnymailAPIError, AnymailError, AnymailRequestsAPI
 from django.core.mail import EmailMultiAlternatives
 
 from messaging.transports import http
-from messaging.transports.replies import Envelope, NotSent, Permanent, Reply, Temporary
+from messaging.transports.replies import Envelope, NotSent, Permanent, Reply, Temporary, patient
 
 # Those that promise to make one message of two with the same key (for a day).
 IDEMPOTENT = {"resend": "Idempotency-Key"}
@@ -27,6 +27,7 @@ class Provider:
     """One provider with its credentials. A thread keeps its session from one message to the next."""
 
     after = 0.0
+    tells_when_long = False
 
     def __init__(self, name: str, provider: str, options: dict[str, str]) -> None:
         self.name = name
@@ -37,7 +38,9 @@ class Provider:
         self.backend_class = import_module(f"anymail.backends.{provider}").EmailBackend
         self.backend_class(**options)  # raises ImproperlyConfigured, with the name of what is missing
 
-    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+    def send(
+        self, envelope: Envelope, before_end: Callable[[], None], takes_long: Callable[[], None] = patient
+    ) -> Reply:
         backend, adapter = self._backend()
         adapter.before_end = before_end
         mail = mail_of(envelope)

@@ -80,19 +80,28 @@ class LeaseLost(Exception):
     """Raised by the point-of-no-return hook: another worker has the message now. Nothing was sent."""
 
 
+def patient() -> None:
+    """Nobody waits behind this message."""
+
+
 class Transport(Protocol):
     """A way for messages of one channel to leave.
 
     `is_idempotent`: handing the same message over twice makes one of it, so that a doubt is cleared by asking again.
     `after`: seconds that a message must have waited before this last resort may have it; 0 for a transport proper.
+    `tells_when_long`: it calls `takes_long`, so that a worker may have several messages for it in hand.
     """
 
     name: str
     is_idempotent: bool
     after: float
+    tells_when_long: bool
 
-    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+    def send(
+        self, envelope: Envelope, before_end: Callable[[], None], takes_long: Callable[[], None] = patient
+    ) -> Reply:
         """Hand it over and return the acceptance. `before_end` is called when everything but the end was said: what
-        raises there was not sent. Raises Temporary, Permanent or InDoubt.
+        raises there was not sent. `takes_long` is called when the other side lets us wait, before or after that.
+        Raises Temporary, Permanent or InDoubt.
         """
         ...

@@ -4,6 +4,7 @@ smtplib's own `sendmail` and Django's backend lose the replies, and raise the sa
 "took the mail, then went silent". The second must never be sent again as if it were the first.
 """
 
+import select
 import smtplib
 import socket
 import ssl
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from messaging.transports.replies import Envelope, InDoubt, NotSent, Permanent, Reply, Temporary
+from messaging.transports.replies import Envelope, InDoubt, NotSent, Permanent, Reply, Temporary, patient
 
 REUSED_AT_MOST, IDLE_AT_MOST = 100, 30.0  # messages a connection, seconds between two of them
+LONG = 1.0  # seconds for a reply, after which nobody else should wait behind this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +43,38 @@ class Address:
     tls: bool = False
 
 
+class Session(smtplib.SMTP):
+    """Says once for each message when the relay lets us wait for a reply."""
+
+    takes_long: Callable[[], None] | None = None
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.takes_long and self.sock and not self._is_answered(LONG):
+            told, self.takes_long = self.takes_long, None
+            told()
+        return super().getreply()
+
+    def _is_answered(self, seconds: float) -> bool:
+        assert self.sock is not None
+        has_more = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        return has_more or bool(select.select([self.sock], [], [], seconds)[0])
+
+
+class TLSSession(Session, smtplib.SMTP_SSL):
+    pass
+
+
 class Connection:
     """One session with the relay, for one message after the other."""
 
-    def __init__(self, address: Address, timeouts: Timeouts) -> None:
+    def __init__(self, address: Address, timeouts: Timeouts, takes_long: Callable[[], None]) -> None:
         self.timeouts = timeouts
         self.sent = 0
         self.used_at = time.monotonic()
-        kind = smtplib.SMTP_SSL if address.tls else smtplib.SMTP
+        kind = TLSSession if address.tls else Session
         # A name of our own: smtplib would ask DNS for one, and wait for the answer.
         self.smtp = kind(local_hostname=settings.MAIL_DOMAIN, timeout=timeouts.connect)
+        self.smtp.takes_long = takes_long
         try:
             with self._blaming_transport():
                 self._open(address)
@@ -58,8 +82,9 @@ class Connection:
             self.close()
             raise
 
-    def begin(self, envelope: Envelope) -> None:
+    def begin(self, envelope: Envelope, takes_long: Callable[[], None]) -> None:
         """Name the sender: the first thing that a session says of a message, and the proof that it is still open."""
+        self.smtp.takes_long = takes_long
         of_mail, _ = self._notify(envelope)
         with self._blaming_transport():
             self._expect(250, *self.smtp.mail(envelope.sender, of_mail))
@@ -172,6 +197,7 @@ class Relay:
 
     is_idempotent = False
     after = 0.0
+    tells_when_long = True
 
     def __init__(self, address: Address, timeouts: Timeouts | None = None, *, name: str = "relay") -> None:
         self.name = name
@@ -179,12 +205,14 @@ class Relay:
         self.timeouts = timeouts or Timeouts()
         self.kept = threading.local()
 
-    def send(self, envelope: Envelope, before_end: Callable[[], None]) -> Reply:
+    def send(
+        self, envelope: Envelope, before_end: Callable[[], None], takes_long: Callable[[], None] = patient
+    ) -> Reply:
         if not _breaks_lines_by_crlf(envelope.raw):
             raise Permanent(
                 Reply(text="A line break that is not CRLF: servers read it differently, so it is not sent.")
             )
-        connection = self._begun(envelope)
+        connection = self._begun(envelope, takes_long)
         try:
             reply = connection.hand_over(envelope, before_end)
         except Permanent:  # a refusal ends the message, not the session
@@ -204,19 +232,19 @@ class Relay:
             connection.close()
             self.kept.connection = None
 
-    def _begun(self, envelope: Envelope) -> Connection:
+    def _begun(self, envelope: Envelope, takes_long: Callable[[], None]) -> Connection:
         """In the session that was kept, if it still takes a message; else in a new one."""
         kept: Connection | None = getattr(self.kept, "connection", None)
         self.kept.connection = None
         if kept and not kept.is_worn():
             with suppress(NotSent):
-                kept.begin(envelope)
+                kept.begin(envelope, takes_long)
                 return kept
         if kept:
             kept.close()
-        connection = Connection(self.address, self.timeouts)
+        connection = Connection(self.address, self.timeouts, takes_long)
         try:
-            connection.begin(envelope)
+            connection.begin(envelope, takes_long)
         except NotSent:
             connection.close()
             raise

@@ -126,7 +126,7 @@ def test_what_comes_back_from_the_relay_during_a_pause_waits_too():
     with fault_server(rcpt="451 4.3.0 later") as server:
 
         class Slow:
-            name, is_idempotent, after = "relay", False, 0.0
+            name, is_idempotent, after, tells_when_long = "relay", False, 0.0, True
 
             def send(self, *mail):
                 notices.pause(Notice.objects.get(pk=notice.pk), reason="Stop", by="user:rita")

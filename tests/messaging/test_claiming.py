@@ -22,13 +22,13 @@ pytestmark = pytest.mark.usefixtures("newsletter")
 class Failing:
     """A transport of the test: takes so many messages, then meets a fault."""
 
-    name, is_idempotent, after = "relay", False, 0.0
+    name, is_idempotent, after, tells_when_long = "relay", False, 0.0, True
 
     def __init__(self, takes, fault=None):
         self.takes, self.fault = takes, fault or Temporary(Reply(text="gone"), blames_transport=True)
         self.taken = []
 
-    def send(self, envelope, before_end):
+    def send(self, envelope, before_end, takes_long):
         if len(self.taken) == self.takes:
             raise self.fault
         before_end()
@@ -103,24 +103,51 @@ def test_after_a_fault_messages_are_taken_one_by_one(owed):
     assert DeliveryAttempt.objects.count() - tried.count() == 3
 
 
-def test_what_waits_behind_a_slow_relay_is_asked_about_again(owed, monkeypatch, relay_inbox):
+def test_nobody_waits_behind_a_message_that_takes_long(owed, relay_inbox):
     owed(*[f"person{number}@example.org" for number in range(5)])
-    monkeypatch.setattr(delivery, "FRESH", -1)  # as if the first of each claim took that long
 
+    class Slow(Failing):
+        def send(self, envelope, before_end, takes_long):
+            if len(self.taken) == 1:  # the first of the second claim
+                takes_long()
+                assert Message.objects.filter(last_error__startswith="Not tried", state="retry_wait").count() == 3
+            return super().send(envelope, before_end, takes_long)
+
+    slow = Slow(takes=9)
+    deliver_due(5, slow)
     deliver_due(5, relay_inbox.relay())
 
-    assert len(relay_inbox.mails) == 2
-    assert Message.objects.filter(last_error__startswith="Not tried", state="retry_wait").count() == 3
+    assert (len(slow.taken), len(relay_inbox.mails)) == (2, 3)
+    assert set(states().values()) == {"accepted"}
+
+
+def test_what_took_long_all_together_is_asked_about_again(owed, monkeypatch):
+    owed(*[f"person{number}@example.org" for number in range(5)])
+    failing = Failing(takes=9)
+    monkeypatch.setattr(delivery, "FRESH", -1)
+
+    deliver_due(5, failing)
+
+    assert len(failing.taken) == 5  # one by one, each asked about at its own claim
+    assert not Message.objects.filter(last_error__startswith="Not tried").exists()
+
+
+def test_a_transport_that_does_not_say_when_it_takes_long_has_one_message_in_hand(owed):
+    owed("anna@example.org", "bela@example.org")
+    silent = Failing(takes=9)
+    silent.tells_when_long = False
+
+    assert len(claim(9, routes=Routes.only(silent))) == 1
 
 
 def test_what_is_given_back_after_its_lease_is_no_answer_of_the_relay(owed):
     owed("anna@example.org", "bela@example.org", "cleo@example.org")
 
     class Sleeps(Failing):
-        def send(self, envelope, before_end):
+        def send(self, envelope, before_end, takes_long):
             Message.objects.filter(state="sending").update(lease_until=timezone.now() - timedelta(seconds=1))
             sweep()
-            return super().send(envelope, before_end)
+            return super().send(envelope, before_end, takes_long)
 
     deliver_due(1, Failing(takes=1))
     deliver_due(2, Sleeps(takes=9))

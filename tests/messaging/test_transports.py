@@ -5,15 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from messaging.transports.replies import Envelope, InDoubt, LeaseLost, Permanent, Reply, Temporary
+from messaging.transports import smtp
+from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Temporary
 from messaging.transports.smtp import Address, Relay
 from tests.messaging.smtp import DROP, HANG, QUICK, fault_server, free_port, inbox
 
 MAIL = b"Subject: Hello\r\n\r\n.a line that begins with a dot\r\nend\r\n"
 
 
-def send(transport, raw=MAIL, before_end=lambda: None):
-    return transport.send(Envelope("privacy@holdfast.example", "anna@example.org", raw, uuid4()), before_end)
+def send(transport, raw=MAIL, before_end=lambda: None, takes_long=lambda: None):
+    envelope = Envelope("privacy@holdfast.example", "anna@example.org", raw, uuid4())
+    return transport.send(envelope, before_end, takes_long)
 
 
 def test_an_accepted_mail_brings_back_the_reply_with_its_queue_id():
@@ -132,6 +134,26 @@ def test_a_connection_that_takes_no_second_mail_is_replaced(again):
         send(relay)
 
         assert (len(server.taken), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize("phase", ["greeting", "mail", "rcpt", "data", "dot"])
+def test_a_relay_that_lets_us_wait_is_told_of_once_and_waited_for(monkeypatch, phase):
+    monkeypatch.setattr(smtp, "LONG", 0.05)
+    told = []
+
+    with fault_server(**{phase: HANG}) as server, pytest.raises(NotSent):
+        send(server.relay(), takes_long=lambda: told.append(phase))
+
+    assert told == [phase]
+
+
+def test_a_relay_that_answers_is_not_called_slow():
+    told = []
+
+    with fault_server() as server:
+        send(server.relay(), takes_long=lambda: told.append(1))
+
+    assert told == []
 
 
 @pytest.mark.parametrize(("rset", "connections"), [("250 2.0.0 Ok", 1), (DROP, 2), ("502 5.5.1 what?", 2)])
