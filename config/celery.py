@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Queue
@@ -16,6 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # The demonstration may run as root, and no worker of ours accepts pickles, which is what this warning is about.
 warnings.filterwarnings("ignore", category=SecurityWarning, message=".*superuser privileges.*")
 
+NICENESS = 5  # a third of the processor beside a web process: whoever opts out comes before what follows from it
 LONGEST_TASK = 1800  # seconds; the wait for an SMTP server's last answer is 600 of them
 
 app = Celery("holdfast")
@@ -122,3 +123,9 @@ def every(task: str, seconds: int, queue: str) -> dict[str, Any]:
 @setup_logging.connect
 def log_as_django_does(**_: Any) -> None:
     logging.config.dictConfig(settings.LOGGING)
+
+
+@worker_init.connect
+def give_way(**_: Any) -> None:
+    """A storm of alerts is read, and a thousand mails are sent, with what the web processes leave."""
+    os.nice(NICENESS)

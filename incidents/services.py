@@ -78,7 +78,8 @@ def declare(
         is_open_key=True if dedup_key else None,
         declared_by=actor_of(by),
     )
-    incident.full_clean(exclude=["ref"])
+    # A storm of alerts opens many at once, and asking the constraints would be most of it; the database asks as well.
+    incident.full_clean(exclude=["ref"], validate_constraints=source != Source.ALERT)
     if status != Status.TRIAGE:
         incident.next_update_due = clocks.next_update(incident)
     incident.ref = _next_ref()

@@ -26,7 +26,7 @@ from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.stand import ROOT, Stand
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "1000"))
-SENDERS = int(os.environ.get("BENCH_SENDERS", "2"))  # connections at once, for everybody
+SENDERS = int(os.environ.get("BENCH_SENDERS", "4"))  # connections at once, for everybody
 PEER_DATABASE = "peer"
 PEER = [sys.executable, "-m"]
 

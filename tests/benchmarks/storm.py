@@ -17,7 +17,9 @@ READER = """
 import time
 import django
 django.setup()
+from config.celery import give_way
 from incidents import alerts
+give_way()
 while True:
     alerts.read_stored()
     time.sleep(0.2)

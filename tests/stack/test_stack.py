@@ -8,6 +8,7 @@ import urllib.request
 import psycopg
 import pytest
 
+from config.celery import NICENESS
 from tests.stack.launcher import Stack, until
 
 pytestmark = pytest.mark.stack
@@ -66,6 +67,15 @@ def test_a_worker_that_is_killed_is_started_again(stack):
 
     until(lambda: {p.pid for p in stack.processes() if "bulk@holdfast" in p.cmdline()} - before, 20, stack.said)
     assert stack.launcher.poll() is None
+
+
+def test_workers_give_way_to_whoever_opts_out(stack):
+    def niceness(part):
+        return {process.nice() for process in stack.processes() if part in " ".join(process.cmdline())}
+
+    [web] = niceness("granian")
+
+    assert niceness("events@holdfast") == niceness("critical@holdfast") == {web + NICENESS}
 
 
 def test_a_killed_launcher_is_cleaned_up_by_the_next_start_and_by_stop(tmp_path):
