@@ -10,6 +10,7 @@ class IncidentsConfig(AppConfig):
         from incidents import health, mails, marks, vitals
         from incidents.changes import configuration, operations
         from incidents.changes import deeds as deeds_on_changes
+        from incidents.changes import vitals as change_vitals
         from incidents.cohorts import newest, tied_people
         from incidents.playbooks import deeds, rehearsing
         from incidents.restores import vitals as restore_vitals
@@ -32,3 +33,4 @@ class IncidentsConfig(AppConfig):
         health.register()
         showing.register()
         restore_vitals.register()
+        change_vitals.register()

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from config.history import TrackedModel
 from config.models import User
@@ -128,6 +129,8 @@ def _approved_version(args: Args) -> Any:
     version = _version(args)
     if version.state != TemplateVersion.State.APPROVED:
         raise ValidationError(f"{version} is {version.get_state_display()}: have it checked and approved first.")
+    if (used := _used_version(args)) and used > version.number:
+        raise ValidationError(f"v{used} is newer and in use, so this one would be used by nobody: make a draft of it.")
     return version.number
 
 
@@ -141,7 +144,7 @@ def _retire(args: Args, told: Any, reason: str, by: User | str) -> str:
     if version.state != TemplateVersion.State.PUBLISHED:
         return f"{version} is {version.get_state_display()} already."
     publishing.retire(version, reason=reason[:SHORT], by=by)
-    return f"{version} is retired; the one before it is used again."
+    return f"{version} is retired; v{_used_version(args)} is used."
 
 
 def _standing(args: Args) -> SendHold | None:
@@ -181,13 +184,17 @@ def _release(args: Args, reason: str, by: User | str) -> Any:
     held = _standing(args)
     if held:
         let_go(held, reason=reason[:SHORT], by=by)
-    return {"was_held": held is not None}
+    return {"was_held": held is not None, "until": held and held.until and held.until.isoformat()}
 
 
 def _release_back(args: Args, told: Any, reason: str, by: User | str) -> str:
+    """Until when it was held before, and not for longer."""
+    until = parse_datetime(told.get("until") or "")
     if not told["was_held"] or _standing(args):
         return f"{args['transport']} stands as before."
-    hold_sending(SendHold.Scope.TRANSPORT, args["transport"], reason=reason[:SHORT], by=by)
+    if until and until <= timezone.now():
+        return f"{args['transport']} was held until {until:%Y-%m-%d %H:%M %Z}: that is over, and it is used."
+    hold_sending(SendHold.Scope.TRANSPORT, args["transport"], reason=reason[:SHORT], by=by, until=until)
     return f"{args['transport']} is held again."
 
 

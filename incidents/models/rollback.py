@@ -13,6 +13,9 @@ from incidents.models.incident import Incident
 
 
 class RollbackQuerySet(models.QuerySet["Rollback"]):
+    def open(self) -> Self:
+        return self.filter(ended_at=None)
+
     def due(self, now: datetime) -> Self:
         return self.filter(state=Rollback.State.RUNNING, next_at__lte=now)
 
