@@ -65,9 +65,7 @@ def _to(address: str) -> bytes:
     try:
         return _folded.__wrapped__("To", str(Address(addr_spec=address)))  # kept by no cache: it names a person
     except (HeaderParseError, ValueError) as error:
-        raise RenderError(
-            "The address is none that a mail can be sent to: correct it, and send the message again."
-        ) from error
+        raise RenderError("No mail can be written to this address: correct it, and send the message again.") from error
 
 
 def _part(subtype: str, content: str) -> bytes:

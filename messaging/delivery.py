@@ -58,8 +58,8 @@ def routes_of_settings() -> Routes:
 def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: str = "") -> int:
     """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once.
 
-    Few statements take several messages at a time, as long as they leave quickly. After a fault the run takes them one
-    by one, so that a relay which is slow or gone has next to nothing in hand.
+    Few statements take several messages at a time, as many as leave within half the time that a claim is good for.
+    After a fault the run takes them one by one, so that a relay which stalls or is gone has next to nothing in hand.
     """
     routes = Routes.only(transport) if transport else routes_of_settings()
     texts = cache(published)  # read once for the whole run
@@ -67,9 +67,11 @@ def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: s
     done, at_once, growth = 0, 1, GROWTH
     while done < limit and (dealt_with := claim(min(at_once, limit - done), routes=routes, lane=lane, texts=texts)):
         done += len(dealt_with)
+        began = time.monotonic()
         if not _send_all([one for one in dealt_with if isinstance(one, Claim)], routes):
             at_once, growth = 1, 1
-        at_once = min(at_once * growth, AT_ONCE)
+        each = (time.monotonic() - began) / len(dealt_with)
+        at_once = max(1, min(at_once * growth, AT_ONCE, int(FRESH / 2 / max(each, 0.001))))
     return done
 
 

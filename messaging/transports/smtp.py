@@ -57,7 +57,9 @@ class Session(smtplib.SMTP):
     def _is_answered(self, seconds: float) -> bool:
         assert self.sock is not None
         has_more = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
-        return has_more or bool(select.select([self.sock], [], [], seconds)[0])
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return has_more or bool(poll.poll(seconds * 1000))
 
 
 class TLSSession(Session, smtplib.SMTP_SSL):

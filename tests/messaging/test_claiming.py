@@ -132,6 +132,27 @@ def test_what_took_long_all_together_is_asked_about_again(owed, monkeypatch):
     assert not Message.objects.filter(last_error__startswith="Not tried").exists()
 
 
+def test_a_relay_that_is_far_away_is_given_as_many_as_it_takes_in_time(owed, monkeypatch):
+    owed(*[f"person{number}@example.org" for number in range(12)])
+
+    class Far(Failing):
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+        def send(self, envelope, before_end, takes_long):
+            self.now += 0.2
+            return super().send(envelope, before_end, takes_long)
+
+    far = Far(takes=12)
+    monkeypatch.setattr(delivery, "time", far)
+
+    deliver_due(12, far)
+
+    assert DeliveryAttempt.objects.filter(outcome="accepted").count() == DeliveryAttempt.objects.count() == 12
+
+
 def test_a_transport_that_does_not_say_when_it_takes_long_has_one_message_in_hand(owed):
     owed("anna@example.org", "bela@example.org")
     silent = Failing(takes=9)
