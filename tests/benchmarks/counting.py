@@ -59,14 +59,20 @@ class CountingServer:
 
     def rate(self, count: int, send: Callable[[], Any]) -> float:
         """Mails per second between the first and the last of so many, which `send` has somebody send."""
-        self.taken[0] = 0
+        self.expect_nothing()
         send()
+        self.wait_for(count)
+        return (count - 1) / (self.taken[2] - self.taken[1])
+
+    def expect_nothing(self) -> None:
+        self.taken[0] = 0
+
+    def wait_for(self, count: int) -> None:
         deadline = time.monotonic() + PATIENCE
         while self.taken[0] < count:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{int(self.taken[0])} of {count} mails came within {PATIENCE} s.")
             time.sleep(0.01)
-        return (count - 1) / (self.taken[2] - self.taken[1])
 
     def close(self) -> None:
         self.pipe.close()

@@ -1,4 +1,8 @@
-"""Confirmations: our workers, every state written down, beside bare smtplib, django-post_office and plain Celery."""
+"""Confirmations: our workers, every state written down, beside bare smtplib, django-post_office and plain Celery.
+
+Who keeps a queue is timed from the word to go until its last mail is accepted and its queue says so: reading the queue
+and writing down what became of it are as much of the work as the mails are. Everybody's texts are ready before.
+"""
 
 import itertools
 import json
@@ -7,12 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from pathlib import Path
 
 import psycopg
+from kombu import Connection
 
 from config.celery import app, broker_url
 from config.stack.processes import end_group
@@ -52,13 +58,13 @@ def figures(stand: Stand, rounds: int) -> Iterator[Figure]:
 
 def _rounds(stand: Stand, server: CountingServer, rounds: int) -> Iterator[dict[str, float]]:
     """All four in each round; who begins changes, since what disturbs one should disturb the others."""
-    server.rate(MESSAGES, lambda: _owe_and_nudge(stand))  # a first round, in which everybody's caches fill
+    _ours(stand, server)  # a first round, in which everybody's caches fill
     with psycopg.connect(stand.admin) as admin:
         row = admin.execute("SELECT raw FROM messaging_message WHERE raw IS NOT NULL LIMIT 1").fetchone()
     assert row
     peers = Peers(stand, server, row[0])
     measures = {
-        "ours": lambda: server.rate(MESSAGES, lambda: _owe_and_nudge(stand)),
+        "ours": lambda: _ours(stand, server),
         "ceiling": lambda: server.rate(MESSAGES, lambda: _send_bare(server.port, row[0])),
         "post_office": peers.post_office,
         "celery": peers.celery,
@@ -68,13 +74,29 @@ def _rounds(stand: Stand, server: CountingServer, rounds: int) -> Iterator[dict[
         start = number % len(names)
         order = names[start:] + names[:start]
         yield {name: measures[name]() for name in order}
-    _everything_is_settled(stand)
+    _everything_is_accepted(stand)
 
 
 people = itertools.count()
 
 
-def _owe_and_nudge(stand: Stand) -> None:
+def _ours(stand: Stand, server: CountingServer) -> float:
+    _owe()
+    with app.connection_for_write(broker_url(stand.environment["REDIS_URL"])) as broker:
+        return _drained(server, lambda: _sweep(broker), lambda: _wait_until_settled(stand))
+
+
+def _drained(server: CountingServer, go: Callable[[], object], written_down: Callable[[], object]) -> float:
+    """Mails per second, from the word to go until all have arrived and `written_down` returns."""
+    server.expect_nothing()
+    began = time.monotonic()
+    go()
+    server.wait_for(MESSAGES)
+    written_down()
+    return MESSAGES / (time.monotonic() - began)
+
+
+def _owe() -> None:
     record(
         [
             NewDecision(
@@ -87,8 +109,18 @@ def _owe_and_nudge(stand: Stand) -> None:
             for _ in range(MESSAGES)
         ]
     )
-    with app.connection_for_write(broker_url(stand.environment["REDIS_URL"])) as broker:
-        app.send_task("messaging.tasks.sweep", connection=broker, ignore_result=True)
+    confirmations.owe_all()
+
+
+def _sweep(broker: Connection) -> None:
+    app.send_task("messaging.tasks.sweep", connection=broker, ignore_result=True)
+
+
+def _wait_until_settled(stand: Stand) -> None:
+    query = "SELECT EXISTS (SELECT FROM messaging_message WHERE settled_at IS NULL)"
+    with psycopg.connect(stand.admin, autocommit=True) as admin:
+        while (row := admin.execute(query).fetchone()) and row[0]:
+            time.sleep(0.01)
 
 
 def _owe_the_seeded_nothing() -> None:
@@ -99,7 +131,7 @@ def _owe_the_seeded_nothing() -> None:
             seen = bool(decisions)
 
 
-def _everything_is_settled(stand: Stand) -> None:
+def _everything_is_accepted(stand: Stand) -> None:
     """A figure of a product that lost something on the way would be worth nothing."""
     query = "SELECT state, count(*) FROM messaging_message WHERE state <> 'accepted' GROUP BY state"
     with psycopg.connect(stand.admin) as admin:
@@ -132,7 +164,7 @@ def _send_bare(port: int, raw: bytes) -> None:
 
 
 class Peers:
-    """The same texts through the others, each started anew in each round: only mails that arrive are timed."""
+    """The same texts through the others, each started anew in each round; starting counts for nobody."""
 
     def __init__(self, stand: Stand, server: CountingServer, raw: bytes) -> None:
         self.server = server
@@ -156,9 +188,14 @@ class Peers:
 
     def post_office(self) -> float:
         self._queue("post_office")
-        lock = str(self.folder / "post_office")
-        command = ["django", "send_queued_mail", "-p", str(SENDERS), "-L", lock, "-l", "2"]
-        return self.server.rate(MESSAGES, lambda: self._run(*command))
+        command = [*PEER, "tests.benchmarks.peers.draining", str(SENDERS)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=self.environment, cwd=ROOT, stdin=pipe, stdout=pipe, bufsize=0) as process:
+            assert process.stdin
+            assert process.stdout
+            go, said = process.stdin, process.stdout
+            said.readline()  # it has started
+            return _drained(self.server, lambda: go.write(b"go\n"), said.readline)
 
     def celery(self) -> float:
         self._queue("celery")
