@@ -5,19 +5,19 @@ dot; write the answer down under the same lease. Whoever dies before that point 
 whoever dies after it leaves *in doubt*.
 """
 
+import math
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
-from config.statements import prepared
+from config import statements
 from messaging import health, outcomes, verp
 from messaging.claiming import Claim, claim
 from messaging.freezing import Texts
@@ -32,21 +32,12 @@ DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the
 MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 RANDOM = random.SystemRandom()
-AT_ONCE, GROWTH = 20, 4  # messages by one claim at most, and times as many as by the one before
+AT_ONCE, GROWTH = 50, 4  # messages by one claim at most, and times as many as by the one before
 FRESH = 1.0  # seconds for which the answers at a claim are good: may this one go, and which way
 NOT_TRIED = Reply(text="Not tried: it was given back, since the one before it met a fault or took long.")
 State = Message.State
 
-# One statement, and so one transaction, which waits for the disk whatever the server's setting.
-POINT_OF_NO_RETURN = """
-    WITH waits AS (SELECT set_config('synchronous_commit', 'on', true)), mine AS (
-      UPDATE messaging_message SET lease_until = clock_timestamp() + %(lease_after)s::interval FROM waits
-       WHERE id = %(message)s AND lease = %(lease)s AND lease_until > clock_timestamp()
-      RETURNING id
-    )
-    UPDATE messaging_deliveryattempt SET phase = 'ponr'
-     WHERE message_id = %(message)s AND number = %(attempt)s AND phase = 'intent' AND EXISTS (SELECT FROM mine)
-"""
+POINT_OF_NO_RETURN = "SELECT messaging_pass_point($1::uuid, $2::uuid, $3::int, $4::interval)"
 
 
 @cache
@@ -55,8 +46,11 @@ def routes_of_settings() -> Routes:
     return Routes.of_settings()
 
 
-def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: str = "") -> int:
-    """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once.
+def deliver_due(
+    limit: int = 100, transport: Transport | None = None, *, lane: str = "", seconds: float = math.inf
+) -> int:
+    """Deal with what is due, oldest first; returns how many changed. Any number of workers may do so at once. After so
+    many seconds nothing more is taken.
 
     Few statements take several messages at a time, as many as leave within half the time that a claim is good for.
     After a fault the run takes them one by one, so that a relay which stalls or is gone has next to nothing in hand.
@@ -65,11 +59,14 @@ def deliver_due(limit: int = 100, transport: Transport | None = None, *, lane: s
     texts = cache(published)  # read once for the whole run
     routes.look_again()
     done, at_once, growth = 0, 1, GROWTH
+    ends = time.monotonic() + seconds
     while done < limit and (dealt_with := claim(min(at_once, limit - done), routes=routes, lane=lane, texts=texts)):
         done += len(dealt_with)
         began = time.monotonic()
         if not _send_all([one for one in dealt_with if isinstance(one, Claim)], routes):
             at_once, growth = 1, 1
+        if time.monotonic() >= ends:
+            break
         each = (time.monotonic() - began) / len(dealt_with)
         at_once = max(1, min(at_once * growth, AT_ONCE, int(FRESH / 2 / max(each, 0.001))))
     return done
@@ -151,16 +148,9 @@ def send(
 def pass_point_of_no_return(claimed: Claim) -> None:
     """Commit that from here on it may have been sent. Raises LeaseLost where it is not ours any more: send no dot."""
     message = claimed.message
-    names: dict[str, Any] = {
-        "message": message.pk,
-        "lease": message.lease,
-        "attempt": message.attempts_made,
-        "lease_after": DOT_LEASE,
-    }
-    with prepared() as cursor:
-        cursor.execute(POINT_OF_NO_RETURN, names)
-        if cursor.rowcount != 1:
-            raise LeaseLost
+    values = (str(message.pk), str(message.lease), str(message.attempts_made), f"{DOT_LEASE.total_seconds()} seconds")
+    if not statements.begin(POINT_OF_NO_RETURN, values)():
+        raise LeaseLost
 
 
 class Unfinished:

@@ -14,7 +14,9 @@ from messaging.propagation import fanout, sending
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 100  # messages that one nudge sends before it makes room for others
+# What one nudge sends before it makes room for others: messages, and seconds, since a slow relay would bring a chunk to
+# the task's limit, and that in the midst of a message.
+CHUNK, ROOM = 200, 40.0
 NUDGES = 4  # workers that are asked to share a heap
 # Above the 600 s that an SMTP server may take over the final dot: a limit below it would make doubt.
 SMTP = {"soft_time_limit": 660, "time_limit": 720}
@@ -34,7 +36,7 @@ def deliver_due(lane: str) -> None:
     """One nudge sends a chunk. It is as sure as a task per message: whatever a lost nudge leaves lies in the table,
     and any other nudge, the sweep or `manage.py pump` takes it from there; claims keep them apart.
     """
-    if delivery.deliver_due(CHUNK, lane=lane) == CHUNK:
+    if delivery.deliver_due(CHUNK, lane=lane, seconds=ROOM):
         nudge(at_most=1, lanes=[lane])
 
 

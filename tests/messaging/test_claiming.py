@@ -132,25 +132,38 @@ def test_what_took_long_all_together_is_asked_about_again(owed, monkeypatch):
     assert not Message.objects.filter(last_error__startswith="Not tried").exists()
 
 
+class Far(Failing):
+    """Each message takes it a fifth of a second, of a clock of its own."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def send(self, envelope, before_end, takes_long):
+        self.now += 0.2
+        return super().send(envelope, before_end, takes_long)
+
+
 def test_a_relay_that_is_far_away_is_given_as_many_as_it_takes_in_time(owed, monkeypatch):
     owed(*[f"person{number}@example.org" for number in range(12)])
-
-    class Far(Failing):
-        now = 0.0
-
-        def monotonic(self):
-            return self.now
-
-        def send(self, envelope, before_end, takes_long):
-            self.now += 0.2
-            return super().send(envelope, before_end, takes_long)
-
     far = Far(takes=12)
     monkeypatch.setattr(delivery, "time", far)
 
     deliver_due(12, far)
 
     assert DeliveryAttempt.objects.filter(outcome="accepted").count() == DeliveryAttempt.objects.count() == 12
+
+
+def test_a_run_ends_after_its_time_and_what_is_left_stays_due(owed, monkeypatch):
+    owed(*[f"person{number}@example.org" for number in range(12)])
+    far = Far(takes=12)
+    monkeypatch.setattr(delivery, "time", far)
+
+    assert deliver_due(12, far, seconds=0.5) == 3  # one, then two that were taken before the time was over
+
+    assert list(states().values()).count("accepted") == 3
+    assert DeliveryAttempt.objects.count() == 3
 
 
 def test_a_transport_that_does_not_say_when_it_takes_long_has_one_message_in_hand(owed):
