@@ -18,7 +18,7 @@ from consent import tokens
 from consent.identifiers import Identity
 from consent.models import Purpose, Subject
 from consent.services import NewDecision, record
-from tests.benchmarks import batches, detection, imports, load, messages, storm, streams, validation
+from tests.benchmarks import batches, detection, imports, load, messages, planning, storm, streams, validation
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.load import Load
 from tests.benchmarks.stand import Stand
@@ -107,6 +107,7 @@ class Bench:
             "detection": detection.figures,
             "streams": self.streams,
             "full_sweep": lambda: validation.figures(self.stand, self.rounds),
+            "plan": lambda: planning.figures(self.stand, self.rounds),
         }
 
     def decisions(self) -> Iterator[Figure]:

@@ -1,10 +1,8 @@
 """How long it takes to hold a million states against the log, and what a run costs for what is new."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 
-import psycopg
 from django.db import connection, transaction
 
 from consent import drift, feed
@@ -12,22 +10,11 @@ from incidents import validation
 from incidents.invariants import QUESTIONS
 from incidents.models import LookCursor
 from incidents.validation.drifting import mend_everything, mend_news
+from tests.benchmarks import million
 from tests.benchmarks.figures import Figure, at_most, figure, paired
 from tests.benchmarks.stand import Stand
 
-CONSENTS = int(os.environ.get("BENCH_CONSENTS", "1000000"))
 SWEEP_SECONDS = 10.0
-# Ids as random in the index as real ones are, and the same in each run.
-SEED = """
-    INSERT INTO consent_subject (id, locale, created_at)
-    SELECT md5(n::text)::uuid, '', now()
-      FROM generate_series(%(first)s, %(last)s) n;
-    INSERT INTO consent_decision (subject_id, purpose, channel, choice, explicit, cause, decided_at, actor)
-    SELECT md5(n::text)::uuid, 'marketing', 'post',
-           'opt_out', true, 'subject_choice', now(), 'subject'
-      FROM generate_series(%(first)s, %(last)s) n;
-"""
-STEP = 10_000
 # What nobody could do without: each state beside the decision that it names.
 JOIN = """
     SELECT count(*) FROM consent_consent c JOIN consent_decision d ON d.id = c.decision_id
@@ -37,25 +24,16 @@ JOIN = """
 
 def figures(stand: Stand, rounds: int) -> Iterator[Figure]:
     few = _cost_of_news(1_000)
-    _seed(stand)
+    million.seed(stand)
     pairs = paired(_timed(mend_everything), _timed(_join), min(rounds, 3))
     note = "milliseconds; the join of each state with its own decision, which finds neither gaps nor newer decisions"
-    yield figure(f"full sweep of {CONSENTS:,} states ÷ the bare join (ms)", pairs, None, note)
+    yield figure(f"full sweep of {million.CONSENTS:,} states ÷ the bare join (ms)", pairs, None, note)
     seconds = [(ours / 1000, SWEEP_SECONDS) for ours, _ in pairs]
     note = f"in slices of {drift.SLICE:,}, as it runs: {_sliced():.1f} s"
     yield at_most("the same, seconds ÷ 10 s", seconds, 1.0, note)
     many = _cost_of_news(1_000)
     note = "milliseconds; drift and invariants of 1,000 new decisions, beside few rows and beside a million"
     yield at_most("news of 1,000 decisions: a million ÷ few", [(many, few)], 1.5, note)
-
-
-def _seed(stand: Stand) -> None:
-    with psycopg.connect(stand.app, autocommit=True) as app:
-        for first in range(1, CONSENTS + 1, STEP):
-            sql = psycopg.ClientCursor(app)
-            sql.execute(SEED, {"first": first, "last": min(first + STEP - 1, CONSENTS)})
-    with psycopg.connect(stand.admin, autocommit=True) as admin:
-        admin.execute("VACUUM ANALYZE")
 
 
 def _all_is_known() -> None:
