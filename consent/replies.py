@@ -1,7 +1,6 @@
 """Answers to privacy requests: begun from a text, finished by a person, owed as a message."""
 
 import re
-from datetime import UTC
 from uuid import UUID
 
 from django.conf import settings
@@ -24,8 +23,8 @@ def fill(body: str, request: PrivacyRequest) -> str:
     """An answer text with what is known filled in. `{data}` stays: it is put in when the answer is sent."""
     values = {
         "{ref}": request.ref,
-        "{received}": f"{request.received_at.astimezone(UTC):%Y-%m-%d}",
-        "{due}": f"{request.due_at.astimezone(UTC):%Y-%m-%d}",
+        "{received}": request.received_on.isoformat(),
+        "{due}": request.due_on.isoformat(),
         "{organisation}": settings.ORGANISATION,
     }
     return PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), body)

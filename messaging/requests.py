@@ -16,8 +16,8 @@ def owe_receipt(sender: object, *, request: PrivacyRequest, by: str, **_: Any) -
     context = {
         "ref": request.ref,
         "kind": request.kind,
-        "received_at": request.received_at.isoformat(),
-        "due_at": request.due_at.isoformat(),
+        "received_on": request.received_on.isoformat(),
+        "due_on": request.due_on.isoformat(),
     }
     _owe(request, "request_received", "received", context)
 
@@ -27,8 +27,8 @@ def owe_extension(sender: object, *, request: PrivacyRequest, by: str, **_: Any)
     context = {
         "ref": request.ref,
         "kind": request.kind,
-        "received_at": request.received_at.isoformat(),
-        "due_at": request.due_at.isoformat(),
+        "received_on": request.received_on.isoformat(),
+        "due_on": request.due_on.isoformat(),
         "reason": request.extended_reason,
     }
     _owe(request, "request_extended", "extended", context)

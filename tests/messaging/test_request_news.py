@@ -1,13 +1,15 @@
 """A request that is logged or extended is news to its person, owed in the same transaction."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
-from consent import requests
+from consent import replies, requests
 from consent.identifiers import Identity
 from consent.models import DeadlineRule
 from messaging.models import Message
@@ -25,6 +27,11 @@ def told(key):
     return Message.objects.get(template_key=key)
 
 
+def text_of(message):
+    """The plain text, as it was frozen when it was owed."""
+    return message_from_bytes(bytes(message.raw), policy=default).get_body(["plain"]).get_content()
+
+
 @pytest.mark.parametrize("kind", ["access", "deletion", "correction", "opt_out"])
 def test_a_logged_request_is_acknowledged_once_with_its_reference_and_its_day(kind):
     request = logged(kind)
@@ -35,9 +42,26 @@ def test_a_logged_request_is_acknowledged_once_with_its_reference_and_its_day(ki
     assert message.context == {
         "ref": request.ref,
         "kind": kind,
-        "received_at": request.received_at.isoformat(),
-        "due_at": request.due_at.isoformat(),
+        "received_on": request.received_on.isoformat(),
+        "due_on": request.due_on.isoformat(),
     }
+
+
+@pytest.mark.parametrize("staff_in", ["UTC", "Europe/Berlin", "America/Los_Angeles"])
+def test_the_day_by_which_a_request_is_answered_is_told_where_its_rule_counts_days(staff_in, time_machine):
+    time_machine.move_to(datetime(2026, 1, 1, 7, 30, tzinfo=UTC), tick=False)  # New Year's Eve in California
+    with timezone.override(staff_in):
+        request = requests.log_request(ANNA, "access", by="user:bela")
+        requests.extend(request, reason="Three archives", by="user:bela")
+        answer = replies.fill("Received {received}, due {due}", request)
+
+    received, extended = text_of(told("request_received")), text_of(told("request_extended"))
+    assert request.rule_id == "US-CA-RESPOND-ACCESS"
+    assert request.due_at == datetime(2026, 2, 15, 7, 59, 59, tzinfo=UTC)
+    assert "Received on: 31 December 2025" in received
+    assert "We will answer by 14 February 2026 at the latest." in received
+    assert "We will answer by 31 March 2026 at the latest." in extended
+    assert answer == "Received 2025-12-31, due 2026-02-14"
 
 
 def test_an_extended_request_counts_both_spans_from_its_receipt_and_tells_the_person_why():

@@ -3,6 +3,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from messaging import words
 from messaging.gates import problems_of, render_sample
@@ -229,6 +230,31 @@ def test_a_version_that_breaks_gives_way_to_the_last_good_one_and_leaves_a_fault
     assert (text.subject, version.number, is_degraded) == ("Your opt-out is recorded: News", 1, True)
     fault = TemplateFault.objects.get()
     assert (fault.version, fault.locale, fault.count) == (draft, "en", 2)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles"])
+def test_moments_are_told_in_utc_and_days_as_they_are_wherever_a_message_is_written(zone):
+    with timezone.override(zone):
+        text, *_ = rendered(decided_at="2026-12-31T23:59:00+00:00")
+        notice, *_ = render_newest("privacy_notice", {"title": "x", "body": ["y"], "effective_on": "2026-03-01"})
+
+    assert "When: 31 December 2026, 23:59 UTC" in text.text
+    assert "It applies from 1 March 2026." in notice.text
+
+
+def test_colleagues_in_two_zones_check_approve_and_publish_one_text(draft):
+    with timezone.override("Europe/Berlin"):
+        check(draft, by="user:anna")
+    with timezone.override("America/Los_Angeles"):
+        approve(draft, reason="Read it", by="user:bela")
+
+    assert publish(draft, reason="Now", by="user:bela").state == "published"
+
+
+@pytest.mark.parametrize("day", ["1 March", "2026-02-30", "2026-03-01T00:00:00+00:00"])
+def test_a_day_that_is_none_is_an_error(day):
+    with pytest.raises(RenderError, match="effective_on is not a day like 2026-11-23"):
+        render_newest("privacy_notice", {"title": "x", "body": ["y"], "effective_on": day})
 
 
 def test_a_missing_name_is_an_error_and_not_a_hole():
