@@ -34,7 +34,8 @@ def fill(body: str, request: PrivacyRequest) -> str:
 def answer(request: PrivacyRequest, text: str, *, by: User | str, template: AnswerText | None = None) -> PrivacyRequest:
     """Owe the person this text by e-mail: `request_answered` writes the message in the same transaction.
 
-    The request's log, which is kept for good, holds the text with `{data}` in it and not the data themselves.
+    The request's log, which is kept for good, holds the text with `{data}` in it and not the data themselves. Raises
+    ValidationError for a text that cannot be sent as it is, and where nobody knows whereto.
     """
     request = locked(request)
     text = text.strip()
@@ -53,7 +54,7 @@ def answer(request: PrivacyRequest, text: str, *, by: User | str, template: Answ
     RequestEvent.objects.create(
         request=request, kind=RequestEvent.Kind.ANSWERED, text=text, answer=template, recorded_by=actor_of(by)
     )
-    request_answered.send(PrivacyRequest, request=request, text=sent, by=actor_of(by))
+    request_answered.send(PrivacyRequest, request=request, written=text, text=sent, by=actor_of(by))
     return request
 
 

@@ -15,10 +15,9 @@ from consent.services import actor_of
 from messaging import cohorts
 from messaging.counting import count_in, fingerprint_of
 from messaging.gate import ALLOWED_ANYWAY
-from messaging.gates import render_sample
+from messaging.gates import problems_of_facts
 from messaging.mass import cancel_all, hold_all, release_all, suppress_erased
 from messaging.models import MessageClass, Notice, NoticeEvent, NoticeRecipient, Template, TemplateVersion
-from messaging.rendering import RenderError
 
 # Confirmations answer a choice, one by one; nobody is told a choice that they did not make.
 CLASSES = (
@@ -198,17 +197,6 @@ def note(notice: Notice, kind: str, by: User | str, reason: str = "", **facts: A
     NoticeEvent.objects.create(notice=notice, kind=kind, reason=reason.strip(), facts=facts, recorded_by=actor_of(by))
 
 
-def problems_of_text(version: TemplateVersion, context: Mapping[str, Any]) -> list[str]:
-    """Why these facts and this text make no message, in each language."""
-    problems = []
-    for body in version.bodies.order_by("locale"):
-        try:
-            render_sample(version, dict(context), body)
-        except RenderError as error:
-            problems.append(f"{body.locale}: {error}")
-    return problems
-
-
 def _check(notice: Notice) -> TemplateVersion:
     """The version that would be sent. Raises ValidationError with everything that stands in its way."""
     template = Template.objects.filter(pk=notice.template_id).first()
@@ -217,7 +205,7 @@ def _check(notice: Notice) -> TemplateVersion:
     version = _newest(template.pk)
     if version is None:
         raise ValidationError({"template": "No version of this text is published. Publish one first."})
-    if problems := problems_of_text(version, notice.context):
+    if problems := problems_of_facts(version, notice.context):
         raise ValidationError(problems)
     knows = Purpose.objects.filter(code=notice.purpose).exists()
     if notice.purpose and not knows:

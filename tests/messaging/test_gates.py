@@ -74,6 +74,7 @@ def test_sales_talk_is_recognised_in_four_languages(text):
         "Se ha dado de baja de las ofertas y promociones.",
         "Vous vous êtes désabonné des offres et promotions.",
         "Change your password now. Order numbers were not concerned.",
+        "We will come back to you by Friday.",
     ],
 )
 def test_plain_sentences_about_choices_and_incidents_are_no_sales_talk(text):

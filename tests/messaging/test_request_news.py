@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
-from consent import replies, requests
+from consent import access, replies, requests
 from consent.identifiers import Identity
 from consent.models import DeadlineRule
 from messaging.models import Message
@@ -75,6 +75,29 @@ def test_an_extended_request_counts_both_spans_from_its_receipt_and_tells_the_pe
     assert (extended.extended_by, extended.extended_reason) == ("user:bela", "Drei Archive")
     assert told("request_extended").context["reason"] == "Drei Archive"
     assert extended.events.last().kind == "extended"
+
+
+@pytest.mark.parametrize("words", ["Jetzt bestellen!", "Siehe https://evil.example/.", "Hier: {url}/opt-in/"])
+def test_what_no_notice_may_say_is_no_answer_and_no_reason_for_more_time(settings, words):
+    request = logged()
+    words = words.format(url=settings.PUBLIC_URL)
+
+    with pytest.raises(ValidationError, match=r"links lead to|carries no"):
+        replies.answer(request, f"Was wir speichern:\n\n{{data}}\n\n{words}", by="user:bela")
+    with pytest.raises(ValidationError, match=r"links lead to|carries no"):
+        requests.extend(request, reason=words, by="user:bela")
+
+    request.refresh_from_db()
+    assert (request.state, request.extended_by) == ("open", "")
+    assert set(Message.objects.values_list("template_key", flat=True)) == {"request_received"}
+
+
+def test_what_is_stored_about_a_person_is_sent_to_them_whatever_links_it_holds(monkeypatch):
+    monkeypatch.setattr(access, "as_text", lambda data: "Seen on https://shop.example/sale/?utm_source=mail")
+
+    replies.answer(logged(), "Was wir speichern:\n\n{data}", by="user:bela")
+
+    assert "https://shop.example/sale/" in text_of(told("request_answered"))
 
 
 def test_an_extension_is_refused_without_a_reason_twice_late_and_where_the_rule_has_none():
