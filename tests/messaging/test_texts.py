@@ -151,6 +151,24 @@ def test_a_version_is_checked_then_approved_by_another_person_then_published(dra
     assert (published.approved_reason, published.published_reason) == ("Read it", "Now")
 
 
+def test_nobody_approves_a_text_that_they_wrote_a_part_of(draft):
+    write(draft, subject="Anna's words")
+    TemplateVersion.objects.filter(pk=draft.pk).update(created_by="user:bela")
+    check(draft, by="user:cem")
+
+    for name in ("anna", "bela"):
+        with pytest.raises(ValidationError, match="ask a colleague who did not"):
+            approve(draft, reason="Mine", by=f"user:{name}")
+
+    assert approve(draft, reason="Read it", by="user:cem").writers == ["user:anna", "user:bela"]
+
+
+def test_a_new_draft_is_by_whoever_made_it(draft):
+    go_out(draft)
+
+    assert draft_from(draft, by="user:bela").writers == ["user:bela"]
+
+
 @pytest.mark.parametrize("step", ["checked", "approved"])
 def test_a_change_after_the_check_takes_check_and_approval_away(draft, step):
     check(draft, by="user:anna")
@@ -309,12 +327,14 @@ def test_a_draft_may_change(draft):
         assert cursor.rowcount == 4
 
 
-def test_approving_by_its_author_is_refused_by_the_database_too(draft):
-    check(draft, by="user:anna")
+@pytest.mark.parametrize("writers", [{}, {"writers": []}, {"writers": ["user:cem"]}])
+def test_approving_by_a_writer_is_refused_by_the_database_too(draft, writers):
+    TemplateVersion.objects.filter(pk=draft.pk).update(created_by="user:bela")
+    check(draft, by="user:bela")
 
     with pytest.raises(DatabaseError, match="approved_by_another"):
         TemplateVersion.objects.filter(pk=draft.pk).update(
-            state="approved", approved_by="user:anna", approved_at="2026-01-01T00:00:00Z"
+            state="approved", approved_by="user:anna", approved_at="2026-01-01T00:00:00Z", **writers
         )
 
 
