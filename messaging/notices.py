@@ -127,6 +127,8 @@ def approve(notice: Notice, *, code: str, reason: str, by: User | str) -> Notice
         raise ValidationError("This is not the fingerprint of the notice as it is now. Read the page again.")
     if notice.version != _newest(notice.template_id):
         raise ValidationError("Another version of its text was published since it was counted. Count it again.")
+    if actor_of(by) in hands_in(notice):
+        raise ValidationError("You wrote, changed or counted this notice: ask a colleague to approve it.")
     notice.state, notice.approved_at, notice.approved_by = State.APPROVED, timezone.now(), actor_of(by)
     notice.approved_fingerprint = notice.fingerprint
     notice.validate_constraints()
@@ -190,6 +192,12 @@ def cancel(notice: Notice, *, reason: str, by: User | str) -> Notice:
     notice.save()
     note(notice, Kind.CANCELLED, by, reason, withdrawn=cancel_all(notice, reason=reason, by=by))
     return notice
+
+
+def hands_in(notice: Notice) -> set[str]:
+    """Everybody who wrote or changed it, also before others did, and whoever counted it: they do not approve it."""
+    wrote = notice.events.filter(kind__in=[Kind.WRITTEN, Kind.EDITED]).values_list("recorded_by", flat=True)
+    return {*wrote, notice.created_by, notice.counted_by}
 
 
 def note(notice: Notice, kind: str, by: User | str, reason: str = "", **facts: Any) -> None:

@@ -199,9 +199,7 @@ class NoticeAdmin(RecordAdmin):
             return False
         if object_id is None:
             return True
-        actor = person(request).actor
-        made = Notice.objects.filter(pk=object_id).values_list("created_by", "edited_by", "counted_by").first()
-        return made is None or actor not in made
+        return person(request).actor not in notices.hands_in(the(request, object_id))
 
     def has_start_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._in(request, object_id, "send", State.APPROVED)

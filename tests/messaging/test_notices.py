@@ -164,9 +164,10 @@ def test_counting_many_takes_as_many_statements_as_counting_few():
 def test_nobody_approves_what_they_wrote_changed_or_counted():
     ids = people("anna").values()
     notice = notices.edit(written(ids), why="Better title", by="user:cem", title="About a list")
+    notice = notices.edit(notice, why="No, the old one", by="user:elif", title="About the copied list")
     notice = notices.count(notice, reason="See", by="user:dora")
 
-    for name in ("anna", "cem", "dora"):
+    for name in ("anna", "cem", "elif", "dora"):
         with pytest.raises(ValidationError, match="ask a colleague"):
             notices.approve(notice, code=code_of(notice), reason="Mine", by=f"user:{name}")
     said = attack(
