@@ -25,9 +25,9 @@ from messaging.rendering import (
     render_body,
     values_of,
 )
+from messaging.septets import length_of
 
-SAMPLE_PREFERENCES = "/preferences/sample/"
-LONGEST_TEXT = 160  # characters of one text message
+SAMPLE_TOKEN = "sample".ljust(75, "-")  # as long as those of real links: a text message has room for little else
 SECOND_STEP = "opt_in_second_step"  # the one text that is a way back in: who gets it asked for it
 # In plain text, where mail programs make links themselves. A sentence may end with one.
 LINK = re.compile(r"\b(?:(?:https?|ftp)://|mailto:|www\.)[^\s<>\"')]*[^\s<>\"').,;:!?]", re.IGNORECASE)
@@ -128,7 +128,7 @@ def render_sample(version: TemplateVersion, sample: dict[str, Any], body: Templa
     return render_body(
         as_sent(body),
         values_of(version.context_schema, sample),
-        preferences_url=f"{settings.PUBLIC_URL}{SAMPLE_PREFERENCES}",
+        preferences_url=f"{settings.PUBLIC_URL}/preferences/{SAMPLE_TOKEN}/",
     )
 
 
@@ -196,8 +196,8 @@ def _of_rendered(template: Template, rendered: Rendered) -> Iterator[str]:
     page = _Page()
     page.feed(rendered.html)
     yield from page.problems
-    if template.is_text_message and len(rendered.text.strip()) > LONGEST_TEXT:
-        yield f"The text in {rendered.locale} is longer than {LONGEST_TEXT} characters: it would go out in pieces."
+    if template.is_text_message:
+        yield from _of_length(rendered)
     hosts = {urlsplit(settings.PUBLIC_URL)[:2], *(("https", host) for host in settings.MAIL_LINK_HOSTS)}
     is_plain_news = _is_plain_news(template)
     for link in sorted({*LINK.findall(rendered.text), *page.links}):
@@ -211,6 +211,16 @@ def _of_rendered(template: Template, rendered: Rendered) -> Iterator[str]:
     if template.message_class in PLAIN_NEWS:
         for text in (rendered.subject, rendered.text, " ".join(page.words)):
             yield from sales_talk(text)
+
+
+def _of_length(rendered: Rendered) -> Iterator[str]:
+    takes, room, odd = length_of(rendered.text.strip())
+    if takes > room:
+        one = f"one message with “{odd}” in it" if odd else "one message"
+        yield (
+            f"The text in {rendered.locale} takes {takes} characters, and {one} has room for {room}: "
+            "it would go out in pieces."
+        )
 
 
 def _is_plain_news(template: Template) -> bool:

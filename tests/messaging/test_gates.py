@@ -384,4 +384,14 @@ def test_a_text_message_is_short_names_who_writes_and_has_no_html(db):
 
     assert "A text message has no HTML" in said
     assert "does not say who writes" in said
-    assert "longer than 160 characters" in said
+    assert "The text in en takes 189 characters, and one message has room for 160" in said
+
+
+def test_one_letter_that_phones_do_not_share_leaves_room_for_seventy(db):
+    version = draft_from(TemplateVersion.objects.published("opt_out_confirmation_sms").get(), by="user:anna")
+    version.bodies.filter(locale="es").update(text="{{ organisation }}: " + "ya no recibe SMS, ni hoy ni mañana. " * 2)
+    assert problems_of(version) == []
+
+    version.bodies.filter(locale="es").update(text="{{ organisation }}: " + "no recibirá SMS, ni hoy ni mañana. " * 2)
+
+    assert "one message with “á” in it has room for 70: it would go out in pieces" in problems_of(version)[0]

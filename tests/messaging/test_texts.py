@@ -1,15 +1,19 @@
 """The texts that the product ships with, what no text may become, and what happens when one breaks all the same."""
 
+from uuid import uuid4
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from consent.tokens import Token, issue
 from messaging import words
-from messaging.gates import problems_of, render_sample
+from messaging.gates import SAMPLE_TOKEN, problems_of, render_sample
 from messaging.models import Message, Template, TemplateBody, TemplateFault, TemplateVersion
 from messaging.publishing import approve, back_to_draft, changes_of, check, draft_from, publish, retire
 from messaging.rendering import RenderError, published, render
+from messaging.septets import length_of
 from tests.factories import MessageFactory
 
 pytestmark = pytest.mark.django_db
@@ -344,10 +348,31 @@ def test_every_template_is_told_in_its_history():
 
 @pytest.mark.parametrize("key", TEXT_MESSAGES)
 @pytest.mark.parametrize("locale", ["en", "de", "es", "fr"])
-def test_a_shipped_text_message_is_short_and_has_no_html(key, locale):
-    version = TemplateVersion.objects.published(key).get()
+def test_a_shipped_text_message_goes_out_in_one_piece_with_a_real_link(key, locale):
+    link = f"https://privacy.example.com/preferences/{issue(Token(uuid4(), '*', 'email', uuid4()))}/"
+    context = {} if key == "help_sms" else CONTEXT | {"purpose": "", "channel": "sms", "reference": "9" * 19}
 
-    shown = render_sample(version, version.samples[0], version.bodies.get(locale=locale))
+    shown, *_ = render(published(key), key, context, locale=locale, preferences_url=link)
 
-    assert len(shown.text.strip()) <= 160
+    takes, room, _ = length_of(shown.text.strip())
+    assert takes <= room, shown.text
     assert shown.html == ""
+
+
+def test_a_sample_link_is_as_long_as_a_real_one():
+    assert len(SAMPLE_TOKEN) == len(issue(Token(uuid4(), "*", "email", uuid4())))
+
+
+@pytest.mark.parametrize(
+    ("text", "takes", "room", "odd"),
+    [
+        ("a" * 160, 160, 160, ""),
+        ("é à ñ ß § Δ", 11, 160, ""),
+        ("5 € [1]", 10, 160, ""),  # the euro sign and brackets take two each
+        ("Esta es la única", 16, 70, "ú"),
+        ("n° 1", 4, 70, "°"),
+        ("done 👍", 7, 70, "👍"),
+    ],
+)
+def test_the_length_of_a_text_message_is_what_phones_count(text, takes, room, odd):
+    assert length_of(text) == (takes, room, odd)
