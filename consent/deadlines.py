@@ -28,18 +28,21 @@ def due(
     """The last moment (UTC) for what was received then. Units and calendars are those of `DeadlineRule`."""
     if unit == "hours":
         return received_at.astimezone(UTC) + timedelta(hours=amount)
-    zone = ZoneInfo(time_zone)
     is_working_day = WORKING_DAYS[calendar]
-    last_day = COUNT[unit](received_at.astimezone(zone).date(), amount, is_working_day)
+    last_day = COUNT[unit](day_of(received_at, time_zone), amount, is_working_day)
     while rolls_to_working_day and not is_working_day(last_day):
         last_day += timedelta(days=1)
-    return datetime.combine(last_day, LAST_SECOND, zone).astimezone(UTC)
+    return datetime.combine(last_day, LAST_SECOND, ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def days_left(now: datetime, due_at: datetime, time_zone: str = "UTC") -> int:
     """Whole days until the last day: 0 on that day, negative after it."""
-    zone = ZoneInfo(time_zone)
-    return (due_at.astimezone(zone).date() - now.astimezone(zone).date()).days
+    return (day_of(due_at, time_zone) - day_of(now, time_zone)).days
+
+
+def day_of(moment: datetime, time_zone: str = "UTC") -> date:
+    """The day that a rule counts the moment to, and the one that a person is told."""
+    return moment.astimezone(ZoneInfo(time_zone)).date()
 
 
 def calendar_days(day: date, amount: int, _: Callable[[date], bool]) -> date:

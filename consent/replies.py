@@ -1,7 +1,6 @@
 """Answers to privacy requests: begun from a text, finished by a person, owed as a message."""
 
 import re
-from datetime import UTC
 from uuid import UUID
 
 from django.conf import settings
@@ -24,8 +23,8 @@ def fill(body: str, request: PrivacyRequest) -> str:
     """An answer text with what is known filled in. `{data}` stays: it is put in when the answer is sent."""
     values = {
         "{ref}": request.ref,
-        "{received}": f"{request.received_at.astimezone(UTC):%Y-%m-%d}",
-        "{due}": f"{request.due_at.astimezone(UTC):%Y-%m-%d}",
+        "{received}": request.received_on.isoformat(),
+        "{due}": request.due_on.isoformat(),
         "{organisation}": settings.ORGANISATION,
     }
     return PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), body)
@@ -35,7 +34,8 @@ def fill(body: str, request: PrivacyRequest) -> str:
 def answer(request: PrivacyRequest, text: str, *, by: User | str, template: AnswerText | None = None) -> PrivacyRequest:
     """Owe the person this text by e-mail: `request_answered` writes the message in the same transaction.
 
-    The request's log, which is kept for good, holds the text with `{data}` in it and not the data themselves.
+    The request's log, which is kept for good, holds the text with `{data}` in it and not the data themselves. Raises
+    ValidationError for a text that cannot be sent as it is, and where nobody knows whereto.
     """
     request = locked(request)
     text = text.strip()
@@ -54,7 +54,7 @@ def answer(request: PrivacyRequest, text: str, *, by: User | str, template: Answ
     RequestEvent.objects.create(
         request=request, kind=RequestEvent.Kind.ANSWERED, text=text, answer=template, recorded_by=actor_of(by)
     )
-    request_answered.send(PrivacyRequest, request=request, text=sent, by=actor_of(by))
+    request_answered.send(PrivacyRequest, request=request, written=text, text=sent, by=actor_of(by))
     return request
 
 

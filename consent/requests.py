@@ -210,7 +210,7 @@ def extend(request: PrivacyRequest, *, reason: str, by: User | str) -> PrivacyRe
     request.due_at = due_by(request.rule, request.received_at, is_extended=True)
     request.extended_at, request.extended_by, request.extended_reason = timezone.now(), actor_of(by), reason.strip()
     request.save_as(actor_of(by), "Extended")
-    tell(request, Event.EXTENDED, f"Due on {request.due_at:%Y-%m-%d} now: {reason.strip()}", by)
+    tell(request, Event.EXTENDED, f"Due on {request.due_on} now: {reason.strip()}", by)
     request_extended.send(PrivacyRequest, request=request, by=actor_of(by))
     return request
 

@@ -23,7 +23,7 @@ class IncidentsConfig(AppConfig):
         story.PROVIDERS.extend([tied, looked_again])
         marks.MARKER_SOURCES.extend([marks.alerts, marks.incidents, marks.notices, marks.markers])
         COLLECTORS.append(vitals.metrics)
-        belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
+        belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of, mails.visible_ids))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
         deeds.ready()
         rehearsing.ready()

@@ -1,7 +1,7 @@
 """What stands between a text and its people: the gates that a version passes to be checked and published."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, SchemaError
 
 from messaging.inlining import inline
 from messaging.marketing import leads_back_in, sales_link, sales_talk
-from messaging.models import TemplateBody, TemplateVersion
+from messaging.models import Template, TemplateBody, TemplateVersion
 from messaging.models.template import ENDABLE, PLAIN_NEWS
 from messaging.rendering import (
     ALWAYS,
@@ -25,11 +25,12 @@ from messaging.rendering import (
     render_body,
     values_of,
 )
+from messaging.septets import length_of
 
-SAMPLE_PREFERENCES = "/preferences/sample/"
-LONGEST_TEXT = 160  # characters of one text message
+SAMPLE_TOKEN = "sample".ljust(75, "-")  # as long as those of real links: a text message has room for little else
 SECOND_STEP = "opt_in_second_step"  # the one text that is a way back in: who gets it asked for it
-LINK = re.compile(r"\b(?:https?|ftp)://[^\s<>\"')]+|\bmailto:[^\s<>\"')]+|\bwww\.[^\s<>\"')]+", re.IGNORECASE)
+# In plain text, where mail programs make links themselves. A sentence may end with one.
+LINK = re.compile(r"\b(?:(?:https?|ftp)://|mailto:|www\.)[^\s<>\"')]*[^\s<>\"').,;:!?]", re.IGNORECASE)
 LOADS = re.compile(r"url\s*\(|@(?!media\b)[a-z-]+|expression\s*\(|behavior\s*:|image-set", re.IGNORECASE)
 TAGS = frozenset(
     [
@@ -98,9 +99,22 @@ def problems_of(version: TemplateVersion) -> list[str]:
         try:
             problems += _of_source(version, body)
             for sample in version.samples:
-                problems += _of_rendered(version, render_sample(version, sample, body))
+                problems += _of_rendered(version.template, render_sample(version, sample, body))
         except RenderError as error:
             problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
+def problems_of_facts(version: TemplateVersion, context: Mapping[str, Any]) -> list[str]:
+    """What stands in the way of a published text with facts that people wrote, in each language: they pass the gates
+    that its samples passed.
+    """
+    problems: list[str] = []
+    for body in version.bodies.order_by("locale"):
+        try:
+            problems += _of_rendered(version.template, render_sample(version, dict(context), body))
+        except RenderError as error:
+            problems.append(f"{body.locale}: {error}")
     return list(dict.fromkeys(problems))
 
 
@@ -114,7 +128,7 @@ def render_sample(version: TemplateVersion, sample: dict[str, Any], body: Templa
     return render_body(
         as_sent(body),
         values_of(version.context_schema, sample),
-        preferences_url=f"{settings.PUBLIC_URL}{SAMPLE_PREFERENCES}",
+        preferences_url=f"{settings.PUBLIC_URL}/preferences/{SAMPLE_TOKEN}/",
     )
 
 
@@ -143,7 +157,7 @@ def _of_source(version: TemplateVersion, body: TemplateBody) -> Iterator[str]:
     known = promised(version.context_schema) | ALWAYS
     for name in sorted(names - known):
         yield f"The text names {name}, which its context does not promise. Known: {', '.join(sorted(known))}."
-    if _is_plain_news(version):
+    if _is_plain_news(version.template):
         for name in sorted(name for name in names if leads_back_in(name)):
             yield f"{name}: a confirmation or notice carries no way back in."
     yield from _of_blocks(version, body, compiled)
@@ -178,29 +192,39 @@ def _of_blocks(version: TemplateVersion, body: TemplateBody, compiled: Compiled)
             yield f"The {words} in {body.locale} shows no way to one's choices: link {{{{ preferences_url }}}}."
 
 
-def _of_rendered(version: TemplateVersion, rendered: Rendered) -> Iterator[str]:
+def _of_rendered(template: Template, rendered: Rendered) -> Iterator[str]:
     page = _Page()
     page.feed(rendered.html)
     yield from page.problems
-    if version.template.is_text_message and len(rendered.text.strip()) > LONGEST_TEXT:
-        yield f"The text in {rendered.locale} is longer than {LONGEST_TEXT} characters: it would go out in pieces."
+    if template.is_text_message:
+        yield from _of_length(rendered)
     hosts = {urlsplit(settings.PUBLIC_URL)[:2], *(("https", host) for host in settings.MAIL_LINK_HOSTS)}
-    is_plain_news = _is_plain_news(version)
+    is_plain_news = _is_plain_news(template)
     for link in sorted({*LINK.findall(rendered.text), *page.links}):
         if urlsplit(link)[:2] not in hosts:
             allowed = ", ".join(sorted(f"{scheme}://{host}" for scheme, host in hosts))
             yield f"{link}: links lead to {allowed} only. MAIL_LINK_HOSTS names more hosts."
         elif is_plain_news and leads_back_in(urlsplit(link)._replace(scheme="", netloc="").geturl()):
             yield f"{link}: a confirmation or notice carries no way back in."
-        if version.template.message_class in PLAIN_NEWS:
+        if template.message_class in PLAIN_NEWS:
             yield from sales_link(link)
-    if version.template.message_class in PLAIN_NEWS:
+    if template.message_class in PLAIN_NEWS:
         for text in (rendered.subject, rendered.text, " ".join(page.words)):
             yield from sales_talk(text)
 
 
-def _is_plain_news(version: TemplateVersion) -> bool:
-    return version.template.message_class in PLAIN_NEWS and version.template_id != SECOND_STEP
+def _of_length(rendered: Rendered) -> Iterator[str]:
+    takes, room, odd = length_of(rendered.text.strip())
+    if takes > room:
+        one = f"one message with “{odd}” in it" if odd else "one message"
+        yield (
+            f"The text in {rendered.locale} takes {takes} characters, and {one} has room for {room}: "
+            "it would go out in pieces."
+        )
+
+
+def _is_plain_news(template: Template) -> bool:
+    return template.message_class in PLAIN_NEWS and template.key != SECOND_STEP
 
 
 class _Page(HTMLParser):

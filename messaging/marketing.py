@@ -37,7 +37,7 @@ INVITATION = (
     r"sign\s+up\s+(?:now|today|for|again)",
     r"re-?subscribe",
     r"join\s+(?:us|now|our)",
-    r"come\s+back",
+    r"come\s+back(?!\s+to\s+you)",
     r"we\s+miss\s+you",
     r"changed\s+your\s+mind",
     r"tell\s+(?:a\s+friend|your\s+friends)",

@@ -15,10 +15,9 @@ from consent.services import actor_of
 from messaging import cohorts
 from messaging.counting import count_in, fingerprint_of
 from messaging.gate import ALLOWED_ANYWAY
-from messaging.gates import render_sample
+from messaging.gates import problems_of_facts
 from messaging.mass import cancel_all, hold_all, release_all, suppress_erased
 from messaging.models import MessageClass, Notice, NoticeEvent, NoticeRecipient, Template, TemplateVersion
-from messaging.rendering import RenderError
 
 # Confirmations answer a choice, one by one; nobody is told a choice that they did not make.
 CLASSES = (
@@ -128,6 +127,8 @@ def approve(notice: Notice, *, code: str, reason: str, by: User | str) -> Notice
         raise ValidationError("This is not the fingerprint of the notice as it is now. Read the page again.")
     if notice.version != _newest(notice.template_id):
         raise ValidationError("Another version of its text was published since it was counted. Count it again.")
+    if actor_of(by) in hands_in(notice):
+        raise ValidationError("You wrote, changed or counted this notice: ask a colleague to approve it.")
     notice.state, notice.approved_at, notice.approved_by = State.APPROVED, timezone.now(), actor_of(by)
     notice.approved_fingerprint = notice.fingerprint
     notice.validate_constraints()
@@ -193,20 +194,15 @@ def cancel(notice: Notice, *, reason: str, by: User | str) -> Notice:
     return notice
 
 
+def hands_in(notice: Notice) -> set[str]:
+    """Everybody who wrote or changed it, also before others did, and whoever counted it: they do not approve it."""
+    wrote = notice.events.filter(kind__in=[Kind.WRITTEN, Kind.EDITED]).values_list("recorded_by", flat=True)
+    return {*wrote, notice.created_by, notice.counted_by}
+
+
 def note(notice: Notice, kind: str, by: User | str, reason: str = "", **facts: Any) -> None:
     """A line of what was done with a notice."""
     NoticeEvent.objects.create(notice=notice, kind=kind, reason=reason.strip(), facts=facts, recorded_by=actor_of(by))
-
-
-def problems_of_text(version: TemplateVersion, context: Mapping[str, Any]) -> list[str]:
-    """Why these facts and this text make no message, in each language."""
-    problems = []
-    for body in version.bodies.order_by("locale"):
-        try:
-            render_sample(version, dict(context), body)
-        except RenderError as error:
-            problems.append(f"{body.locale}: {error}")
-    return problems
 
 
 def _check(notice: Notice) -> TemplateVersion:
@@ -217,7 +213,7 @@ def _check(notice: Notice) -> TemplateVersion:
     version = _newest(template.pk)
     if version is None:
         raise ValidationError({"template": "No version of this text is published. Publish one first."})
-    if problems := problems_of_text(version, notice.context):
+    if problems := problems_of_facts(version, notice.context):
         raise ValidationError(problems)
     knows = Purpose.objects.filter(code=notice.purpose).exists()
     if notice.purpose and not knows:

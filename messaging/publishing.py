@@ -39,12 +39,12 @@ def check(version: TemplateVersion, *, reason: str = "", by: User | str) -> Temp
 
 @transaction.atomic
 def approve(version: TemplateVersion, *, reason: str, by: User | str) -> TemplateVersion:
-    """Somebody other than its author read it and agrees to this content, and to no other. Raises ValidationError."""
+    """Somebody who wrote nothing of it read it and agrees to this content, and to no other. Raises ValidationError."""
     version, actor = _locked(version), actor_of(by)
     if version.state != State.CHECKED:
         raise ValidationError(f"Only a checked version can be approved: {version} is {version.get_state_display()}.")
-    if version.created_by == actor:
-        raise ValidationError("You wrote this version: ask a colleague to read and approve it.")
+    if actor in version.writers:
+        raise ValidationError("You wrote on this version: ask a colleague who did not to read and approve it.")
     _say_why(reason, "approved")
     _as_checked(version)
     version.state, version.approved_at, version.approved_by = State.APPROVED, timezone.now(), actor
@@ -117,6 +117,7 @@ def draft_from(version: TemplateVersion, *, by: User | str) -> TemplateVersion:
         context_schema=version.context_schema,
         samples=version.samples,
         created_by=actor_of(by),
+        writers=[actor_of(by)],
     )
     TemplateBody.objects.bulk_create(
         TemplateBody(version=draft, locale=body.locale, subject=body.subject, text=body.text, html=body.html)

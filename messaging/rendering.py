@@ -1,9 +1,9 @@
 """From a template's text to a message's: strict, so that a missing name is an error here and not a hole in a mail."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, NoReturn, cast
 
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.template import Context, Engine, Template, TemplateSyntaxError
 from django.template.base import FilterExpression, Node, NodeList, TextNode, Variable, VariableNode
 from django.template.defaulttags import CommentNode, ForNode, IfNode
-from django.utils import translation
+from django.utils import timezone, translation
 from jsonschema import Draft202012Validator
 
 from messaging.faults import note_fault
@@ -22,6 +22,11 @@ from messaging.words import Reason
 # Names that every text may use, besides those of its version's context_schema.
 ALWAYS = frozenset({"acknowledge_url", "organisation", "organisation_address", "preferences_url", "public_url"})
 LITERALS = frozenset({"True", "False", "None"})
+# What a schema's `format` says. A day is a day in every zone; a moment is told in UTC.
+FORMATS: dict[str | None, tuple[Callable[[str], object], str]] = {
+    "date": (date.fromisoformat, "a day like 2026-11-23"),
+    "date-time": (datetime.fromisoformat, "a moment like 2026-11-23T14:00:00+00:00"),
+}
 
 
 class RenderError(Exception):
@@ -68,9 +73,9 @@ class Compiled:
         yield from (part for part in (self.subject, self.text, self.html) if part is not None)
 
     def render(self, values: Mapping[str, Any]) -> Rendered:
-        """Raises RenderError."""
+        """In its language and in UTC, whoever's request or worker it is made in. Raises RenderError."""
         try:
-            with translation.override(self.locale):
+            with translation.override(self.locale), timezone.override(UTC):
                 subject = self.subject.render(Context(values, autoescape=False))
                 text = self.text.render(Context(values, autoescape=False))
                 html = self.html.render(Context(values)) if self.html else ""
@@ -115,7 +120,7 @@ def has_reason(part: Template) -> bool:
 
 
 def values_of(schema: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored context as the texts see it: moments as moments, what may be missing as its default.
+    """A stored context as the texts see it: moments as moments, days as days, what may be missing as its default.
 
     Raises RenderError where it breaks the schema.
     """
@@ -124,11 +129,12 @@ def values_of(schema: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str
     rules = {name: rule for name, rule in schema.get("properties", {}).items() if isinstance(rule, dict)}
     values = {name: rule["default"] for name, rule in rules.items() if "default" in rule} | dict(context)
     for name, rule in rules.items():
-        if rule.get("format") == "date-time" and values.get(name):
+        if (kind := FORMATS.get(rule.get("format"))) and values.get(name):
+            read, like = kind
             try:
-                values[name] = datetime.fromisoformat(values[name])
-            except ValueError as error:
-                raise RenderError(f"{name} is not a moment like 2026-11-23T14:00:00+00:00.") from error
+                values[name] = read(values[name])
+            except (TypeError, ValueError) as error:
+                raise RenderError(f"{name} is not {like}.") from error
     return values
 
 

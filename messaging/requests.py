@@ -6,8 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
 from consent.models import PrivacyRequest, Purpose, Reversal
 from consent.second_steps import OPEN_FOR
+from messaging.gates import problems_of_facts
+from messaging.models import TemplateVersion
 from messaging.services import NewMessage, enqueue
 
 
@@ -16,26 +20,35 @@ def owe_receipt(sender: object, *, request: PrivacyRequest, by: str, **_: Any) -
     context = {
         "ref": request.ref,
         "kind": request.kind,
-        "received_at": request.received_at.isoformat(),
-        "due_at": request.due_at.isoformat(),
+        "received_on": request.received_on.isoformat(),
+        "due_on": request.due_on.isoformat(),
     }
     _owe(request, "request_received", "received", context)
 
 
 def owe_extension(sender: object, *, request: PrivacyRequest, by: str, **_: Any) -> None:
-    """Receiver of consent.signals.request_extended: until when, and why (GDPR 12(3))."""
+    """Receiver of consent.signals.request_extended: until when, and why (GDPR 12(3)).
+
+    Raises ValidationError for a reason that no notice may give, see `gates`.
+    """
     context = {
         "ref": request.ref,
         "kind": request.kind,
-        "received_at": request.received_at.isoformat(),
-        "due_at": request.due_at.isoformat(),
+        "received_on": request.received_on.isoformat(),
+        "due_on": request.due_on.isoformat(),
         "reason": request.extended_reason,
     }
+    _let_through("request_extended", context)
     _owe(request, "request_extended", "extended", context)
 
 
-def owe_answer(sender: object, *, request: PrivacyRequest, text: str, by: str, **_: Any) -> None:
-    """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another."""
+def owe_answer(sender: object, *, request: PrivacyRequest, written: str, text: str, by: str, **_: Any) -> None:
+    """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another.
+
+    Raises ValidationError for what no notice may say, see `gates`. What is stored about the person is theirs to see,
+    whatever it holds.
+    """
+    _let_through("request_answered", {"ref": request.ref, "answer": written})
     digest = hashlib.sha256(text.encode()).hexdigest()
     _owe(request, "request_answered", f"answered:{digest}", {"ref": request.ref, "answer": text})
 
@@ -53,6 +66,13 @@ def owe_second_step(sender: object, *, reversal: Reversal, **_: Any) -> None:
         expires_at=reversal.requested_at + OPEN_FOR,
     )
     enqueue([owed])
+
+
+def _let_through(template: str, facts: Mapping[str, Any]) -> None:
+    """By the gates that the text itself passed. Without a text the message waits for one, and says so."""
+    version = TemplateVersion.objects.published(template).first()
+    if version and (problems := problems_of_facts(version, facts)):
+        raise ValidationError(problems)
 
 
 def _owe(request: PrivacyRequest, template: str, cause: str, context: Mapping[str, Any]) -> None:

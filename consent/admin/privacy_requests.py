@@ -152,7 +152,7 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
         subject = self._subject_of(request)
         form = LogRequestForm(request.POST or None, subject=subject, initial={"locale": subject and subject.locale})
         if request.method == "POST" and (logged := self._log(request, form)):
-            self.message_user(request, f"{logged.ref} is logged. It is due on {logged.due_at:%Y-%m-%d}.")
+            self.message_user(request, f"{logged.ref} is logged. It is due on {logged.due_on}.")
             return HttpResponseRedirect(page_of(logged.pk))
         who = None if subject is None else self._name(request, subject)
         return form_page(

@@ -77,7 +77,7 @@ class Work(RecordAdmin):
     def extend(self, request: HttpRequest, form: ExtendDialog, object_id: str) -> HttpResponse:
         def deed() -> str:
             asked = requests.extend(the(object_id), reason=form.cleaned_data["reason"], by=person(request))
-            return f"{asked.ref} is due on {asked.due_at:%Y-%m-%d} now, and the person is told."
+            return f"{asked.ref} is due on {asked.due_on} now, and the person is told."
 
         return carry_out(self, request, deed, page_of(object_id))
 

@@ -1,6 +1,6 @@
 """Privacy requests: what a person asked for, by when it must be answered, and what was done."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from config.history import AppendOnly, TrackedModel
+from consent.deadlines import day_of
 from consent.models.subject import Subject
 
 
@@ -160,6 +161,15 @@ class PrivacyRequest(TrackedModel):
     @property
     def is_closed(self) -> bool:
         return self.state == self.State.CLOSED
+
+    @property
+    def received_on(self) -> date:
+        return day_of(self.received_at, self.rule.time_zone)
+
+    @property
+    def due_on(self) -> date:
+        """The last day, as people are told it: the moment at its end is another day elsewhere."""
+        return day_of(self.due_at, self.rule.time_zone)
 
     def is_overdue(self, now: datetime) -> bool:
         return self.state in (self.State.OPEN, self.State.IN_PROGRESS) and self.due_at < now

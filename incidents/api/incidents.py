@@ -42,9 +42,8 @@ PAGE = 100
 
 
 def seen_by(request: Request) -> IncidentQuerySet:
-    """The incidents that this key may read: a restricted one takes a scope of its own."""
-    scopes = cast(Caller, request.auth).scopes
-    return Incident.objects.all() if Scope.INCIDENTS_RESTRICTED in scopes else Incident.objects.unrestricted()
+    """The incidents that this key may read."""
+    return Incident.objects.readable_with(cast(Caller, request.auth).scopes)
 
 
 def caller_of(request: Request) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.dateparse import parse_datetime
+from django.utils.dateparse import parse_date, parse_datetime
 
 from config.admin import ReasonDialog, widgets
 from consent.models import Cause, Channel, Choice, ExitPath, Purpose
@@ -167,7 +167,10 @@ def fact_field(name: str, rule: Mapping[str, Any], *, is_required: bool) -> form
         return forms.ChoiceField(choices=choices if is_required else [("", "none"), *choices], widget=Select, **shared)
     match rule.get("type"), rule.get("format"):
         case "string", "date-time":
+            shared["help_text"] = f"{shared['help_text']} The text tells it in UTC.".strip()
             return Moment(**shared)
+        case "string", "date":
+            return forms.DateField(widget=widgets.UnfoldAdminSingleDateWidget, **shared)
         case "string", _:
             longest = rule.get("maxLength")
             is_line = longest is not None and longest <= 200
@@ -188,7 +191,7 @@ def fact_field(name: str, rule: Mapping[str, Any], *, is_required: bool) -> form
 
 
 def context_of(schema: Mapping[str, Any], cleaned: Mapping[str, Any]) -> dict[str, Any]:
-    """The form's answers as JSON: moments in UTC, lists by line, what was left empty not at all."""
+    """The form's answers as JSON: moments in UTC, days as they are, lists by line, what was left empty not at all."""
     context = {}
     for name, rule in schema.get("properties", {}).items():
         value = cleaned.get(f"{FACT}{name}")
@@ -196,6 +199,8 @@ def context_of(schema: Mapping[str, Any], cleaned: Mapping[str, Any]) -> dict[st
             value = [line.strip() for line in value.splitlines() if line.strip()]
         elif rule.get("format") == "date-time" and value:
             value = value.astimezone(UTC).isoformat()
+        elif rule.get("format") == "date" and value:
+            value = value.isoformat()
         elif isinstance(value, str):
             value = value.replace("\r\n", "\n")
         if value not in (None, "", []):
@@ -215,6 +220,8 @@ def initial_of(notice: Notice) -> dict[str, Any]:
         rule = rules.get(name, {})
         if rule.get("format") == "date-time":
             value = parse_datetime(value)
+        elif rule.get("format") == "date":
+            value = parse_date(value)
         initial[f"{FACT}{name}"] = "\n".join(value) if isinstance(value, list) else value
     for name in FILTERS if notice.cohort_kind == Notice.Kind.QUERY else ():
         value = notice.cohort.get(name)

@@ -40,6 +40,7 @@ def context(notice: Notice, request: HttpRequest) -> dict[str, Any]:
         "tabs": [(name, words) for name, words, needed in TABS if request.user.has_perm(needed)],
         "progress": proofs.progress_of(notice) if notice.state not in Notice.OPEN else None,
         "left_out": proofs.exclusions_of(notice),
+        "hands_in": sorted(notices.hands_in(notice)) if notice.state == Notice.State.COUNTED else [],
         "refused_lines": notice.cohort.get("told", []) if notice.cohort_kind == Notice.Kind.LIST else [],
         **(shows[tab](notice, request) if tab in shows else {}),
     }

@@ -56,7 +56,8 @@ class NoticeAdmin(RecordAdmin):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Notice]:
-        return super().get_queryset(request).defer("listed").select_related("template", "version")
+        notices_seen: Any = super().get_queryset(request)
+        return notices_seen.lean().visible_to(person(request)).select_related("template", "version")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """What did not happen yet has no line."""
@@ -136,7 +137,7 @@ class NoticeAdmin(RecordAdmin):
     def edit_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         if not self.has_edit_permission(request, str(object_id)):
             raise PermissionDenied
-        notice = the(object_id)
+        notice = the(request, object_id)
         facts: dict[str, Any] = {
             "version": published(notice.template_id),
             "kind": notice.cohort_kind,
@@ -173,7 +174,7 @@ class NoticeAdmin(RecordAdmin):
         if not request.user.has_perm("messaging.view_noticerecipient"):
             raise PermissionDenied
         try:
-            return tabs.report(the(object_id), reason=request.POST.get("reason", ""), by=person(request))
+            return tabs.report(the(request, object_id), reason=request.POST.get("reason", ""), by=person(request))
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.ERROR)
             return HttpResponseRedirect(tabs.page(object_id, "recipients"))
@@ -184,7 +185,8 @@ class NoticeAdmin(RecordAdmin):
         """A button is there where it leads somewhere; the service asks again."""
         if not request.user.has_perm(f"messaging.{permission}_notice"):
             return False
-        return object_id is None or Notice.objects.filter(pk=object_id, state__in=states).exists()
+        seen = Notice.objects.visible_to(person(request))
+        return object_id is None or seen.filter(pk=object_id, state__in=states).exists()
 
     def has_count_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._in(request, object_id, "change", State.DRAFT, State.COUNTED)
@@ -197,9 +199,7 @@ class NoticeAdmin(RecordAdmin):
             return False
         if object_id is None:
             return True
-        actor = person(request).actor
-        made = Notice.objects.filter(pk=object_id).values_list("created_by", "edited_by", "counted_by").first()
-        return made is None or actor not in made
+        return person(request).actor not in notices.hands_in(the(request, object_id))
 
     def has_start_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._in(request, object_id, "send", State.APPROVED)
@@ -220,7 +220,7 @@ class NoticeAdmin(RecordAdmin):
 
         def deed() -> str:
             given = {name: form.cleaned_data[name] for name in ("reason", "code", "rate") if name in form.cleaned_data}
-            done = verb(the(object_id), **given, by=person(request))
+            done = verb(the(request, object_id), **given, by=person(request))
             return said.format(ref=done.ref, to_write=f"{done.to_write:,}", left_out=f"{done.left_out:,}")
 
         return carry_out(self, request, deed, tabs.page(object_id, tab))
@@ -303,8 +303,10 @@ class NoticeAdmin(RecordAdmin):
         return self._do(request, form, object_id, notices.cancel, "{ref} is cancelled.", "recipients")
 
 
-def the(object_id: Any) -> Notice:
-    notice = Notice.objects.lean().filter(pk=object_id).select_related("template").first()
+def the(request: HttpRequest, object_id: Any) -> Notice:
+    """Raises Http404 for one that is not there for this person."""
+    seen = Notice.objects.lean().visible_to(person(request))
+    notice = seen.filter(pk=object_id).select_related("template").first()
     if notice is None:
         raise Http404("No such notice.")
     return notice

@@ -146,7 +146,7 @@ class TemplateVersionAdmin(KeptAdmin):
         "template",
         "number",
         badge("state", COLOURS),
-        "created_by",
+        "written_by",
         "faults_shown",
         "context_schema",
         "samples",
@@ -169,6 +169,10 @@ class TemplateVersionAdmin(KeptAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.state in OPEN)
+
+    @display(description="Written by")
+    def written_by(self, version: TemplateVersion) -> str:
+        return ", ".join(version.writers or [version.created_by])
 
     @display(description="Faults", label={"faulty": "danger"})
     def faulty(self, version: TemplateVersion) -> tuple[str, str] | str:
@@ -198,7 +202,7 @@ class TemplateVersionAdmin(KeptAdmin):
             obj.save(update_fields=[*form.changed_data, "created_by"])
 
     def save_related(self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool) -> None:
-        """Whoever wrote on it last is its author: somebody else approves it."""
+        """Whoever wrote on it is among its writers: somebody else approves it."""
         if any(formset.has_changed() for formset in formsets):
             TemplateVersion.objects.filter(pk=form.instance.pk).update(created_by=person(request).actor)
         super().save_related(request, form, formsets, change)
@@ -220,8 +224,8 @@ class TemplateVersionAdmin(KeptAdmin):
         rendered = rendered_sample(_version(str(object_id)), locale, sample)
         return HttpResponse(rendered.html, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
-    def _may_work(self, request: HttpRequest, object_id: str | None, *states: str) -> bool:
-        if not request.user.has_perm("messaging.change_templateversion"):
+    def _may_work(self, request: HttpRequest, object_id: str | None, *states: str, needs: str = "change") -> bool:
+        if not request.user.has_perm(f"messaging.{needs}_templateversion"):
             return False
         return object_id is None or TemplateVersion.objects.filter(pk=object_id, state__in=states).exists()
 
@@ -229,7 +233,7 @@ class TemplateVersionAdmin(KeptAdmin):
         return self._may_work(request, object_id, State.DRAFT)
 
     def has_approve_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._may_work(request, object_id, State.CHECKED)
+        return self._may_work(request, object_id, State.CHECKED, needs="approve")
 
     def has_publish_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._may_work(request, object_id, State.APPROVED)
@@ -267,7 +271,7 @@ class TemplateVersionAdmin(KeptAdmin):
         dialog=ask(
             "Approve this version",
             "You have read it, and what it changes. Whoever changes it afterwards takes your approval away. "
-            "Its author cannot approve it.",
+            "Nobody who wrote on it can approve it.",
             submit="Approve",
         ),
     )

@@ -79,12 +79,12 @@ class NoticesView(generics.GenericAPIView[Notice]):
     scopes = {"GET": Scope.MESSAGES_READ}
     filter_backends = (DjangoFilterBackend,)
     filterset_fields = ["state"]
-    queryset = Notice.objects.lean().select_related("template")
+    queryset = Notice.objects.none()
 
     @extend_schema(operation_id="notices_list", responses=NoticeSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Notices, newest first."""
-        some = list(self.paginate_queryset(self.filter_queryset(self.get_queryset())) or [])
+        some = list(self.paginate_queryset(self.filter_queryset(seen_by(request))) or [])
         shown = NoticeSerializer(some, many=True, context={"progress": progress_of_all(some)})
         return self.get_paginated_response(shown.data)
 
@@ -98,7 +98,7 @@ class NoticeView(generics.GenericAPIView[Notice]):
     @extend_schema(operation_id="notices_read", responses=NoticeSerializer)
     def get(self, request: Request, ref: str) -> Response:
         """One notice and how far it is."""
-        notice = _notice(ref)
+        notice = _notice(request, ref)
         return Response(NoticeSerializer(notice, context={"progress": progress_of_all([notice])}).data)
 
 
@@ -118,11 +118,16 @@ class RecipientsView(generics.ListAPIView[NoticeRecipient]):
     queryset = NoticeRecipient.objects.none()
 
     def get_queryset(self) -> QuerySet[NoticeRecipient]:
-        return recipients_of(_notice(self.kwargs["ref"])) if self.kwargs else super().get_queryset()
+        return recipients_of(_notice(self.request, self.kwargs["ref"])) if self.kwargs else super().get_queryset()
 
 
-def _notice(ref: str) -> Notice:
-    found = Notice.objects.lean().select_related("template").filter(ref=ref).first() if REF.fullmatch(ref) else None
+def seen_by(request: Request) -> QuerySet[Notice]:
+    """One about a restricted incident takes the scope that the incident takes."""
+    return Notice.objects.lean().visible_to(request.auth).select_related("template")
+
+
+def _notice(request: Request, ref: str) -> Notice:
+    found = seen_by(request).filter(ref=ref).first() if REF.fullmatch(ref) else None
     if found is None:
         raise Http404
     return found

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from config.history import AppendOnly
+from messaging import belonging
 from messaging.models.message import Message
 from messaging.models.template import Template, TemplateVersion
 
@@ -31,6 +32,10 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def lean(self) -> Self:
         """Without the list that somebody uploaded: up to 100,000 ids."""
         return self.defer("listed")
+
+    def visible_to(self, viewer: Any) -> Self:
+        """Who may not see an incident does not see what is sent about it: its recipients are that incident's people."""
+        return self.filter(belonging.visible_to(viewer))
 
 
 class Notice(models.Model):

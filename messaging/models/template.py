@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -93,6 +94,12 @@ class TemplateVersion(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.CharField("author", max_length=200, help_text="Who wrote on it last.")
+    writers = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        editable=False,
+        help_text="Everybody who wrote on it: kept by the database.",
+    )
     checked_at = models.DateTimeField(null=True)
     checked_by = models.CharField(max_length=200, blank=True)
     checked_reason = models.CharField(max_length=500, blank=True)
@@ -112,6 +119,7 @@ class TemplateVersion(models.Model):
     objects = TemplateVersionQuerySet.as_manager()
 
     class Meta:
+        permissions = [("approve_templateversion", "Can approve a text that colleagues wrote")]
         constraints = [
             models.UniqueConstraint(fields=["template", "number"], name="templateversion_numbered_once"),
             *(
@@ -124,9 +132,9 @@ class TemplateVersion(models.Model):
                 for step in ("checked", "approved", "returned", "published", "retired")
             ),
             models.CheckConstraint(
-                condition=~Q(approved_by=F("created_by")) | Q(approved_by="system:holdfast"),
+                condition=~Q(writers__contains=[F("approved_by")]) | Q(approved_by="system:holdfast"),
                 name="templateversion_approved_by_another",
-                violation_error_message="Somebody other than its author approves a version.",
+                violation_error_message="Somebody who wrote nothing of a version approves it.",
             ),
             models.CheckConstraint(
                 condition=Q(state="draft", checked_at=None, approved_at=None, content_hash=None)

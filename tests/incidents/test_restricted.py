@@ -3,14 +3,17 @@
 import json
 
 import pytest
+from django.urls import reverse
 
 from config.models import Scope
-from incidents import alerts, facts, lifecycle
+from incidents import alerts, facts, lifecycle, roles
 from incidents.models import AlertDelivery, AlertGroup, Incident
 from messaging.cohorts import COHORTS
 from tests.api.conftest import Api
-from tests.factories import MessageFactory, UserFactory, incident
+from tests.factories import MessageFactory, NoticeFactory, PurposeFactory, UserFactory, incident
 from tests.incidents.test_alerts import SAMPLE
+from tests.messaging.test_batches import started
+from tests.messaging.test_notices import people
 
 pytestmark = pytest.mark.django_db
 TITLE = "Leak of the list"
@@ -55,6 +58,48 @@ def test_the_outbox_offers_and_finds_it_for_who_may_see_it_only(client, hidden):
 
     assert (TITLE in for_support, row in for_support) == (False, False)
     assert (TITLE in for_officer, row in for_officer) == (True, True)
+
+
+def test_a_notice_about_it_is_seen_by_who_may_see_it_only(client, hidden):
+    PurposeFactory(code="newsletter")
+    notice = started(people("anna").values(), incident_id=hidden.pk)
+    NoticeFactory(title="About the policy")
+    page = reverse("admin:messaging_notice_changelist")
+    its = reverse("admin:messaging_notice_change", args=[notice.pk])
+
+    for role in ("Support", "Auditor", "Responder"):
+        shown = reads(client, role, page)
+        assert (notice.title in shown, "About the policy" in shown) == (False, True)
+        assert client.get(f"{its}?tab=recipients").status_code == 302  # there is none for them
+        assert (
+            client.post(reverse("admin:messaging_notice_report", args=[notice.pk]), {"reason": "x"}).status_code == 404
+        )
+    client.post(reverse("admin:messaging_notice_pause", args=[notice.pk]), {"_form_submitted": "on", "reason": "x"})
+    notice.refresh_from_db()
+    assert notice.state == "sending"
+    assert notice.title in reads(client, "Officer", page)
+    assert client.get(f"{its}?tab=recipients").status_code == 200
+
+
+def test_who_has_a_part_in_it_sees_its_notice(client, hidden):
+    NoticeFactory(incident_id=hidden.pk, title="About the leak")
+    helper = UserFactory(role="Responder")
+    roles.assume(hidden, helper, "scribe", by="user:lea")
+    client.force_login(helper)
+
+    assert "About the leak" in client.get(reverse("admin:messaging_notice_changelist")).content.decode()
+
+
+def test_a_notice_about_it_takes_the_scope_for_it(hidden):
+    notice = NoticeFactory(ref="NTC-77", incident_id=hidden.pk)
+    url = f"/api/v1/notices/{notice.ref}/"
+
+    plain, more = Api(Scope.MESSAGES_READ), Api(Scope.MESSAGES_READ, Scope.INCIDENTS_RESTRICTED)
+
+    assert plain.get("/api/v1/notices/").json()["results"] == []
+    assert [plain.get(at).status_code for at in (url, f"{url}recipients/")] == [404, 404]
+    assert [row["ref"] for row in more.get("/api/v1/notices/").json()["results"]] == ["NTC-77"]
+    assert [more.get(at).status_code for at in (url, f"{url}recipients/")] == [200, 200]
 
 
 def test_a_notice_names_it_by_its_number(hidden):

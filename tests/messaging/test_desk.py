@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
@@ -266,7 +267,7 @@ def test_a_colleague_approves_what_the_author_cannot(client, officer):
     draft = draft_from(TemplateVersion.objects.published("request_received").get(), by=officer)
     press(client, draft, "check_it", reason="Ready")
     press(client, draft, "approve_it", reason="Mine")
-    assert "You wrote this version: ask a colleague" in client.get(page(draft)).content.decode()
+    assert "You wrote on this version: ask a colleague" in client.get(page(draft)).content.decode()
 
     client.force_login(UserFactory(username="bela", role="Officer"))
     press(client, draft, "approve_it", reason="Read it")
@@ -277,6 +278,20 @@ def test_a_colleague_approves_what_the_author_cannot(client, officer):
     text = client.get(page(draft)).content.decode()
     assert "Read it" in text
     assert "every sample reads the same in every language" in text
+
+
+def test_whoever_may_write_texts_may_not_approve_them_for_that(client, officer):
+    draft = draft_from(TemplateVersion.objects.published("request_received").get(), by="user:anna")
+    press(client, draft, "check_it", reason="Ready")
+    writer = UserFactory(username="will", role="Support")
+    writer.user_permissions.add(Permission.objects.get(codename="change_templateversion"))
+    client.force_login(writer)
+
+    assert "approve_it" not in client.get(page(draft)).content.decode()
+    press(client, draft, "approve_it", reason="Read it")
+
+    draft.refresh_from_db()
+    assert draft.state == "checked"
 
 
 def test_a_checked_version_goes_back_to_draft_by_its_button(client, officer):
@@ -364,7 +379,7 @@ def test_whoever_writes_on_a_draft_becomes_its_author(client, officer):
 
     draft.refresh_from_db()
     assert response.status_code == 302
-    assert draft.created_by == "user:olga"
+    assert (draft.created_by, draft.writers) == ("user:olga", ["user:anna", "user:olga"])
     assert set(draft.bodies.values_list("subject", flat=True)) == {"New"}
 
 

@@ -74,6 +74,7 @@ def test_sales_talk_is_recognised_in_four_languages(text):
         "Se ha dado de baja de las ofertas y promociones.",
         "Vous vous êtes désabonné des offres et promotions.",
         "Change your password now. Order numbers were not concerned.",
+        "We will come back to you by Friday.",
     ],
 )
 def test_plain_sentences_about_choices_and_incidents_are_no_sales_talk(text):
@@ -383,4 +384,14 @@ def test_a_text_message_is_short_names_who_writes_and_has_no_html(db):
 
     assert "A text message has no HTML" in said
     assert "does not say who writes" in said
-    assert "longer than 160 characters" in said
+    assert "The text in en takes 189 characters, and one message has room for 160" in said
+
+
+def test_one_letter_that_phones_do_not_share_leaves_room_for_seventy(db):
+    version = draft_from(TemplateVersion.objects.published("opt_out_confirmation_sms").get(), by="user:anna")
+    version.bodies.filter(locale="es").update(text="{{ organisation }}: " + "ya no recibe SMS, ni hoy ni mañana. " * 2)
+    assert problems_of(version) == []
+
+    version.bodies.filter(locale="es").update(text="{{ organisation }}: " + "no recibirá SMS, ni hoy ni mañana. " * 2)
+
+    assert "one message with “á” in it has room for 70: it would go out in pieces" in problems_of(version)[0]

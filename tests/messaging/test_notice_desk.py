@@ -90,6 +90,24 @@ def test_a_notice_goes_from_the_form_to_the_people_by_its_buttons(client, relay_
     assert [event.kind for event in notice.events.all()] == ["written", "counted", "approved", "started", "done"]
 
 
+def test_a_day_that_an_officer_types_is_the_day_that_people_read(client):
+    people("anna")
+    user = log_in(client, "olga")
+    user.time_zone = "Europe/Berlin"
+    user.save()
+    facts = {"fact_title": "We changed our policy", "fact_body": "Another company.", "fact_effective_on": "2026-03-01"}
+    shared = {name: value for name, value in FORM.items() if not name.startswith("fact_")}
+    url = f"{reverse('admin:messaging_notice_add')}?template=privacy_notice&kind=list"
+
+    client.post(url, {**shared, **facts, "pasted": "anna@example.org"})
+
+    notice = Notice.objects.get()
+    assert notice.context["effective_on"] == "2026-03-01"
+    assert "It applies from 1 March 2026." in text_of(client, page(notice, "preview"))
+    edit = text_of(client, reverse("admin:messaging_notice_edit_it", args=[notice.pk]))
+    assert 'value="2026-03-01"' in edit
+
+
 def test_a_refused_form_says_why_beside_its_field(client):
     version = notice_text()
     log_in(client, "olga")

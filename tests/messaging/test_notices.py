@@ -99,6 +99,33 @@ def test_a_breach_notice_goes_to_people_who_opted_out_and_an_update_does_not():
     assert left_out(update) == {known["bela"]: "opted_out", silent: "no_consent"}
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("Shop now and save 20% off.", "carries no marketing"),
+        ("Read https://evil.example/breach.", "https://evil.example/breach: links lead to"),
+        ("Look at {url}/p/?utm_campaign=breach", "counts who follows"),
+        ("Changed your mind? {url}/opt-in/", "no way back in"),
+    ],
+)
+def test_what_staff_write_into_a_notice_passes_the_gates_of_its_text(settings, words, says):
+    notice = written(people("anna").values())
+    words = words.format(url=settings.PUBLIC_URL)
+
+    with pytest.raises(ValidationError, match=says):
+        notices.edit(notice, why="More", by="user:anna", context={**NOTICE_FACTS, "what": words})
+    with pytest.raises(ValidationError, match=says):
+        notices.edit(notice, why="More", by="user:anna", context={**NOTICE_FACTS, "steps": ["Wait", words]})
+
+
+def test_a_notice_may_end_a_sentence_with_a_link_to_a_host_that_is_allowed(settings):
+    settings.MAIL_LINK_HOSTS = ["authority.example"]
+    notice = written(people("anna").values())
+    facts = {**NOTICE_FACTS, "what": "A list was copied. You may complain (https://authority.example/complain/)."}
+
+    assert notices.edit(notice, why="Whom to ask", by="user:anna", context=facts).context == facts
+
+
 def test_an_update_says_what_it_is_for():
     with pytest.raises(ValidationError, match="Say what it is for"):
         written([], message_class=MessageClass.OPERATIONAL)
@@ -137,9 +164,10 @@ def test_counting_many_takes_as_many_statements_as_counting_few():
 def test_nobody_approves_what_they_wrote_changed_or_counted():
     ids = people("anna").values()
     notice = notices.edit(written(ids), why="Better title", by="user:cem", title="About a list")
+    notice = notices.edit(notice, why="No, the old one", by="user:elif", title="About the copied list")
     notice = notices.count(notice, reason="See", by="user:dora")
 
-    for name in ("anna", "cem", "dora"):
+    for name in ("anna", "cem", "elif", "dora"):
         with pytest.raises(ValidationError, match="ask a colleague"):
             notices.approve(notice, code=code_of(notice), reason="Mine", by=f"user:{name}")
     said = attack(

@@ -21,7 +21,7 @@ def request_of_anna():
 
 
 def answer(request, text="Erledigt.\n\nFreundliche Grüße"):
-    request_answered.send(sender=None, request=request, text=text, by="user:bela")
+    request_answered.send(sender=None, request=request, written=text, text=text, by="user:bela")
 
 
 def test_the_answer_to_a_request_is_mailed_in_its_own_words_and_language(request_of_anna, relay_inbox):

@@ -1,14 +1,19 @@
 """The texts that the product ships with, what no text may become, and what happens when one breaks all the same."""
 
+from uuid import uuid4
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
+from consent.tokens import Token, issue
 from messaging import words
-from messaging.gates import problems_of, render_sample
+from messaging.gates import SAMPLE_TOKEN, problems_of, render_sample
 from messaging.models import Message, Template, TemplateBody, TemplateFault, TemplateVersion
 from messaging.publishing import approve, back_to_draft, changes_of, check, draft_from, publish, retire
 from messaging.rendering import RenderError, published, render
+from messaging.septets import length_of
 from tests.factories import MessageFactory
 
 pytestmark = pytest.mark.django_db
@@ -150,6 +155,24 @@ def test_a_version_is_checked_then_approved_by_another_person_then_published(dra
     assert (published.approved_reason, published.published_reason) == ("Read it", "Now")
 
 
+def test_nobody_approves_a_text_that_they_wrote_a_part_of(draft):
+    write(draft, subject="Anna's words")
+    TemplateVersion.objects.filter(pk=draft.pk).update(created_by="user:bela")
+    check(draft, by="user:cem")
+
+    for name in ("anna", "bela"):
+        with pytest.raises(ValidationError, match="ask a colleague who did not"):
+            approve(draft, reason="Mine", by=f"user:{name}")
+
+    assert approve(draft, reason="Read it", by="user:cem").writers == ["user:anna", "user:bela"]
+
+
+def test_a_new_draft_is_by_whoever_made_it(draft):
+    go_out(draft)
+
+    assert draft_from(draft, by="user:bela").writers == ["user:bela"]
+
+
 @pytest.mark.parametrize("step", ["checked", "approved"])
 def test_a_change_after_the_check_takes_check_and_approval_away(draft, step):
     check(draft, by="user:anna")
@@ -231,6 +254,31 @@ def test_a_version_that_breaks_gives_way_to_the_last_good_one_and_leaves_a_fault
     assert (fault.version, fault.locale, fault.count) == (draft, "en", 2)
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles"])
+def test_moments_are_told_in_utc_and_days_as_they_are_wherever_a_message_is_written(zone):
+    with timezone.override(zone):
+        text, *_ = rendered(decided_at="2026-12-31T23:59:00+00:00")
+        notice, *_ = render_newest("privacy_notice", {"title": "x", "body": ["y"], "effective_on": "2026-03-01"})
+
+    assert "When: 31 December 2026, 23:59 UTC" in text.text
+    assert "It applies from 1 March 2026." in notice.text
+
+
+def test_colleagues_in_two_zones_check_approve_and_publish_one_text(draft):
+    with timezone.override("Europe/Berlin"):
+        check(draft, by="user:anna")
+    with timezone.override("America/Los_Angeles"):
+        approve(draft, reason="Read it", by="user:bela")
+
+    assert publish(draft, reason="Now", by="user:bela").state == "published"
+
+
+@pytest.mark.parametrize("day", ["1 March", "2026-02-30", "2026-03-01T00:00:00+00:00"])
+def test_a_day_that_is_none_is_an_error(day):
+    with pytest.raises(RenderError, match="effective_on is not a day like 2026-11-23"):
+        render_newest("privacy_notice", {"title": "x", "body": ["y"], "effective_on": day})
+
+
 def test_a_missing_name_is_an_error_and_not_a_hole():
     context = {name: value for name, value in CONTEXT.items() if name != "reference"}
 
@@ -283,12 +331,14 @@ def test_a_draft_may_change(draft):
         assert cursor.rowcount == 4
 
 
-def test_approving_by_its_author_is_refused_by_the_database_too(draft):
-    check(draft, by="user:anna")
+@pytest.mark.parametrize("writers", [{}, {"writers": []}, {"writers": ["user:cem"]}])
+def test_approving_by_a_writer_is_refused_by_the_database_too(draft, writers):
+    TemplateVersion.objects.filter(pk=draft.pk).update(created_by="user:bela")
+    check(draft, by="user:bela")
 
     with pytest.raises(DatabaseError, match="approved_by_another"):
         TemplateVersion.objects.filter(pk=draft.pk).update(
-            state="approved", approved_by="user:anna", approved_at="2026-01-01T00:00:00Z"
+            state="approved", approved_by="user:anna", approved_at="2026-01-01T00:00:00Z", **writers
         )
 
 
@@ -298,10 +348,31 @@ def test_every_template_is_told_in_its_history():
 
 @pytest.mark.parametrize("key", TEXT_MESSAGES)
 @pytest.mark.parametrize("locale", ["en", "de", "es", "fr"])
-def test_a_shipped_text_message_is_short_and_has_no_html(key, locale):
-    version = TemplateVersion.objects.published(key).get()
+def test_a_shipped_text_message_goes_out_in_one_piece_with_a_real_link(key, locale):
+    link = f"https://privacy.example.com/preferences/{issue(Token(uuid4(), '*', 'email', uuid4()))}/"
+    context = {} if key == "help_sms" else CONTEXT | {"purpose": "", "channel": "sms", "reference": "9" * 19}
 
-    shown = render_sample(version, version.samples[0], version.bodies.get(locale=locale))
+    shown, *_ = render(published(key), key, context, locale=locale, preferences_url=link)
 
-    assert len(shown.text.strip()) <= 160
+    takes, room, _ = length_of(shown.text.strip())
+    assert takes <= room, shown.text
     assert shown.html == ""
+
+
+def test_a_sample_link_is_as_long_as_a_real_one():
+    assert len(SAMPLE_TOKEN) == len(issue(Token(uuid4(), "*", "email", uuid4())))
+
+
+@pytest.mark.parametrize(
+    ("text", "takes", "room", "odd"),
+    [
+        ("a" * 160, 160, 160, ""),
+        ("é à ñ ß § Δ", 11, 160, ""),
+        ("5 € [1]", 10, 160, ""),  # the euro sign and brackets take two each
+        ("Esta es la única", 16, 70, "ú"),
+        ("n° 1", 4, 70, "°"),
+        ("done 👍", 7, 70, "👍"),
+    ],
+)
+def test_the_length_of_a_text_message_is_what_phones_count(text, takes, room, odd):
+    assert length_of(text) == (takes, room, odd)

@@ -33,6 +33,10 @@ def listened(commands):
     return sorted(queue for queues in found for queue in queues.split(","))
 
 
+def ours(composed):
+    return {name: service for name, service in composed["services"].items() if service.get("image") == "holdfast"}
+
+
 def test_each_queue_has_one_kind_of_worker_here_and_there(running, composed):
     services = [service["command"] for service in composed["services"].values() if "command" in service]
 
@@ -50,10 +54,23 @@ def test_what_comes_back_by_mail_is_received_here_and_there(running, composed):
 
 
 def test_all_who_take_something_while_the_database_is_away_share_one_folder_that_outlives_them(composed):
-    ours = [service for service in composed["services"].values() if service.get("image") == "holdfast"]
+    services = ours(composed).values()
 
-    assert len(ours) >= 8
-    assert {service["environment"]["SPOOL_DIR"] for service in ours} == {"/spool"}
-    assert all("spool:/spool" in service["volumes"] for service in ours)
+    assert len(services) >= 8
+    assert {service["environment"]["SPOOL_DIR"] for service in services} == {"/spool"}
+    assert all("spool:/spool" in service["volumes"] for service in services)
     assert "spool" in composed["volumes"]
     assert re.search(r"install -d -o holdfast .*/spool", (BASE / "Dockerfile").read_text())
+
+
+def test_every_setting_can_be_given_to_all_and_none_is_taken_back_by_an_empty_one(composed):
+    for service in ours(composed).values():
+        assert service["env_file"] == [{"path": "holdfast.env", "required": False}]
+        assert not [name for name, value in service["environment"].items() if ":-" in value]
+
+
+def test_who_serves_does_not_know_the_password_of_who_may_do_everything(composed):
+    knowing = {name for name, service in composed["services"].items() if "ADMIN_PASSWORD" in str(service)}
+
+    assert knowing == {"postgres", "provision"}
+    assert ".env" not in {file["path"] for service in ours(composed).values() for file in service["env_file"]}
