@@ -83,7 +83,8 @@ def composition(purpose: str, channel: str, since: datetime, until: datetime) ->
     composed: dict[str, Counter[str]] = defaultdict(Counter)
     watched = opt_outs(since, until, purpose=purpose, channel=channel).exclude(cause__in=GROUPS["records"])
     for cause, path, count in watched.values_list("cause", "exit_path").annotate(n=Sum("count")):
-        composed["cause"][cause] += count
+        # To react is to choose: what people reacted to is found among what happened, and they are nobody else for it.
+        composed["cause"][Cause.SUBJECT_CHOICE if cause == Cause.INCIDENT_NOTICE else cause] += count
         if path:
             composed["exit_path"][path] += count
     facets = FacetBucket.objects.filter(purpose=purpose, channel=channel, bucket__gte=since, bucket__lt=until)

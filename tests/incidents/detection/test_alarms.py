@@ -294,6 +294,15 @@ def test_a_cause_with_an_unlikely_share_is_a_shift(series, now):
     assert explain(alarm).agrees
 
 
+def test_those_who_react_to_something_are_no_other_people_than_usual(series, now):
+    leave(last(now, 2, until=1), 2)
+    leave(last(now, 1), 2, cause="incident_notice")
+
+    alarms.detect(now)
+
+    assert not Alarm.objects.exists()
+
+
 def test_a_send_is_known_by_its_reporters_own_name_for_it(now):
     facts = {"size": 100, "purpose": "marketing", "channel": "email"}
 

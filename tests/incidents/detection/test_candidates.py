@@ -75,11 +75,17 @@ def alert(of, title, at):
     )
 
 
-def test_an_alert(past):
+@pytest.mark.parametrize(
+    "facts",
+    [{"status": "triage"}, {}, {"purposes": ["analytics"]}, {"purposes": ["marketing"]}],
+    ids=["as an alert opens it", "of everything", "of something else", "of these choices"],
+)
+def test_an_alert(past, facts):
+    """And never that people reacted to something: to what is the question."""
     begun = bucket_of(timezone.now()) - BUCKET
     MarkerFactory(title="shop 4.2", at=begun - timedelta(hours=10))
     PurposeFactory(code="analytics")
-    alert(incident("Relay down", purposes=["analytics"]), "RelayDown", begun)  # not about these decisions
+    alert(incident("Relay down", **facts), "RelayDown", begun)
 
     assert likeliest() == ("alert", "RelayDown")
 
