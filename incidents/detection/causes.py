@@ -1,4 +1,4 @@
-"""What may explain an alarm: each way out, cause, domain, network, client, send, alert and marker of its time, ranked.
+"""What may explain an alarm: each way out, cause, domain, network, client, send, alert, change set and marker, ranked.
 
 `lift` is how often it occurred beside how often was to be expected; `share` is its part of what lies above the usual. A
 candidate is a place to look first, not a finding.
@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db.models import Q, Sum
 
 from consent.models import ANY, Cause, Decision
+from incidents.changes.moments import acts
 from incidents.counting import GROUPS
 from incidents.detection.baseline import BUCKET
 from incidents.detection.counts import facets_of, label_of, of_group, opt_outs, real_opt_outs
@@ -22,7 +23,8 @@ from incidents.models import AlertGroup, AlertSource, FacetBucket, Incident, Mar
 
 PAST = timedelta(weeks=4)
 RECENT = timedelta(hours=24)  # the past ends that long before: an incident must not become its own measure
-LOOK_BACK = timedelta(hours=48)  # for sends, alerts and markers
+LOOK_BACK = timedelta(hours=48)  # for what happened
+MOST_HAPPENED = 50  # of each kind
 NEAR = timedelta(hours=2)  # how fast a moment loses weight as a cause
 LEAST_PEOPLE = 5  # a name that fewer share is not shown
 MOST_DECISIONS = 5_000  # looked through for names
@@ -156,12 +158,16 @@ def _moments(span: Span, counted: Counter[datetime], excess: float) -> Iterable[
 def _happened(span: Span) -> Iterable[tuple[str, str, datetime, str]]:
     since = span.since - LOOK_BACK
     about = Q(purpose__in=["", ANY, span.purpose]) & Q(channel__in=["", ANY, span.channel])
-    for marker in Marker.objects.filter(about, at__gte=since, at__lt=span.until).order_by("-at")[:50]:
+    for marker in Marker.objects.filter(about, at__gte=since, at__lt=span.until).order_by("-at")[:MOST_HAPPENED]:
         size = f"{marker.size:,} people; " if marker.size else ""
         yield marker.kind, marker.title, marker.at, f"{size}{marker.at:%d %b %H:%M} UTC, reported by {marker.source}"
     # What is said here is read by everybody: an alert of a restricted incident would tell its title.
+    told = Incident.objects.unrestricted()
     firing = AlertGroup.objects.exclude(source__mode=AlertSource.Mode.OFF).filter(
-        last_at__gte=since, first_at__lt=span.until, incident__in=Incident.objects.unrestricted()
+        last_at__gte=since, first_at__lt=span.until, incident__in=told
     )
-    for group in firing.select_related("incident").order_by("-first_at")[:50]:
+    for act in acts(since, span.until, told, MOST_HAPPENED):
+        if act.change.selector.get("purpose", ANY) in (ANY, span.purpose):
+            yield "change set", str(act), act.at, f"{act.at:%d %b %H:%M} UTC"
+    for group in firing.select_related("incident").order_by("-first_at")[:MOST_HAPPENED]:
         yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.incident.ref}"
