@@ -46,7 +46,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time and scope that are to be explained; `expected`: opt-outs in all of it."""
+    """The time and scope that are to be explained; `expected`: opt-outs in all of it.
+
+    `past`: the time whose shares are the usual; four weeks, up to a day before, where nothing is said.
+    """
 
     purpose: str
     channel: str
@@ -54,15 +57,16 @@ class Span:
     since: datetime
     until: datetime
     expected: Mapping[datetime, float]
+    past: tuple[datetime, datetime] | None = None
 
     @property
     def total_expected(self) -> float:
         return sum(self.expected.values())
 
 
-def span_of(series: Series, expected: Mapping[datetime, float]) -> Span:
+def span_of(series: Series, expected: Mapping[datetime, float], group: str = "") -> Span:
     first, last = min(expected), max(expected)
-    return Span(series.purpose, series.channel, series.group, first, last + BUCKET, expected)
+    return Span(series.purpose, series.channel, group or series.group, first, last + BUCKET, expected)
 
 
 def rank(span: Span) -> list[dict[str, Any]]:
@@ -95,8 +99,8 @@ def composition(purpose: str, channel: str, since: datetime, until: datetime) ->
     return composed
 
 
-def past_of(purpose: str, channel: str, since: datetime) -> dict[str, Counter[str]]:
-    return composition(purpose, channel, since - PAST, since - RECENT)
+def usual_time(since: datetime) -> tuple[datetime, datetime]:
+    return since - PAST, since - RECENT
 
 
 def names_in(purpose: str, channel: str, since: datetime, until: datetime) -> dict[str, str]:
@@ -116,7 +120,7 @@ def names_in(purpose: str, channel: str, since: datetime, until: datetime) -> di
 
 def _composed(span: Span, total: int, excess: float) -> Iterable[Candidate]:
     now = composition(span.purpose, span.channel, span.since, span.until)
-    before = past_of(span.purpose, span.channel, span.since)
+    before = composition(span.purpose, span.channel, *(span.past or usual_time(span.since)))
     names = names_in(span.purpose, span.channel, span.since, span.until)
     for kind, counts in now.items():
         past = before.get(kind, Counter())

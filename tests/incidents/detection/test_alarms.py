@@ -233,12 +233,18 @@ def test_a_series_too_young_for_a_baseline_is_held_against_its_last_hours(now):
     leave(counts.buckets(start, hour)[::6], 1)
     leave(counts.buckets(hour, hour + timedelta(hours=1)), 4)
     Series.objects.create(purpose="marketing", channel="email", group="choice", first_at=start)
+    MarkerFactory(title="shop 4.2", at=hour - timedelta(hours=6))
+    MarkerFactory(kind="send", title="May offers", at=hour, size=500, purpose="marketing", channel="email")
 
     alarms.detect(now)
 
     alarm = Alarm.objects.get(detector="EARS")
     assert alarm.count == 48
     assert explain(alarm).agrees
+    assert [(each["kind"], each["name"]) for each in alarm.candidates[:2]] == [
+        ("send", "May offers"), ("deploy", "shop 4.2"),
+    ]  # fmt: skip
+    assert "Look first at: send May offers" in alarm.incident.timeline.get(seq=2).text
 
 
 def test_one_domain_among_many_is_named_as_a_shift_and_never_as_a_person(series, now):
@@ -285,12 +291,13 @@ def test_a_network_or_a_client_with_an_unlikely_share_is_a_shift(series, now, ki
 def test_a_cause_with_an_unlikely_share_is_a_shift(series, now):
     leave(last(now, 2), 2)
     leave(last(now, 1), 1, cause="complaint")
+    MarkerFactory(title="shop 4.2", at=bucket_of(now) - timedelta(hours=1))
 
     alarms.detect(now)
 
     alarm = Alarm.objects.get(detector="D4")
     assert (alarm.inputs["kind"], alarm.inputs["count"], alarm.inputs["total"]) == ("cause", 12, 36)
-    assert alarm.candidates[0]["name"] == "spam complaint"
+    assert [each["name"] for each in alarm.candidates] == ["spam complaint", "shop 4.2"]
     assert explain(alarm).agrees
 
 
