@@ -8,7 +8,7 @@ from incidents.detection import alarms, counts, sends
 from incidents.detection.baseline import BUCKET, Effect, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
 from incidents.detection.picture import draw
-from incidents.lifecycle import merge_into
+from incidents.lifecycle import close, merge_into
 from incidents.models import (
     Alarm,
     BucketScore,
@@ -212,6 +212,22 @@ def test_the_end_is_told_where_the_incident_goes_on(series, now):
     alarms.detect(later)
 
     assert "as usual again" in survivor.timeline.last().text
+
+
+def test_the_end_is_told_to_the_incident_that_a_later_alarm_opened(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    first = Incident.objects.get()
+    close(first, reason="Nothing to see", by="user:anna", needs_review=False)
+    meanwhile, later = now + timedelta(hours=2), now + timedelta(hours=5)
+    leave(counts.buckets(bucket_of(now), bucket_of(meanwhile)), 8)
+    alarms.detect(meanwhile)
+    leave(counts.buckets(bucket_of(meanwhile), bucket_of(later)), 2)
+
+    alarms.detect(later)
+
+    second = Incident.objects.exclude(pk=first.pk).get()
+    assert "as usual again" in second.timeline.last().text
 
 
 def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
