@@ -1,12 +1,13 @@
 """From counts to an alarm to an incident: once, with all that explains it, until things are as usual again."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from incidents.detection import alarms, counts, sends
 from incidents.detection.baseline import BUCKET, Effect, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
+from incidents.detection.learning import lasting
 from incidents.detection.picture import draw
 from incidents.lifecycle import close, merge_into
 from incidents.models import (
@@ -241,6 +242,33 @@ def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
 
     hours = BucketScore.objects.first().baseline.hours
     assert hours[hour_of_week(begin + timedelta(hours=20))] == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize("nights", [timedelta(0), timedelta(hours=8)], ids=["without a break", "with quiet nights"])
+def test_a_level_that_goes_on_for_a_week_is_the_usual_from_its_begin(series, now, nights):
+    begin = bucket_of(now).replace(hour=0, minute=0) - timedelta(days=10)
+    DecisionMinute.objects.filter(minute__gte=begin).update(count=5)
+    leave(last(now, 2), 5)
+    for day in range(10):
+        began = begin + timedelta(days=day)
+        ended = None if day == 9 else began + timedelta(days=1) - nights
+        Episode.objects.create(series=series, kind="surge", began_at=began, last_alarm_at=began, ended_at=ended)
+
+    alarms.detect(now)
+
+    baseline = BucketScore.objects.first().baseline
+    assert baseline.learnt_from == begin
+    assert baseline.hours[hour_of_week(now)] == pytest.approx(5.0, abs=0.1)
+    assert not Alarm.objects.exists()
+
+
+def test_alarms_of_less_than_a_week_or_a_day_apart_are_no_new_level():
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+
+    assert not lasting([(start, start + 6 * day)])
+    assert not lasting([(start + 2 * n * day, start + 2 * n * day + 20 * hour) for n in range(9)])
+    assert lasting([(start, start + 3 * day), (start + 4 * day, start + 7 * day)]) == [(start, start + 7 * day)]
 
 
 def test_a_series_too_young_for_a_baseline_is_held_against_its_last_hours(now):
