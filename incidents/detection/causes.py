@@ -19,7 +19,7 @@ from incidents.changes.moments import acts
 from incidents.counting import GROUPS
 from incidents.detection.baseline import BUCKET
 from incidents.detection.counts import facets_of, label_of, of_group, opt_outs, real_opt_outs
-from incidents.models import AlertGroup, AlertSource, FacetBucket, Incident, Marker, Series
+from incidents.models import AlertGroup, AlertSource, FacetBucket, Incident, Marker, PastMix, Series
 
 PAST = timedelta(weeks=4)
 RECENT = timedelta(hours=24)  # the past ends that long before: an incident must not become its own measure
@@ -97,6 +97,19 @@ def composition(purpose: str, channel: str, since: datetime, until: datetime) ->
     for kind, label, count in facets.values_list("kind", "label").annotate(n=Sum("count")):
         composed[kind][label] += count
     return composed
+
+
+def past_mix(purpose: str, channel: str, moment: datetime) -> Mapping[str, Mapping[str, int]]:
+    """The composition of the four weeks whose last day was over a day before, added up once a day."""
+    until = (moment - RECENT).replace(hour=0, minute=0, second=0, microsecond=0)
+    known = PastMix.objects.filter(purpose=purpose, channel=channel).first()
+    if known is None or known.day != until.date():
+        counted = composition(purpose, channel, until - PAST, until)
+        known, _ = PastMix.objects.update_or_create(
+            purpose=purpose, channel=channel, defaults={"day": until.date(), "counts": counted}
+        )
+    counts: Mapping[str, Mapping[str, int]] = known.counts
+    return counts
 
 
 def usual_time(since: datetime) -> tuple[datetime, datetime]:

@@ -80,7 +80,7 @@ def watch_composition(series: Series, start: datetime, rules: Rules) -> None:
     if (recent.aggregate(n=Sum("count"))["n"] or 0) < composition.LEAST_EVENTS:
         return
     now = causes.composition(series.purpose, series.channel, end - WINDOW, end)
-    before = causes.composition(series.purpose, series.channel, *causes.usual_time(end))
+    before = causes.past_mix(series.purpose, series.channel, end)
     found = composition.shifts(now, before)
     new = [shift for shift in found if not _is_told(_scope(series, shift), start)]
     if not new:

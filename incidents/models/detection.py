@@ -34,12 +34,31 @@ class FacetBucket(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["bucket", "purpose", "channel", "kind", "label"], name="facetbucket_one_row"
+                fields=["purpose", "channel", "bucket", "kind", "label"], name="facetbucket_one_row"
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m-%d %H:%M} {self.kind} {self.label}: {self.count}"
+
+
+class PastMix(models.Model):
+    """Of what the opt-outs of a purpose and channel were made in the four weeks before a day (UTC): added up once a day
+    and held against each five minutes."""
+
+    personal: ClassVar[tuple[str, ...]] = ("counts",)
+
+    purpose = models.CharField(max_length=50)
+    channel = models.CharField(max_length=10)
+    day = models.DateField()
+    counts = models.JSONField(help_text="kind → name, or its keyed hash → count.")
+
+    class Meta:
+        verbose_name_plural = "past mixes"
+        constraints = [models.UniqueConstraint(fields=["purpose", "channel"], name="pastmix_newest_only")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} / {self.channel} before {self.day}"
 
 
 class Marker(AppendOnly):

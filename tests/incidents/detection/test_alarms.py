@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from incidents.detection import alarms, counts, sends
+from incidents.detection import alarms, causes, counts, sends
 from incidents.detection.baseline import BUCKET, Effect, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
 from incidents.detection.learning import lasting
@@ -260,6 +260,20 @@ def test_a_level_that_goes_on_for_a_week_is_the_usual_from_its_begin(series, now
     assert baseline.learnt_from == begin
     assert baseline.hours[hour_of_week(now)] == pytest.approx(5.0, abs=0.1)
     assert not Alarm.objects.exists()
+
+
+def test_what_the_past_was_made_of_is_added_up_once_a_day(series, now, django_assert_num_queries):
+    month = counts.buckets(bucket_of(now) - timedelta(weeks=3), bucket_of(now) - timedelta(days=2))[::50]
+    seen(month, "a" * 16, 9)
+
+    mix = causes.past_mix("marketing", "email", now)
+
+    assert mix["domain"] == {"a" * 16: 9 * len(month)}
+    assert set(mix["cause"]) == {"subject_choice"}
+    with django_assert_num_queries(1):
+        assert causes.past_mix("marketing", "email", now + BUCKET) == mix
+    seen(month[:1], "b" * 16, 1)
+    assert "b" * 16 in causes.past_mix("marketing", "email", now + timedelta(days=1))["domain"]
 
 
 def test_alarms_of_less_than_a_week_or_a_day_apart_are_no_new_level():
