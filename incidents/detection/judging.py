@@ -70,7 +70,7 @@ def _judged(
     rules: Rules,
     version: BaselineVersion,
 ) -> Judged:
-    usual, felt = version.hours[hour_of_week(start)], _felt(sent, start)
+    usual, felt = version.hours[hour_of_week(start, version.zone)], _felt(sent, start)
     mu = usual + sum(effect.expected(start) for effect in felt)
     verdict = judge(count, mu, version.phi, sums, rules.values)
     score = BucketScore(

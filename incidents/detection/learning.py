@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q
 
 from incidents.detection import counts
@@ -27,7 +28,8 @@ Time = tuple[datetime, datetime]  # from and until
 def current(series: Series, now: datetime) -> BaselineVersion:
     """The newest baseline, learnt again once a day has passed."""
     learnt_to = bucket_of(now.replace(hour=0, minute=0, second=0, microsecond=0) - NOT_YET)
-    newest = BaselineVersion.objects.filter(series=series).order_by("-pk").first()
+    by_our_clocks = BaselineVersion.objects.filter(series=series, zone=settings.DETECTION_TIME_ZONE)
+    newest = by_our_clocks.order_by("-pk").first()
     if newest and newest.learnt_to >= learnt_to:
         return newest
     return _learn(series, max(series.first_at, learnt_to - PAST), learnt_to)
@@ -45,11 +47,12 @@ def _learn(series: Series, since: datetime, until: datetime) -> BaselineVersion:
         for marker in sends_of(series.purpose, series.channel, since - LONGEST_EFFECT, until)
     ]
     past = [Bucket(at, counted.get(at, 0)) for at in starts]
-    baseline, taught = learn_beside(sent, past, RATE if series.group == "choice" else 0.0)
+    baseline, taught = learn_beside(sent, past, RATE if series.group == "choice" else 0.0, settings.DETECTION_TIME_ZONE)
     text = ";".join(f"{at.isoformat()}={counted.get(at, 0)}" for at in starts)
     return BaselineVersion.objects.create(
         series=series,
         hours=list(baseline.hours),
+        zone=baseline.zone,
         phi=baseline.phi,
         buckets=baseline.buckets,
         sends=taught,

@@ -1,4 +1,4 @@
-"""What the past was made of, added up once a day; questions by way out."""
+"""Hours of the week by people's clocks; what the past was made of, added up once a day; questions by way out."""
 
 from django.db import migrations, models
 
@@ -25,8 +25,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RemoveConstraint(
+            model_name="baselineversion",
+            name="baselineversion_once",
+        ),
+        migrations.RemoveConstraint(
             model_name="facetbucket",
             name="facetbucket_one_row",
+        ),
+        migrations.AddField(
+            model_name="baselineversion",
+            name="zone",
+            field=models.CharField(default="UTC", help_text="Whose clocks tell these hours.", max_length=50),
+        ),
+        migrations.AlterField(
+            model_name="baselineversion",
+            name="hours",
+            field=models.JSONField(help_text="Mean count of a bucket in each of the 168 hours from Monday 00:00."),
         ),
         migrations.AddIndex(
             model_name="decisionminute",
@@ -35,6 +49,10 @@ class Migration(migrations.Migration):
                 fields=["exit_path", "minute"],
                 name="decisionminute_by_way_out",
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="baselineversion",
+            constraint=models.UniqueConstraint(fields=("series", "learnt_to", "zone"), name="baselineversion_once"),
         ),
         migrations.AddConstraint(
             model_name="facetbucket",
@@ -46,6 +64,7 @@ class Migration(migrations.Migration):
             model_name="pastmix",
             constraint=models.UniqueConstraint(fields=("purpose", "channel"), name="pastmix_newest_only"),
         ),
+        *readable_by_auditor("incidents_baselineversion"),
         *readable_by_auditor("incidents_pastmix", without=["counts"]),
         always(),
     ]

@@ -171,7 +171,8 @@ class BaselineVersion(AppendOnly):
     """What was learnt about a series, once a day: what is usual in each hour of the week, and what sends lead to."""
 
     series = models.ForeignKey(Series, models.PROTECT, related_name="baselines")
-    hours = models.JSONField(help_text="Mean count of a bucket in each of the 168 hours from Monday 00:00 UTC.")
+    hours = models.JSONField(help_text="Mean count of a bucket in each of the 168 hours from Monday 00:00.")
+    zone = models.CharField(max_length=50, default="UTC", help_text="Whose clocks tell these hours.")
     phi = models.FloatField(help_text="Variance over mean.")
     buckets = models.PositiveIntegerField(help_text="How many it was learnt from.")
     sends = models.JSONField(help_text="Per family of sends: opt-outs per message, and their mean delay in seconds.")
@@ -181,7 +182,7 @@ class BaselineVersion(AppendOnly):
     made_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["series", "learnt_to"], name="baselineversion_once")]
+        constraints = [models.UniqueConstraint(fields=["series", "learnt_to", "zone"], name="baselineversion_once")]
 
     def __str__(self) -> str:
         return f"baseline {self.pk} of {self.series_id}"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from config.checks import zone_is_known
 from incidents.detection import alarms, causes, counts, sends
 from incidents.detection.baseline import BUCKET, Effect, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
@@ -12,6 +13,7 @@ from incidents.detection.picture import draw
 from incidents.lifecycle import close, merge_into
 from incidents.models import (
     Alarm,
+    BaselineVersion,
     BucketScore,
     DecisionMinute,
     DetectorSettings,
@@ -260,6 +262,24 @@ def test_a_level_that_goes_on_for_a_week_is_the_usual_from_its_begin(series, now
     assert baseline.learnt_from == begin
     assert baseline.hours[hour_of_week(now)] == pytest.approx(5.0, abs=0.1)
     assert not Alarm.objects.exists()
+
+
+def test_other_clocks_teach_anew_and_an_alarm_keeps_those_that_it_was_raised_by(series, now, settings):
+    settings.DETECTION_TIME_ZONE = "Asia/Kolkata"
+    leave(last(now, 2), 2)
+    leave(last(now, 1), 6, exit_path="preference-page")
+    alarms.detect(now)
+    alarm = Alarm.objects.filter(detector="D2").first()
+
+    settings.DETECTION_TIME_ZONE = "America/New_York"
+    assert explain(alarm).agrees
+    alarms.detect(now + BUCKET)
+
+    zones = BaselineVersion.objects.order_by("pk").values_list("zone", flat=True)
+    assert list(zones) == ["Asia/Kolkata", "America/New_York"]
+    assert zone_is_known() == []
+    settings.DETECTION_TIME_ZONE = "Berlin"
+    assert [found.id for found in zone_is_known()] == ["config.E009"]
 
 
 def test_what_the_past_was_made_of_is_added_up_once_a_day(series, now, django_assert_num_queries):
