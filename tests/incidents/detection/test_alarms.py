@@ -133,6 +133,23 @@ def test_an_explanation_does_not_depend_on_what_is_forgotten_or_changed_since(se
     assert draw(alarm).bars
 
 
+def test_the_line_of_d1_is_drawn_by_the_settings_that_the_alarm_was_raised_by(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    shipped = Alarm.objects.filter(detector="D2").first()
+    usual = draw(shipped).table[0][3]
+
+    group = DetectorSettings.objects.get(pk="choice")
+    group.jump_least = 30
+    group.save_as("user:anna", "Too many jumps")
+    tuned = Alarm(
+        settings_version=group.history.first().history_id, bucket=shipped.bucket, series=series, mu=shipped.mu
+    )
+
+    assert draw(shipped).table[0][3] == usual < 30
+    assert {line[3] for line in draw(tuned).table} == {30}
+
+
 def test_an_alarm_whose_inputs_were_changed_is_found_out(series, now):
     leave(last(now, 2), 8)
     alarms.detect(now)
