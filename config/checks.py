@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -57,6 +58,16 @@ def broker_is_redis(**_: Any) -> list[CheckMessage]:
         return []
     hint = "For example redis://valkey.internal:6379/0, rediss://… with TLS, or unix:///run/valkey.sock?db=0."
     return [Error("REDIS_URL names no Redis or Valkey server.", hint, id="config.E005")]
+
+
+@register(Tags.compatibility)
+def zone_is_known(**_: Any) -> list[CheckMessage]:
+    try:
+        ZoneInfo(settings.DETECTION_TIME_ZONE)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        hint = "For example Europe/Berlin or America/New_York."
+        return [Error(f"DETECTION_TIME_ZONE: {settings.DETECTION_TIME_ZONE!r} is no zone.", hint, id="config.E009")]
+    return []
 
 
 @register(Tags.models)

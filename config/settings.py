@@ -191,6 +191,9 @@ PHONE_REGION = env.str("PHONE_REGION", default="")  # for numbers typed without 
 HEARTBEAT_URL = env.str("HEARTBEAT_URL", default="")
 HEARTBEAT_METHOD = env.str("HEARTBEAT_METHOD", default="GET")  # or POST; nothing is sent along
 
+# By whose clocks people leave: what is usual at an hour of the week moves with them when they are changed.
+DETECTION_TIME_ZONE = env.str("DETECTION_TIME_ZONE", default="UTC")
+
 # Outgoing webhooks go to https on the public internet; host:port of what may be called besides, http too.
 WEBHOOK_ALLOWED_HOSTS = env.list("WEBHOOK_ALLOWED_HOSTS", default=[])
 

@@ -55,7 +55,7 @@ class Facts:
     is_by_link: bool = False  # a page or a header of a message
     used_notice: bool = False  # the link stood in a notice about an incident
     had_notice: bool = False  # such a notice was sent to them before
-    is_inside_incident: bool = False
+    is_inside_incident: bool = False  # that was declared, and is about this
     since_acceptance: float | None = None
     since_first_fetch: float | None = None
     links_together: int = 0  # different links of the message, fetched within TOGETHER

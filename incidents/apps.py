@@ -21,7 +21,7 @@ class IncidentsConfig(AppConfig):
 
         feed.READERS.add("incidents.tasks.read_log")
         story.PROVIDERS.extend([tied, looked_again])
-        marks.MARKER_SOURCES.extend([marks.alerts, marks.incidents, marks.notices, marks.markers])
+        marks.MARKER_SOURCES.extend([marks.alerts, marks.incidents, marks.notices, marks.change_sets, marks.markers])
         COLLECTORS.append(vitals.metrics)
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of, mails.visible_ids))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)

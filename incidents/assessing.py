@@ -25,11 +25,14 @@ from consent.models import Cause, Decision, FeedCursor, LinkFetch
 from incidents import counting, looking
 from incidents.crowds import BY_LINK, Crowd, crowd_in
 from incidents.models import Backfill, CauseAssessment, DecisionLink
+from incidents.scope import FITS
 
 MOST = 5000  # decisions that one look takes in
 BACK = timedelta(minutes=15)  # a fetch tells something about presses this long before it
 
-FACTS = """
+# To be tied to an incident is a record of when it was, and no reason to leave. Behind a choice is supposed only what
+# somebody declared, and said what it is about: an alert in triage has told nobody anything.
+FACTS = f"""
     SELECT d.id, d.cause, d.confidence, d.reasons, d.exit_path, d.actor, d.message_id, d.received_at,
            coalesce(m.incident_id IS NOT NULL OR m.message_class = 'incident_notice', false),
            CASE WHEN m.state = 'accepted' THEN m.settled_at END,
@@ -37,7 +40,9 @@ FACTS = """
                     WHERE n.subject_id = d.subject_id AND n.incident_id IS NOT NULL AND n.state = 'accepted'
                       AND n.settled_at BETWEEN d.received_at - interval '7 days' AND d.received_at),
            EXISTS (SELECT 1 FROM incidents_decisionlink l JOIN incidents_incident i ON i.id = l.incident_id
-                    WHERE l.decision_id = d.id AND i.mode <> 'drill' AND i.status NOT IN ('declined', 'merged')),
+                    WHERE l.decision_id = d.id AND i.mode <> 'drill'
+                      AND i.status NOT IN ('triage', 'declined', 'merged')
+                      AND (i.purposes <> '{{}}' OR i.exit_paths <> '{{}}') AND {FITS}),
            a.version, a.cause, a.confidence, a.reasons
       FROM consent_decision d
       LEFT JOIN messaging_message m ON m.id = d.message_id
@@ -61,7 +66,7 @@ class Row(NamedTuple):
     used_notice: bool
     accepted_at: datetime | None
     had_notice: bool
-    is_inside: bool
+    is_inside: bool  # of an incident that may be behind it
     version: int | None
     found_cause: str | None
     found_confidence: int | None

@@ -266,3 +266,6 @@ def _move(
     old, incident.status = incident.status, status
     text = f"{incident.get_status_display().capitalize()}: {reason}"
     save_and_tell(incident, Kind.STATUS, text, reason=reason, by=by, source=source, old=old, new=new or status, **facts)
+    is_judged = status == Status.DECLINED or (old == Status.TRIAGE and status != Status.MERGED)
+    if is_judged and (incident.purposes or incident.exit_paths):
+        look_back(incident, status)  # whether it may be behind a choice is known by now

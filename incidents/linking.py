@@ -26,13 +26,13 @@ from consent.restoring import is_restored
 from incidents import assessing, counting
 from incidents.detection import counts
 from incidents.models import Backfill, Incident
+from incidents.scope import FITS
 
 READER = "incident-links"
 BATCH = 1000
 
-INSIDE = """d.received_at >= i.occurred_from AND (i.occurred_to IS NULL OR d.received_at <= i.occurred_to)
-         AND (i.purposes = '{}' OR d.purpose = '*' OR d.purpose = ANY (i.purposes))
-         AND (i.exit_paths = '{}' OR d.exit_path = ANY (i.exit_paths))"""
+INSIDE = f"""d.received_at >= i.occurred_from AND (i.occurred_to IS NULL OR d.received_at <= i.occurred_to)
+         AND {FITS}"""
 # `picked` is the log's part that is looked at; the rest ties it, rolls it up and counts it in one statement.
 TIE = """
     WITH picked AS (

@@ -11,6 +11,8 @@ from datetime import datetime
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 
+from config.models import User
+from incidents.changes.moments import acts
 from incidents.detection.sends import OWN
 from incidents.models import AlertGroup, Marker
 from incidents.rates import seen_by
@@ -69,6 +71,15 @@ def markers(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
     for marker in reported[:MOST]:
         size = f" to {marker.size:,} people" if marker.size else ""
         yield Mark(marker.at, marker.kind, f"{marker.title}{size}", marker.url)
+
+
+def change_sets(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
+    """Our own fixes: when each began, was applied, and was taken back."""
+    may_open = isinstance(viewer, User) and viewer.has_perm("incidents.view_changeset")
+    for act in acts(since, until, seen_by(viewer), MOST):
+        url = _page("incidents_changeset_change", act.change.pk) if may_open else ""
+        is_drill = act.change.incident is not None and act.change.incident.mode == "drill"
+        yield Mark(act.at, "change set", str(act), url, is_drill)
 
 
 def _page(name: str, number: int) -> str:

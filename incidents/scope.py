@@ -10,6 +10,10 @@ from consent.models import ExitPath, Purpose
 from incidents.models import Incident
 from incidents.models.incident import TEXT
 
+# Whether a decision `d` is about what an incident `i` is about.
+FITS = """(i.purposes = '{}' OR d.purpose = '*' OR d.purpose = ANY (i.purposes))
+         AND (i.exit_paths = '{}' OR d.exit_path = ANY (i.exit_paths))"""
+
 
 def check_scope(purposes: Sequence[str], exit_paths: Sequence[str]) -> None:
     """Raises ValidationError by field, naming the codes that nobody registered."""

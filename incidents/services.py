@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from config.models import User
 from consent.services import actor_of
-from incidents import clocks, timeline
+from incidents import clocks, joining, timeline
 from incidents.changing import locked, look_back, note_moments
 from incidents.lifecycle import close, contain
 from incidents.models import Incident, TimelineEntry
@@ -108,7 +108,8 @@ def open_or_join(
     text: str = "",
     type: str = "",
 ) -> tuple[Incident, bool]:
-    """The one open incident of a cause: opened in triage, or told once more. Returns it and whether it is new.
+    """The one open incident of a cause: opened in triage, or told once more and grown by what is new. Returns it and
+    whether it is new.
 
     Two who call at once get the same one. What was merged is looked for where it went on; an incident that has ended
     is not opened again, the same cause later makes a new one. Raises ValidationError by field.
@@ -116,8 +117,15 @@ def open_or_join(
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"incidents.key:{mode}:{key}"])
     told = text.strip() or title
-    if incident := _open_of(key, mode):
-        timeline.append(incident, Kind.DETECTOR, told, source=source, actor=actor_of(by), occurred_at=detected_at)
+    if found := _open_of(key, mode):
+        incident = locked(found)
+        grown = joining.take_in(
+            incident, by=by, severity=severity, occurred_from=min(occurred_from, detected_at),
+            purposes=purposes, exit_paths=exit_paths,
+        )  # fmt: skip
+        news = grown or joining.reported(incident, severity, purposes, exit_paths)
+        text = joining.with_news(told, news)
+        timeline.append(incident, Kind.DETECTOR, text, source=source, actor=actor_of(by), occurred_at=detected_at)
         return incident, False
     incident = declare(
         title,

@@ -52,6 +52,7 @@ ITS_COLUMNS_ARE_ITS_HISTORY = {
     "incidents.DecisionMinute": "a count",
     "incidents.IncidentRole": "taken and laid down, each with who and when",
     "incidents.FacetBucket": "a count",
+    "incidents.PastMix": "counts added up anew each day",
     "incidents.BucketScore": "how a count was judged; an alarm holds what it needs of it",
     "incidents.Series": "how far its buckets were judged, and the sums so far",
     "incidents.Episode": "begun by an alarm, ended once",

@@ -13,8 +13,9 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
-from incidents import timeline
+from incidents import joining, timeline
 from incidents.alerts.reading import Notification
+from incidents.changing import locked
 from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
 from incidents.services import declare
 from incidents.timeline import Kind, NewLine, Source
@@ -86,7 +87,8 @@ class Folding:
         group.truncated_count = said.truncated
         group.state = _state(group)
         group.is_open = True if group.state == State.FIRING else None
-        is_news = bool(said.note) or before != (group.fingerprints, group.truncated_count, group.state)
+        grown = self._grown(group, said)
+        is_news = bool(said.note or grown) or before != (group.fingerprints, group.truncated_count, group.state)
         group.delivery_count += 1
         group.last_at = max(group.last_at, received_at)
         group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
@@ -94,8 +96,20 @@ class Folding:
         if not is_news:
             return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
         old = before[2] if before[0] else ""
-        self._tell(group, f"{group.title}: {said.note or _told(group)}", received_at, old=old, new=group.state)
+        news = grown or (joining.reported(group.incident, said.severity) if said.is_firing else "")
+        text = joining.with_news(f"{group.title}: {said.note or _told(group)}", news)
+        self._tell(group, text, received_at, old=old, new=group.state)
         return Fate(Outcome.ACCEPTED, "", group)
+
+    def _grown(self, group: AlertGroup, said: Notification) -> str:
+        """By what fires now. The incident is locked, and read again, only where that is more than was known."""
+        known, start = group.incident, _start(said, group.first_at)
+        is_more = said.severity < known.severity or start < known.occurred_from
+        if not (said.is_firing and is_more and known.status == Incident.Status.TRIAGE):
+            return ""
+        group.incident = locked(known)
+        by = f"alert:{self.source.name}"
+        return joining.take_in(group.incident, by=by, severity=said.severity, occurred_from=start)
 
     def _news_of(self, group: AlertGroup | None, said: Notification, received_at: datetime) -> Fate:
         """News without an alert, such as a note at the sender: told where an incident goes on, and opens none."""

@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 BUCKET = timedelta(minutes=5)
-HOURS = 168  # of a week, from Monday 00:00 UTC
+HOURS = 168  # of a week, from Monday 00:00 by the clocks that people live by
 LEAST = 1e-4  # no bucket is expected to stay empty for certain
 PRIOR_EVENTS = 8.0  # how many events of its own an hour needs to count as much as the shape of the whole week
 FAR_OUT = 3.5  # Anscombe residual of an hour beyond which it counts less; 2.58 of Noufaily et al. is for weeks
@@ -33,14 +34,16 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`hours`: mean count of a bucket in each hour of the week; `phi`: variance over mean; `buckets`: learnt from."""
+    """`hours`: mean count of a bucket in each hour of the week, as the clocks of `zone` tell it; `phi`: variance over
+    mean; `buckets`: learnt from."""
 
     hours: tuple[float, ...]
     phi: float
     buckets: int
+    zone: str = "UTC"
 
     def usual(self, start: datetime) -> float:
-        return self.hours[hour_of_week(start)]
+        return self.hours[hour_of_week(start, self.zone)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,9 @@ class Effect:
         return self.size * self.rate * (math.exp(-begin / self.delay) - math.exp(-end / self.delay))
 
 
-def hour_of_week(moment: datetime) -> int:
-    moment = moment.astimezone(UTC)
+def hour_of_week(moment: datetime, zone: str = "UTC") -> int:
+    """By local clocks: where these are changed, people get up by them, and not by UTC."""
+    moment = moment.astimezone(ZoneInfo(zone))
     return moment.weekday() * 24 + moment.hour
 
 
@@ -72,7 +76,7 @@ def bucket_of(moment: datetime) -> datetime:
     return datetime.fromtimestamp(seconds, tz=UTC)
 
 
-def learn(past: Iterable[Bucket]) -> Baseline:
+def learn(past: Iterable[Bucket], zone: str = "UTC") -> Baseline:
     """The usual of each hour of the week, and how far counts scatter around it.
 
     `past` holds every bucket, the empty ones too, without those of alarms and of the last 24 hours. Twice over, what
@@ -80,15 +84,16 @@ def learn(past: Iterable[Bucket]) -> Baseline:
     """
     buckets = list(past)
     if not buckets:
-        return Baseline((LEAST,) * HOURS, 1.0, 0)
+        return Baseline((LEAST,) * HOURS, 1.0, 0, zone)
+    places = [hour_of_week(bucket.start, zone) for bucket in buckets]
     weights: Sequence[float] = [1.0] * len(buckets)
-    hours = _hours(buckets, weights)
-    phi = _dispersion(buckets, hours, weights)
+    hours = _hours(buckets, places, weights)
+    phi = _dispersion(buckets, places, hours, weights)
     for _ in range(ROUNDS):
-        weights = _weights(buckets, hours, phi)
-        hours = _hours(buckets, weights)
-        phi = _dispersion(buckets, hours, weights)
-    return Baseline(tuple(hours), phi, len(buckets))
+        weights = _weights(buckets, places, hours, phi)
+        hours = _hours(buckets, places, weights)
+        phi = _dispersion(buckets, places, hours, weights)
+    return Baseline(tuple(hours), phi, len(buckets), zone)
 
 
 def rate_of(messages: float, opt_outs: float, prior: float = RATE) -> float:
@@ -101,11 +106,10 @@ def delay_of(opt_outs: float, seconds: float) -> float:
     return min(max(seconds / opt_outs, 1_800.0), 43_200.0) if opt_outs >= 10 else DELAY.total_seconds()
 
 
-def _hours(buckets: Sequence[Bucket], weights: Sequence[float]) -> list[float]:
+def _hours(buckets: Sequence[Bucket], places: Sequence[int], weights: Sequence[float]) -> list[float]:
     """Each hour's own mean, drawn toward the week's shape (hour of day × day of week) where it has seen little."""
     sums, sizes = [0.0] * HOURS, [0.0] * HOURS
-    for bucket, weight in zip(buckets, weights, strict=True):
-        hour = hour_of_week(bucket.start)
+    for bucket, hour, weight in zip(buckets, places, weights, strict=True):
         sums[hour] += weight * (bucket.count - bucket.sends)
         sizes[hour] += weight
     shape = _shape([max(0.0, s) for s in sums], sizes)
@@ -143,27 +147,29 @@ def _smoothed(hours: Sequence[float]) -> list[float]:
     return [0.25 * hours[i - 1] + 0.5 * hours[i] + 0.25 * hours[(i + 1) % HOURS] for i in range(HOURS)]
 
 
-def _dispersion(buckets: Sequence[Bucket], hours: Sequence[float], weights: Sequence[float]) -> float:
+def _dispersion(
+    buckets: Sequence[Bucket], places: Sequence[int], hours: Sequence[float], weights: Sequence[float]
+) -> float:
     """Variance over mean, at least 1, by Pearson's statistic."""
     total = 0.0
-    for bucket, weight in zip(buckets, weights, strict=True):
-        mu = hours[hour_of_week(bucket.start)] + bucket.sends
+    for bucket, hour, weight in zip(buckets, places, weights, strict=True):
+        mu = hours[hour] + bucket.sends
         total += weight * (bucket.count - mu) ** 2 / mu
     freedom = max(1.0, sum(weights) - min(HOURS, len(buckets) / 2))
     return max(1.0, total / freedom)
 
 
-def _weights(buckets: Sequence[Bucket], hours: Sequence[float], phi: float) -> list[float]:
+def _weights(buckets: Sequence[Bucket], places: Sequence[int], hours: Sequence[float], phi: float) -> list[float]:
     """1, and less the farther the whole hour lies out: (limit / residual)², by Anscombe's residual.
 
     By the hour, because in five minutes of a quiet night three opt-outs lie "far out" by mere chance, and weighing them
     down makes the usual too small and the scatter too narrow.
     """
     counted: dict[datetime, list[float]] = {}
-    for bucket in buckets:
+    for bucket, place in zip(buckets, places, strict=True):
         sums = counted.setdefault(bucket.start.replace(minute=0), [0.0, 0.0])
         sums[0] += bucket.count
-        sums[1] += hours[hour_of_week(bucket.start)] + bucket.sends
+        sums[1] += hours[place] + bucket.sends
     of_hour = {}
     for hour, (count, mu) in counted.items():
         residual = 1.5 * (count ** (2 / 3) - mu ** (2 / 3)) / (phi**0.5 * mu ** (1 / 6))

@@ -1,4 +1,4 @@
-"""What may explain an alarm: each way out, cause, domain, network, client, send, alert and marker of its time, ranked.
+"""What may explain an alarm: each way out, cause, domain, network, client, send, alert, change set and marker, ranked.
 
 `lift` is how often it occurred beside how often was to be expected; `share` is its part of what lies above the usual. A
 candidate is a place to look first, not a finding.
@@ -15,14 +15,16 @@ from uuid import UUID
 from django.db.models import Q, Sum
 
 from consent.models import ANY, Cause, Decision
+from incidents.changes.moments import acts
 from incidents.counting import GROUPS
 from incidents.detection.baseline import BUCKET
 from incidents.detection.counts import facets_of, label_of, of_group, opt_outs, real_opt_outs
-from incidents.models import AlertGroup, AlertSource, FacetBucket, Incident, Marker, Series
+from incidents.models import AlertGroup, AlertSource, FacetBucket, Incident, Marker, PastMix, Series
 
 PAST = timedelta(weeks=4)
 RECENT = timedelta(hours=24)  # the past ends that long before: an incident must not become its own measure
-LOOK_BACK = timedelta(hours=48)  # for sends, alerts and markers
+LOOK_BACK = timedelta(hours=48)  # for what happened
+MOST_HAPPENED = 50  # of each kind
 NEAR = timedelta(hours=2)  # how fast a moment loses weight as a cause
 LEAST_PEOPLE = 5  # a name that fewer share is not shown
 MOST_DECISIONS = 5_000  # looked through for names
@@ -44,7 +46,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time and scope that are to be explained; `expected`: opt-outs in all of it."""
+    """The time and scope that are to be explained; `expected`: opt-outs in all of it.
+
+    `past`: the time whose shares are the usual; four weeks, up to a day before, where nothing is said.
+    """
 
     purpose: str
     channel: str
@@ -52,15 +57,16 @@ class Span:
     since: datetime
     until: datetime
     expected: Mapping[datetime, float]
+    past: tuple[datetime, datetime] | None = None
 
     @property
     def total_expected(self) -> float:
         return sum(self.expected.values())
 
 
-def span_of(series: Series, expected: Mapping[datetime, float]) -> Span:
+def span_of(series: Series, expected: Mapping[datetime, float], group: str = "") -> Span:
     first, last = min(expected), max(expected)
-    return Span(series.purpose, series.channel, series.group, first, last + BUCKET, expected)
+    return Span(series.purpose, series.channel, group or series.group, first, last + BUCKET, expected)
 
 
 def rank(span: Span) -> list[dict[str, Any]]:
@@ -83,7 +89,8 @@ def composition(purpose: str, channel: str, since: datetime, until: datetime) ->
     composed: dict[str, Counter[str]] = defaultdict(Counter)
     watched = opt_outs(since, until, purpose=purpose, channel=channel).exclude(cause__in=GROUPS["records"])
     for cause, path, count in watched.values_list("cause", "exit_path").annotate(n=Sum("count")):
-        composed["cause"][cause] += count
+        # To react is to choose: what people reacted to is found among what happened, and they are nobody else for it.
+        composed["cause"][Cause.SUBJECT_CHOICE if cause == Cause.INCIDENT_NOTICE else cause] += count
         if path:
             composed["exit_path"][path] += count
     facets = FacetBucket.objects.filter(purpose=purpose, channel=channel, bucket__gte=since, bucket__lt=until)
@@ -92,8 +99,21 @@ def composition(purpose: str, channel: str, since: datetime, until: datetime) ->
     return composed
 
 
-def past_of(purpose: str, channel: str, since: datetime) -> dict[str, Counter[str]]:
-    return composition(purpose, channel, since - PAST, since - RECENT)
+def past_mix(purpose: str, channel: str, moment: datetime) -> Mapping[str, Mapping[str, int]]:
+    """The composition of the four weeks whose last day was over a day before, added up once a day."""
+    until = (moment - RECENT).replace(hour=0, minute=0, second=0, microsecond=0)
+    known = PastMix.objects.filter(purpose=purpose, channel=channel).first()
+    if known is None or known.day != until.date():
+        counted = composition(purpose, channel, until - PAST, until)
+        known, _ = PastMix.objects.update_or_create(
+            purpose=purpose, channel=channel, defaults={"day": until.date(), "counts": counted}
+        )
+    counts: Mapping[str, Mapping[str, int]] = known.counts
+    return counts
+
+
+def usual_time(since: datetime) -> tuple[datetime, datetime]:
+    return since - PAST, since - RECENT
 
 
 def names_in(purpose: str, channel: str, since: datetime, until: datetime) -> dict[str, str]:
@@ -113,7 +133,7 @@ def names_in(purpose: str, channel: str, since: datetime, until: datetime) -> di
 
 def _composed(span: Span, total: int, excess: float) -> Iterable[Candidate]:
     now = composition(span.purpose, span.channel, span.since, span.until)
-    before = past_of(span.purpose, span.channel, span.since)
+    before = composition(span.purpose, span.channel, *(span.past or usual_time(span.since)))
     names = names_in(span.purpose, span.channel, span.since, span.until)
     for kind, counts in now.items():
         past = before.get(kind, Counter())
@@ -155,12 +175,16 @@ def _moments(span: Span, counted: Counter[datetime], excess: float) -> Iterable[
 def _happened(span: Span) -> Iterable[tuple[str, str, datetime, str]]:
     since = span.since - LOOK_BACK
     about = Q(purpose__in=["", ANY, span.purpose]) & Q(channel__in=["", ANY, span.channel])
-    for marker in Marker.objects.filter(about, at__gte=since, at__lt=span.until).order_by("-at")[:50]:
+    for marker in Marker.objects.filter(about, at__gte=since, at__lt=span.until).order_by("-at")[:MOST_HAPPENED]:
         size = f"{marker.size:,} people; " if marker.size else ""
         yield marker.kind, marker.title, marker.at, f"{size}{marker.at:%d %b %H:%M} UTC, reported by {marker.source}"
     # What is said here is read by everybody: an alert of a restricted incident would tell its title.
+    told = Incident.objects.unrestricted()
     firing = AlertGroup.objects.exclude(source__mode=AlertSource.Mode.OFF).filter(
-        last_at__gte=since, first_at__lt=span.until, incident__in=Incident.objects.unrestricted()
+        last_at__gte=since, first_at__lt=span.until, incident__in=told
     )
-    for group in firing.select_related("incident").order_by("-first_at")[:50]:
+    for act in acts(since, span.until, told, MOST_HAPPENED):
+        if act.change.selector.get("purpose", ANY) in (ANY, span.purpose):
+            yield "change set", str(act), act.at, f"{act.at:%d %b %H:%M} UTC"
+    for group in firing.select_related("incident").order_by("-first_at")[:MOST_HAPPENED]:
         yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.incident.ref}"

@@ -58,7 +58,9 @@ class Credit:
         self.seconds += seconds
 
 
-def learn_beside(sent: Sequence[Sent], past: Sequence[Bucket], prior: float) -> tuple[Baseline, dict[str, list[float]]]:
+def learn_beside(
+    sent: Sequence[Sent], past: Sequence[Bucket], prior: float, zone: str = "UTC"
+) -> tuple[Baseline, dict[str, list[float]]]:
     """The usual, and what each family of sends leads to, and under "" all of them.
 
     `past` is in order of time and may have gaps. `prior`: opt-outs per message, as long as few messages say otherwise.
@@ -67,13 +69,13 @@ def learn_beside(sent: Sequence[Sent], past: Sequence[Bucket], prior: float) -> 
     """
     assumed: Told = {family: [prior, DELAY.total_seconds()] for family in {ALL, *(send.family for send in sent)}}
     if not sent or not past:
-        return learn(past), {ALL: list(assumed[ALL])}
+        return learn(past, zone), {ALL: list(assumed[ALL])}
     history = _History(sent, past)
-    usual = learn(_quiet(sent, _beside(history, assumed)))
+    usual = learn(_quiet(sent, _beside(history, assumed)), zone)
     told: Told = {family: [prior or RATE, delay] for family, (_, delay) in assumed.items()}
     for _ in range(TURNS):
         told = _share_out(history, [usual.usual(bucket.start) for bucket in past], told, prior)
-        usual = learn(_beside(history, told))
+        usual = learn(_beside(history, told), zone)
     return usual, {family: list(learnt) for family, learnt in told.items()}
 
 

@@ -63,8 +63,9 @@ def tell(series: Series, each: Judged, detector: str, rules: Rules) -> None:
         Episode.objects.create(
             series=series, kind=kind, incident=alarm.incident, began_at=span.since, last_alarm_at=start
         )
-    else:
-        Episode.objects.filter(pk=episode.pk).update(last_alarm_at=start, quiet_since=None)
+    else:  # where people closed its incident, the alarm has opened another
+        incident = alarm.incident or episode.incident
+        Episode.objects.filter(pk=episode.pk).update(last_alarm_at=start, quiet_since=None, incident=incident)
 
 
 def settle(series: Series, each: Judged) -> None:

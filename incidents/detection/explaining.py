@@ -72,7 +72,7 @@ def _check_mean(alarm: Alarm, to: Explanation) -> None:
     """μ is the usual of its hour in the baseline that it names, and what sends led one to expect."""
     usual, sends = alarm.inputs["usual"], [_effect(send) for send in alarm.inputs["sends"]]
     if alarm.baseline:
-        _same(to, "usual of the hour", alarm.baseline.hours[hour_of_week(alarm.bucket)], usual)
+        _same(to, "usual of the hour", alarm.baseline.hours[hour_of_week(alarm.bucket, alarm.baseline.zone)], usual)
         _same(to, "scatter", alarm.baseline.phi, alarm.phi)
     _same(to, "mean", usual + sum(send.expected(alarm.bucket) for send in sends), alarm.mu)
     to.words.append(f"Usual at this hour of the week: {usual:.2f} in five minutes.")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 
 from incidents.detection import counts
 from incidents.detection.baseline import BUCKET, LONGEST_EFFECT, Effect, hour_of_week
@@ -37,8 +38,18 @@ def rules_for(group: str) -> Rules:
     if row is None:
         return Rules(DetectorSettings.Mode.OFF, 0, Settings())
     version = row.history.order_by("-history_id").values_list("history_id", flat=True).first() or 0
-    values = Settings(row.h, row.kappa, row.jump_p, row.jump_least, row.slump_h, row.slump, row.slump_least_mu)
-    return Rules(row.mode, version, values)
+    return Rules(row.mode, version, _values(row))
+
+
+def settings_of(version: int | None) -> Settings:
+    """The settings of a version, as an alarm names it; those that the product ships where there is none."""
+    row = DetectorSettings.history.filter(history_id=version).first()
+    return _values(row) if row else Settings()
+
+
+def _values(row: Any) -> Settings:
+    """Of the settings as they stand, or of a version of them."""
+    return Settings(row.h, row.kappa, row.jump_p, row.jump_least, row.slump_h, row.slump, row.slump_least_mu)
 
 
 def judge_in_turn(series: Series, starts: Sequence[datetime], rules: Rules, version: BaselineVersion) -> list[Judged]:
@@ -70,7 +81,7 @@ def _judged(
     rules: Rules,
     version: BaselineVersion,
 ) -> Judged:
-    usual, felt = version.hours[hour_of_week(start)], _felt(sent, start)
+    usual, felt = version.hours[hour_of_week(start, version.zone)], _felt(sent, start)
     mu = usual + sum(effect.expected(start) for effect in felt)
     verdict = judge(count, mu, version.phi, sums, rules.values)
     score = BucketScore(

@@ -6,7 +6,8 @@ from itertools import count
 
 from django.utils import timezone
 
-from incidents.detection.detectors import tail
+from incidents.detection.detectors import Settings, tail
+from incidents.detection.judging import settings_of
 from incidents.models import Alarm, BucketScore
 
 WIDTH, HEIGHT = 960, 240
@@ -53,7 +54,8 @@ def draw(alarm: Alarm) -> Picture | None:
     points = _points(alarm)
     if not points:
         return None
-    limits = [_limit(mu, phi) for _, _, mu, phi in points]
+    values = settings_of(alarm.settings_version)
+    limits = [_limit(mu, phi, values) for _, _, mu, phi in points]
     ceiling = _ceiling(max(max(n, mu, limit) for (_, n, mu, _), limit in zip(points, limits, strict=True)))
     width = (WIDTH - LEFT - RIGHT) / len(points)
     bars = [
@@ -93,9 +95,9 @@ def _points(alarm: Alarm) -> list[tuple[datetime, int, float, float]]:
     return [(at, *points[at]) for at in shown]
 
 
-def _limit(mu: float, phi: float) -> float:
-    """The least count for which D1 speaks; the settings' own floor is 4."""
-    return float(next(n for n in count(max(4, int(mu))) if tail(n, mu, phi) < 1 / 20_000))
+def _limit(mu: float, phi: float, values: Settings) -> float:
+    """The least count for which D1 speaks."""
+    return float(next(n for n in count(max(values.jump_least, int(mu))) if tail(n, mu, phi) < values.jump_p))
 
 
 def _line(values: list[float], width: float, ceiling: int) -> str:

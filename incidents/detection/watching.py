@@ -1,10 +1,14 @@
 """What is watched beside the sums: a series too young for a baseline (EARS), and who it is that leaves (D4)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from statistics import fmean
+from typing import Any
 
 from django.db.models import Sum
 
+from incidents.counting import GROUP_OF
 from incidents.detection import causes, composition, counts
 from incidents.detection.baseline import BUCKET
 from incidents.detection.detectors import ears
@@ -44,12 +48,20 @@ def watch_cold(series: Series, starts: Sequence[datetime], rules: Rules) -> None
                     "statistics": {"C1": found.c1, "C2": found.c2, "C3": found.c3},
                     "words": f"{names} of EARS: {numbers[-1]} in the last {what}; too young for a baseline",
                 },
+                candidates=_behind(series, end, span, numbers),
                 settings_version=rules.version,
                 mode=rules.mode,
             ),
             began=end - span,
             severity=Incident.Severity.SEV3,
         )
+
+
+def _behind(series: Series, end: datetime, span: timedelta, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """What may explain the last count, held against the mean and the shares of those before it."""
+    starts = counts.buckets(end - span, end)
+    explained = causes.span_of(series, dict.fromkeys(starts, fmean(numbers[:-1]) / len(starts)))
+    return causes.rank(replace(explained, past=(end - span * len(numbers), end - span)))
 
 
 def _sums(series: Series, end: datetime, span: timedelta, many: int) -> list[int]:
@@ -68,7 +80,7 @@ def watch_composition(series: Series, start: datetime, rules: Rules) -> None:
     if (recent.aggregate(n=Sum("count"))["n"] or 0) < composition.LEAST_EVENTS:
         return
     now = causes.composition(series.purpose, series.channel, end - WINDOW, end)
-    before = causes.past_of(series.purpose, series.channel, end)
+    before = causes.past_mix(series.purpose, series.channel, end)
     found = composition.shifts(now, before)
     new = [shift for shift in found if not _is_told(_scope(series, shift), start)]
     if not new:
@@ -92,6 +104,16 @@ def _composition_alarm(
     before: Mapping[str, int],
 ) -> Alarm:
     expected = shift.share * shift.total
+    itself = {
+        "kind": shift.kind,
+        "name": name,
+        "count": shift.count,
+        "expected": round(expected, 3),
+        "lift": round(shift.count / max(expected, 0.5), 2),
+        "share": round(min(1.0, (shift.count - expected) / max(1.0, shift.total - expected)), 3),
+        "score": 1.0,
+        "detail": "",
+    }
     return Alarm(
         detector=Alarm.Detector.COMPOSITION,
         key=f"{_scope(series, shift)}{start.isoformat()}",
@@ -111,21 +133,20 @@ def _composition_alarm(
             "words": f"{shift.kind.replace('_', ' ')} {name} had {shift.count} of {shift.total} in an hour, where "
             f"{expected:.1f} were to be expected",
         },
-        candidates=[
-            {
-                "kind": shift.kind,
-                "name": name,
-                "count": shift.count,
-                "expected": round(expected, 3),
-                "lift": round(shift.count / max(expected, 0.5), 2),
-                "share": round(min(1.0, (shift.count - expected) / max(1.0, shift.total - expected)), 3),
-                "score": 1.0,
-                "detail": "",
-            }
-        ],
+        candidates=[itself, *_beside(series, start, shift, name)],
         settings_version=rules.version,
         mode=rules.mode,
     )
+
+
+def _beside(series: Series, start: datetime, shift: composition.Shift, name: str) -> list[dict[str, Any]]:
+    """What else may explain a shift: the hour would have been as usual without what it had too many of."""
+    group = GROUP_OF[shift.name] if shift.kind == "cause" else series.group
+    starts = counts.buckets(start + BUCKET - WINDOW, start + BUCKET)
+    counted = sum(counts.of_group(series.purpose, series.channel, group, starts[0], start + BUCKET).values())
+    usual = max(0.0, counted - (shift.count - shift.share * shift.total))
+    found = causes.rank(causes.span_of(series, dict.fromkeys(starts, usual / len(starts)), group))
+    return [each for each in found if (each["kind"], each["name"]) != (shift.kind, name)]
 
 
 def _scope(series: Series, shift: composition.Shift) -> str:

@@ -21,6 +21,7 @@ from incidents.models.detection import (
     Episode,
     FacetBucket,
     Marker,
+    PastMix,
     Series,
 )
 from incidents.models.incident import Incident
@@ -70,6 +71,7 @@ __all__ = [
     "IncidentRole",
     "LookCursor",
     "Marker",
+    "PastMix",
     "PlannedWrite",
     "Playbook",
     "PlaybookRun",

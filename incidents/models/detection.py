@@ -34,12 +34,31 @@ class FacetBucket(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["bucket", "purpose", "channel", "kind", "label"], name="facetbucket_one_row"
+                fields=["purpose", "channel", "bucket", "kind", "label"], name="facetbucket_one_row"
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m-%d %H:%M} {self.kind} {self.label}: {self.count}"
+
+
+class PastMix(models.Model):
+    """Of what the opt-outs of a purpose and channel were made in the four weeks before a day (UTC): added up once a day
+    and held against each five minutes."""
+
+    personal: ClassVar[tuple[str, ...]] = ("counts",)
+
+    purpose = models.CharField(max_length=50)
+    channel = models.CharField(max_length=10)
+    day = models.DateField()
+    counts = models.JSONField(help_text="kind → name, or its keyed hash → count.")
+
+    class Meta:
+        verbose_name_plural = "past mixes"
+        constraints = [models.UniqueConstraint(fields=["purpose", "channel"], name="pastmix_newest_only")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} / {self.channel} before {self.day}"
 
 
 class Marker(AppendOnly):
@@ -152,7 +171,8 @@ class BaselineVersion(AppendOnly):
     """What was learnt about a series, once a day: what is usual in each hour of the week, and what sends lead to."""
 
     series = models.ForeignKey(Series, models.PROTECT, related_name="baselines")
-    hours = models.JSONField(help_text="Mean count of a bucket in each of the 168 hours from Monday 00:00 UTC.")
+    hours = models.JSONField(help_text="Mean count of a bucket in each of the 168 hours from Monday 00:00.")
+    zone = models.CharField(max_length=50, default="UTC", help_text="Whose clocks tell these hours.")
     phi = models.FloatField(help_text="Variance over mean.")
     buckets = models.PositiveIntegerField(help_text="How many it was learnt from.")
     sends = models.JSONField(help_text="Per family of sends: opt-outs per message, and their mean delay in seconds.")
@@ -162,7 +182,7 @@ class BaselineVersion(AppendOnly):
     made_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["series", "learnt_to"], name="baselineversion_once")]
+        constraints = [models.UniqueConstraint(fields=["series", "learnt_to", "zone"], name="baselineversion_once")]
 
     def __str__(self) -> str:
         return f"baseline {self.pk} of {self.series_id}"

@@ -80,7 +80,12 @@ class DecisionMinute(models.Model):
                 fields=["purpose", "channel", "minute"],
                 name="decisionminute_watched",
                 condition=Q(choice="opt_out", is_drill=False),
-            )
+            ),
+            models.Index(
+                fields=["exit_path", "minute"],
+                name="decisionminute_by_way_out",
+                condition=Q(choice="opt_out", is_drill=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -22,7 +22,8 @@ WAITING = 32  # events that a stream may be behind before it is dropped
 MOST = 1000  # streams of a process
 
 # The running minute and the one before, a number that changes with any count of the hour, and what stands beside them.
-# Restricted incidents are not told: that something changed says nothing about what.
+# Restricted incidents are not told: that something changed says nothing about what. What happens to an alert, also that
+# it is over, is a line of a timeline.
 LOOK = """
     SELECT (SELECT coalesce(json_agg(r), '[]') FROM (
               SELECT minute, purpose, channel, exit_path, cause, is_drill, count FROM incidents_decisionminute
@@ -31,7 +32,9 @@ LOOK = """
            (SELECT coalesce(sum(hashtextextended(m::text, 0)), 0)::text FROM incidents_decisionminute m
              WHERE minute >= clock_timestamp() - interval '1 hour' AND choice = 'opt_out'),
            (SELECT coalesce(max(history_id), 0)::text FROM incidents_historicalincident),
-           (SELECT coalesce(max(id), 0)::text FROM incidents_alertgroup)
+           concat_ws(' ', (SELECT max(id) FROM incidents_alertgroup), (SELECT max(id) FROM incidents_timelineentry),
+             (SELECT max(id) FROM incidents_marker), (SELECT max(history_id) FROM incidents_historicalchangeset),
+             (SELECT max(started_at) FROM messaging_notice))
 """
 NAMES = ("opt_outs", "incidents", "marks")
 

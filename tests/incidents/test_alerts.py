@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from incidents import alerts
 from incidents.alerts import reader
+from incidents.facts import describe
+from incidents.lifecycle import accept
 from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
 from incidents.services import close
 from tests.factories import UserFactory
@@ -219,6 +221,45 @@ def test_more_alerts_of_the_group_join_it(hear):
     assert joined.outcome == "accepted"
     assert Incident.objects.count() == 1
     assert joined.group.incident.timeline.order_by("seq").last().text == "InstanceDown: 2 firing, 0 resolved."
+
+
+def mild(alert=ALERT):
+    labels = {**alert["labels"], "severity": "warning"}
+    return firing({**alert, "labels": labels}, commonLabels=labels)
+
+
+def test_a_group_that_becomes_critical_makes_its_incident_worse_until_people_have_judged_it(hear):
+    incident = hear(mild()).group.incident
+    assert incident.severity == "sev3"
+
+    worse = hear(SAMPLE)  # nothing else has changed
+    incident.refresh_from_db()
+    assert (worse.outcome, incident.severity) == ("accepted", "sev2")
+    told = "InstanceDown: 1 firing, 0 resolved. Now SEV2: a promise is at risk."
+    assert incident.timeline.order_by("seq").last().text == told
+    hear(mild())
+    incident.refresh_from_db()
+    assert incident.severity == "sev2"
+
+    accept(incident, reason="It burns", by="user:anna")
+    describe(incident, severity="sev4", reason="A machine that nobody needs", by="user:anna")
+    assert hear(SAMPLE).outcome == "duplicate"
+    hear(firing(ALERT, CANARY))
+    incident.refresh_from_db()
+    assert incident.severity == "sev4"
+    told = "InstanceDown: 2 firing, 0 resolved. Reported as SEV2: a promise is at risk."
+    assert incident.timeline.order_by("seq").last().text == told
+
+
+def test_an_alert_that_began_earlier_moves_the_begin_of_its_incident(hear):
+    first, earlier = (timezone.now() - timedelta(minutes=ago) for ago in (20, 50))
+    incident = hear(firing({**ALERT, "startsAt": first.isoformat()})).group.incident
+
+    hear(firing({**ALERT, "startsAt": first.isoformat()}, {**CANARY, "startsAt": earlier.isoformat()}))
+
+    incident.refresh_from_db()
+    assert incident.occurred_from == earlier
+    assert incident.backfills.filter(reason="widened").exists()
 
 
 def test_another_group_is_another_incident(hear):

@@ -11,10 +11,11 @@ from consent.identifiers import Identity
 from consent.models import Decision, FeedCursor, LinkFetch
 from consent.services import record
 from consent.story import tell
-from incidents import assessing, linking, rates
+from incidents import assessing, lifecycle, linking, rates
 from incidents.crowds import crowd_in
 from incidents.models import CauseAssessment, DecisionMinute
-from tests.factories import ExitPathFactory, MessageFactory, SubjectFactory, incident, opt_out
+from incidents.services import change_scope
+from tests.factories import ExitPathFactory, MessageFactory, PurposeFactory, SubjectFactory, incident, opt_out
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -99,22 +100,73 @@ def test_whoever_had_a_notice_in_the_days_before_reacts_to_it_also_by_another_wa
     assert (found.cause, found.confidence) == ("incident_notice", 80)
 
 
-@pytest.mark.parametrize(("mode", "cause"), [("real", "incident_notice"), ("drill", "subject_choice")])
-def test_inside_a_real_incident_and_not_a_drill(mode, cause):
-    incident(mode=mode)
+@pytest.fixture
+def about():
+    """What an incident is about whose reactions are looked for."""
+    return {"purposes": [PurposeFactory(code="marketing").code]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "cause"),
+    [
+        ({}, "incident_notice"),
+        ({"mode": "drill"}, "subject_choice"),
+        ({"status": "triage"}, "subject_choice"),
+        ({"purposes": []}, "subject_choice"),
+    ],
+)
+def test_behind_a_choice_is_supposed_what_is_real_and_declared_and_says_what_it_is_about(about, facts, cause):
+    burning = incident(**about | facts)
     pressed(sent())
 
     linking.read_log()
 
     assert counted() == {cause: 1}
+    assert burning.links.count() == 1
 
 
-def test_an_incident_declared_late_moves_the_counts_and_loses_none():
+def test_accepted_an_incident_may_be_behind_what_was_tied_to_it_and_declined_it_is_not(about):
+    alarm = incident(**about, status="triage")
+    pressed(sent())
+    linking.read_log()
+    assert counted() == {"subject_choice": 1}
+
+    lifecycle.accept(alarm, reason="It burns", by="user:anna")
+    look_back()
+    assert counted() == {"incident_notice": 1}
+
+    lifecycle.decline(alarm, reason="A test of the pager", by="user:anna")
+    look_back()
+    assert counted() == {"subject_choice": 1}
+
+
+def test_what_a_merge_brings_is_held_against_the_scope_again():
+    PurposeFactory(code="analytics")
+    of_everything, narrow = incident(), incident(purposes=["analytics"])
+    pressed(sent())
+    linking.read_log()
+
+    lifecycle.merge_into(of_everything, narrow, reason="The same", by="user:anna")
+    change_scope(narrow, purposes=["analytics"], exit_paths=[], reason="No other", by="user:anna")
+    look_back()
+
+    assert narrow.links.count() == 1
+    assert counted() == {"subject_choice": 1}
+
+
+def look_back():
+    while linking.backfill():
+        pass
+    while linking.look_again():
+        pass
+
+
+def test_an_incident_declared_late_moves_the_counts_and_loses_none(about):
     decisions = [pressed(sent()) for _ in range(3)]
     linking.read_log()
     assert counted() == {"subject_choice": 3}
 
-    incident()
+    incident(**about)
     while linking.backfill():
         pass
     assert linking.look_again() == 3
@@ -235,11 +287,11 @@ def test_a_sign_that_commits_late_is_waited_for_and_not_passed_over(committed):
     assert {newest(decision).cause for decision in decisions} == {"scanner_suspected"}
 
 
-def test_a_look_back_whose_ties_were_looked_at_is_not_looked_at_again():
+def test_a_look_back_whose_ties_were_looked_at_is_not_looked_at_again(about):
     for _ in range(3):
         pressed(sent())
     linking.read_log()
-    incident()
+    incident(**about)
     linking.backfill(limit=2)
     assert linking.look_again() == 2
     assert linking.look_again() == 0
@@ -250,11 +302,11 @@ def test_a_look_back_whose_ties_were_looked_at_is_not_looked_at_again():
     assert counted() == {"incident_notice": 3}
 
 
-def test_ties_are_looked_at_in_steps():
+def test_ties_are_looked_at_in_steps(about):
     for _ in range(3):
         pressed(sent())
     linking.read_log()
-    incident()
+    incident(**about)
     linking.backfill()
 
     assert [assessing.second_look(linking.READER, limit=2) for _ in range(3)] == [2, 1, 0]
@@ -284,14 +336,14 @@ def test_a_second_look_holds_each_press_beside_those_of_its_own_minute(committed
     assert crowd.members == set(presses[40])
 
 
-def test_no_more_is_moved_than_was_counted():
+def test_no_more_is_moved_than_was_counted(about):
     """As with made-up data, which are counted in the minutes of their story."""
     for _ in range(3):
         pressed(sent())
     linking.read_log()
     DecisionMinute.objects.update(count=1)
 
-    incident()
+    incident(**about)
     linking.backfill()
     linking.look_again()
 

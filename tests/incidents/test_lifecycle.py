@@ -47,6 +47,48 @@ def opened(key="surge:one-click", title="People leave", **facts):
     return services.open_or_join(key, title, **facts)
 
 
+def test_what_is_heard_again_makes_an_incident_in_triage_worse_earlier_and_wider():
+    for code in ("marketing", "analytics"):
+        PurposeFactory(code=code)
+    first, _ = opened(purposes=["marketing"])
+    began = first.occurred_from - 20 * MINUTE
+
+    again, is_new = opened(severity="sev1", occurred_from=began, purposes=["analytics"])
+
+    assert (again.pk, is_new) == (first.pk, False)
+    again.refresh_from_db()
+    assert (again.severity, again.occurred_from, again.purposes) == ("sev1", began, ["analytics", "marketing"])
+    told = again.timeline.last().text
+    assert told.startswith("People leave. Now SEV1: people's choices are being broken now; it began earlier, ")
+    assert told.endswith("it is also about analytics.")
+    assert again.backfills.filter(reason="widened").exists()
+    opened(severity="sev4", purposes=["marketing"])
+    assert again.timeline.last().text == "People leave"
+
+
+def test_what_people_have_judged_is_told_otherwise_and_stays():
+    PurposeFactory(code="marketing")
+    PurposeFactory(code="analytics")
+    first, _ = opened(purposes=["marketing"])
+    lifecycle.accept(first, reason="It burns", by="user:ben")
+
+    opened(severity="sev1", occurred_from=first.occurred_from - 20 * MINUTE, purposes=["analytics"])
+
+    judged = Incident.objects.get(pk=first.pk)
+    assert (judged.severity, judged.occurred_from, judged.purposes) == ("sev3", first.occurred_from, ["marketing"])
+    told = "People leave. Reported as SEV1: people's choices are being broken now; reported for analytics."
+    assert judged.timeline.last().text == told
+
+
+def test_what_is_about_everything_stays_so():
+    PurposeFactory(code="marketing")
+    opened()
+
+    again, _ = opened(purposes=["marketing"])
+
+    assert again.purposes == []
+
+
 @pytest.mark.parametrize("status", PATHS)
 @pytest.mark.parametrize("to", STEPS)
 def test_a_step_is_taken_only_from_where_the_table_says(status, to):

@@ -10,7 +10,7 @@ from consent import exit_paths, flow
 from incidents import chart, facts, marks, rates
 from incidents.marks import Mark
 from incidents.models import AlertGroup, DecisionMinute
-from tests.factories import AlertSourceFactory, NoticeFactory, UserFactory, incident
+from tests.factories import AlertSourceFactory, ChangeSetFactory, NoticeFactory, UserFactory, incident
 
 pytestmark = pytest.mark.django_db
 PAGE, NUMBERS = "/admin/live/", "/admin/live/numbers/"
@@ -120,6 +120,33 @@ def test_a_notice_about_a_restricted_incident_is_marked_for_who_may_see_that(res
     assert hidden.ref in shown
 
 
+def test_change_sets_are_marked_with_each_step_and_open_for_who_may_see_them(responder, client):
+    steps = {
+        "applied_at": timezone.now() - timedelta(minutes=2),
+        "rolled_back_at": timezone.now(),
+        "rolled_back_by": "x",
+    }
+    change = ChangeSetFactory(**begun(), **steps)
+    hidden = facts.restrict(incident(), is_restricted=True, reason="Names", by="user:lea")
+    secret = ChangeSetFactory(incident=hidden, **begun())
+
+    told = text_of(responder)
+
+    for step in ("begun", "applied", "taken back"):
+        assert f"<title>change set: {change.ref} {step} (bulk edit)</title>" in told
+    assert f"/admin/incidents/changeset/{change.pk}/change/" in told
+    assert f"{secret.ref} " not in told
+    client.force_login(UserFactory(role="Officer"))
+    assert f"{secret.ref} begun" in text_of(client)
+    *_, mark = marks.change_sets(*within_an_hour(), UserFactory(role="Support"))
+    assert (mark.text, mark.url) == (f"{change.ref} begun (bulk edit)", "")
+
+
+def within_an_hour():
+    now = timezone.now()
+    return now - timedelta(hours=1), now + timedelta(minutes=1)
+
+
 def test_what_others_register_is_marked_too(monkeypatch):
     now = timezone.now()
     monkeypatch.setattr(
@@ -174,5 +201,5 @@ def test_the_page_asks_for_a_bounded_number_of_things(responder, django_assert_m
         incident(f"Fire {n}", minutes_ago=5)
         leave(1, minutes_ago=n)
 
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(18):
         responder.get(PAGE)

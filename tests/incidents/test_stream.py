@@ -8,16 +8,28 @@ from datetime import timedelta
 from http.client import HTTPConnection
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from config.models import Scope
 from consent.services import record
 from incidents import linking
+from incidents.alerts.grouping import Folding
+from incidents.alerts.reading import Alert, Notification
+from incidents.models import AlertGroup
 from incidents.stream import tickets
 from incidents.stream.news import KEPT, WAITING, News, look
 from incidents.stream.serving import PAGES, SERVICES, Application
-from tests.factories import UserFactory, incident, opt_out, service_key
+from tests.factories import (
+    AlertSourceFactory,
+    MarkerFactory,
+    NoticeFactory,
+    UserFactory,
+    incident,
+    opt_out,
+    service_key,
+)
+from tests.incidents.change_sets import begun, imported
 from tests.incidents.streaming import streaming
 
 
@@ -140,6 +152,39 @@ def test_a_look_sees_counts_and_incidents(committed):
     assert [(row["exit_path"], row["count"]) for row in rows] == [("one-click", 1)]
     assert with_count["opt_outs"] != before["opt_outs"]
     assert with_count["incidents"] == before["incidents"] != with_incident["incidents"]
+
+
+def alert_is_over():
+    heard(AlertGroup.objects.get().source, is_firing=False)
+
+
+def heard(source, is_firing):
+    with transaction.atomic():
+        folding = Folding(source, ["mail"], timezone.now())
+        alerts = (Alert("one", is_firing, "relay-1"),)
+        folding.hear(Notification("mail", "MailQueueGrows", "sev3", alerts), timezone.now())
+        folding.save()
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        MarkerFactory,
+        lambda: NoticeFactory(started_at=timezone.now(), started_by="user:zoe"),
+        begun,
+        alert_is_over,
+    ],
+    ids=["a deployment", "a notice", "a change set", "the end of an alert"],
+)
+def test_a_look_sees_what_charts_mark(committed, happens):
+    imported(1)
+    heard(AlertSourceFactory(), is_firing=True)
+    _, before = look()
+
+    happens()
+
+    assert look()[1]["marks"] != before["marks"]
+    assert look()[1] == look()[1]
 
 
 def asked(path, *, query="", headers=(), method="GET"):

@@ -1,16 +1,19 @@
 """From counts to an alarm to an incident: once, with all that explains it, until things are as usual again."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from incidents.detection import alarms, counts, sends
+from config.checks import zone_is_known
+from incidents.detection import alarms, causes, counts, sends
 from incidents.detection.baseline import BUCKET, Effect, bucket_of, hour_of_week
 from incidents.detection.explaining import explain
+from incidents.detection.learning import lasting
 from incidents.detection.picture import draw
-from incidents.lifecycle import merge_into
+from incidents.lifecycle import close, merge_into
 from incidents.models import (
     Alarm,
+    BaselineVersion,
     BucketScore,
     DecisionMinute,
     DetectorSettings,
@@ -130,6 +133,23 @@ def test_an_explanation_does_not_depend_on_what_is_forgotten_or_changed_since(se
     assert draw(alarm).bars
 
 
+def test_the_line_of_d1_is_drawn_by_the_settings_that_the_alarm_was_raised_by(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    shipped = Alarm.objects.filter(detector="D2").first()
+    usual = draw(shipped).table[0][3]
+
+    group = DetectorSettings.objects.get(pk="choice")
+    group.jump_least = 30
+    group.save_as("user:anna", "Too many jumps")
+    tuned = Alarm(
+        settings_version=group.history.first().history_id, bucket=shipped.bucket, series=series, mu=shipped.mu
+    )
+
+    assert draw(shipped).table[0][3] == usual < 30
+    assert {line[3] for line in draw(tuned).table} == {30}
+
+
 def test_an_alarm_whose_inputs_were_changed_is_found_out(series, now):
     leave(last(now, 2), 8)
     alarms.detect(now)
@@ -214,6 +234,22 @@ def test_the_end_is_told_where_the_incident_goes_on(series, now):
     assert "as usual again" in survivor.timeline.last().text
 
 
+def test_the_end_is_told_to_the_incident_that_a_later_alarm_opened(series, now):
+    leave(last(now, 2), 8)
+    alarms.detect(now)
+    first = Incident.objects.get()
+    close(first, reason="Nothing to see", by="user:anna", needs_review=False)
+    meanwhile, later = now + timedelta(hours=2), now + timedelta(hours=5)
+    leave(counts.buckets(bucket_of(now), bucket_of(meanwhile)), 8)
+    alarms.detect(meanwhile)
+    leave(counts.buckets(bucket_of(meanwhile), bucket_of(later)), 2)
+
+    alarms.detect(later)
+
+    second = Incident.objects.exclude(pk=first.pk).get()
+    assert "as usual again" in second.timeline.last().text
+
+
 def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
     begin = bucket_of(now) - timedelta(days=5)
     end = begin + timedelta(days=2)
@@ -227,18 +263,83 @@ def test_times_of_alarm_do_not_teach_what_is_usual(series, now):
     assert hours[hour_of_week(begin + timedelta(hours=20))] == pytest.approx(2.0, abs=0.05)
 
 
+@pytest.mark.parametrize("nights", [timedelta(0), timedelta(hours=8)], ids=["without a break", "with quiet nights"])
+def test_a_level_that_goes_on_for_a_week_is_the_usual_from_its_begin(series, now, nights):
+    begin = bucket_of(now).replace(hour=0, minute=0) - timedelta(days=10)
+    DecisionMinute.objects.filter(minute__gte=begin).update(count=5)
+    leave(last(now, 2), 5)
+    for day in range(10):
+        began = begin + timedelta(days=day)
+        ended = None if day == 9 else began + timedelta(days=1) - nights
+        Episode.objects.create(series=series, kind="surge", began_at=began, last_alarm_at=began, ended_at=ended)
+
+    alarms.detect(now)
+
+    baseline = BucketScore.objects.first().baseline
+    assert baseline.learnt_from == begin
+    assert baseline.hours[hour_of_week(now)] == pytest.approx(5.0, abs=0.1)
+    assert not Alarm.objects.exists()
+
+
+def test_other_clocks_teach_anew_and_an_alarm_keeps_those_that_it_was_raised_by(series, now, settings):
+    settings.DETECTION_TIME_ZONE = "Asia/Kolkata"
+    leave(last(now, 2), 2)
+    leave(last(now, 1), 6, exit_path="preference-page")
+    alarms.detect(now)
+    alarm = Alarm.objects.filter(detector="D2").first()
+
+    settings.DETECTION_TIME_ZONE = "America/New_York"
+    assert explain(alarm).agrees
+    alarms.detect(now + BUCKET)
+
+    zones = BaselineVersion.objects.order_by("pk").values_list("zone", flat=True)
+    assert list(zones) == ["Asia/Kolkata", "America/New_York"]
+    assert zone_is_known() == []
+    settings.DETECTION_TIME_ZONE = "Berlin"
+    assert [found.id for found in zone_is_known()] == ["config.E009"]
+
+
+def test_what_the_past_was_made_of_is_added_up_once_a_day(series, now, django_assert_num_queries):
+    month = counts.buckets(bucket_of(now) - timedelta(weeks=3), bucket_of(now) - timedelta(days=2))[::50]
+    seen(month, "a" * 16, 9)
+
+    mix = causes.past_mix("marketing", "email", now)
+
+    assert mix["domain"] == {"a" * 16: 9 * len(month)}
+    assert set(mix["cause"]) == {"subject_choice"}
+    with django_assert_num_queries(1):
+        assert causes.past_mix("marketing", "email", now + BUCKET) == mix
+    seen(month[:1], "b" * 16, 1)
+    assert "b" * 16 in causes.past_mix("marketing", "email", now + timedelta(days=1))["domain"]
+
+
+def test_alarms_of_less_than_a_week_or_a_day_apart_are_no_new_level():
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+
+    assert not lasting([(start, start + 6 * day)])
+    assert not lasting([(start + 2 * n * day, start + 2 * n * day + 20 * hour) for n in range(9)])
+    assert lasting([(start, start + 3 * day), (start + 4 * day, start + 7 * day)]) == [(start, start + 7 * day)]
+
+
 def test_a_series_too_young_for_a_baseline_is_held_against_its_last_hours(now):
     start = bucket_of(now).replace(minute=0) - timedelta(hours=20)
     hour = bucket_of(now).replace(minute=0) - timedelta(hours=1)
     leave(counts.buckets(start, hour)[::6], 1)
     leave(counts.buckets(hour, hour + timedelta(hours=1)), 4)
     Series.objects.create(purpose="marketing", channel="email", group="choice", first_at=start)
+    MarkerFactory(title="shop 4.2", at=hour - timedelta(hours=6))
+    MarkerFactory(kind="send", title="May offers", at=hour, size=500, purpose="marketing", channel="email")
 
     alarms.detect(now)
 
     alarm = Alarm.objects.get(detector="EARS")
     assert alarm.count == 48
     assert explain(alarm).agrees
+    assert [(each["kind"], each["name"]) for each in alarm.candidates[:2]] == [
+        ("send", "May offers"), ("deploy", "shop 4.2"),
+    ]  # fmt: skip
+    assert "Look first at: send May offers" in alarm.incident.timeline.get(seq=2).text
 
 
 def test_one_domain_among_many_is_named_as_a_shift_and_never_as_a_person(series, now):
@@ -285,13 +386,23 @@ def test_a_network_or_a_client_with_an_unlikely_share_is_a_shift(series, now, ki
 def test_a_cause_with_an_unlikely_share_is_a_shift(series, now):
     leave(last(now, 2), 2)
     leave(last(now, 1), 1, cause="complaint")
+    MarkerFactory(title="shop 4.2", at=bucket_of(now) - timedelta(hours=1))
 
     alarms.detect(now)
 
     alarm = Alarm.objects.get(detector="D4")
     assert (alarm.inputs["kind"], alarm.inputs["count"], alarm.inputs["total"]) == ("cause", 12, 36)
-    assert alarm.candidates[0]["name"] == "spam complaint"
+    assert [each["name"] for each in alarm.candidates] == ["spam complaint", "shop 4.2"]
     assert explain(alarm).agrees
+
+
+def test_those_who_react_to_something_are_no_other_people_than_usual(series, now):
+    leave(last(now, 2, until=1), 2)
+    leave(last(now, 1), 2, cause="incident_notice")
+
+    alarms.detect(now)
+
+    assert not Alarm.objects.exists()
 
 
 def test_a_send_is_known_by_its_reporters_own_name_for_it(now):

@@ -10,7 +10,16 @@ from incidents import facts, linking
 from incidents.detection import alarms, causes
 from incidents.detection.baseline import BUCKET, bucket_of
 from incidents.models import Alarm, AlertGroup, FacetBucket, TimelineEntry
-from tests.factories import AlertSourceFactory, ExitPathFactory, MarkerFactory, PurposeFactory, incident, opt_out
+from tests.factories import (
+    AlertSourceFactory,
+    ChangeSetFactory,
+    ExitPathFactory,
+    MarkerFactory,
+    PurposeFactory,
+    incident,
+    opt_out,
+)
+from tests.incidents.change_sets import begun, imported
 from tests.incidents.detection.conftest import last, leave
 
 MANY = 12
@@ -75,20 +84,43 @@ def alert(of, title, at):
     )
 
 
-def test_an_alert(past):
+@pytest.mark.parametrize(
+    "facts",
+    [{"status": "triage"}, {}, {"purposes": ["analytics"]}, {"purposes": ["marketing"]}],
+    ids=["as an alert opens it", "of everything", "of something else", "of these choices"],
+)
+def test_an_alert(past, facts):
+    """And never that people reacted to something: to what is the question."""
     begun = bucket_of(timezone.now()) - BUCKET
     MarkerFactory(title="shop 4.2", at=begun - timedelta(hours=10))
     PurposeFactory(code="analytics")
-    alert(incident("Relay down", purposes=["analytics"]), "RelayDown", begun)  # not about these decisions
+    alert(incident("Relay down", **facts), "RelayDown", begun)
 
     assert likeliest() == ("alert", "RelayDown")
 
 
+def test_a_change_set_that_began_just_before(past):
+    MarkerFactory(title="shop 4.2", at=bucket_of(timezone.now()) - timedelta(hours=10))
+    imported(2)
+    change = begun()
+
+    assert likeliest() == ("change set", f"{change.ref} begun (bulk edit)")
+
+
+def test_a_change_set_about_another_purpose_explains_nothing_here(past):
+    imported(2, purpose="analytics")
+    begun(selector={"purpose": "analytics", "channel": "email", "explicit": False})
+
+    assert (likeliest() or ("",))[0] != "change set"
+
+
 @pytest.mark.django_db
-def test_an_alert_of_a_restricted_incident_is_told_to_nobody(series, now):
+def test_an_alert_or_a_change_set_of_a_restricted_incident_is_told_to_nobody(series, now):
     hidden = facts.restrict(incident("Leak of the list"), is_restricted=True, reason="Names", by="user:lea")
     alert(hidden, "Leak of the list", bucket_of(now) - timedelta(hours=1))
     alert(incident("Relay down"), "RelayDown", bucket_of(now) - timedelta(hours=1))
+    begun = {"started_at": bucket_of(now) - timedelta(hours=1), "started_by": "user:zoe"}
+    secret, known = ChangeSetFactory(incident=hidden, **begun), ChangeSetFactory(**begun)
     leave(last(now, 2), 2)
     leave(last(now, 1), 6, exit_path="settings")
 
@@ -96,5 +128,7 @@ def test_an_alert_of_a_restricted_incident_is_told_to_nobody(series, now):
 
     told = [each["name"] + each["detail"] for alarm in Alarm.objects.all() for each in alarm.candidates]
     assert any("RelayDown" in text for text in told)
+    assert any(text.startswith(known.ref) for text in told)
+    assert not [text for text in told if text.startswith(secret.ref) or known.title in text]
     told += TimelineEntry.objects.exclude(incident=hidden).values_list("text", flat=True)
     assert not [text for text in told if "Leak" in text or hidden.ref in text]

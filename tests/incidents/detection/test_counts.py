@@ -139,6 +139,25 @@ def test_one_person_who_leaves_five_times_is_not_five_people():
     assert causes.names_in("marketing", "email", now - timedelta(hours=1), now + timedelta(minutes=1)) == {}
 
 
+def test_a_way_out_or_a_purpose_is_asked_for_without_reading_all_the_others(committed):
+    since, now = timezone.now() - timedelta(weeks=6), timezone.now()
+    minutes = [now - timedelta(minutes=n) for n in range(20_000)]
+    facts = {"purpose": "analytics", "channel": "email", "count": 1}
+    DecisionMinute.objects.bulk_create(
+        DecisionMinute(minute=at, choice="opt_out", exit_path="settings", cause="subject_choice", **facts)
+        for at in minutes
+    )
+    FacetBucket.objects.bulk_create(FacetBucket(bucket=at, kind="domain", label="a", **facts) for at in minutes)
+    with committed.connect("superuser") as connection:
+        connection.execute("ANALYZE incidents_decisionminute, incidents_facetbucket")
+
+    by_way_out = counts.opt_outs(since, now, exit_path="one-click", count__gt=0).explain()
+    by_purpose = FacetBucket.objects.filter(purpose="marketing", channel="email", bucket__gte=since).explain()
+
+    assert "decisionminute_by_way_out" in by_way_out
+    assert "facetbucket_one_row" in by_purpose
+
+
 def test_our_own_bulks_are_sends_that_are_expected():
     now = timezone.now()
     for _ in range(3):

@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime, timedelta
 from random import Random
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -111,6 +112,25 @@ def test_the_usual_is_learnt_for_each_hour_of_the_week():
     assert learnt.usual(MONDAY + timedelta(days=1, hours=3)) == pytest.approx(2, rel=0.1)
     assert learnt.usual(MONDAY + timedelta(days=2, hours=10)) > learnt.usual(MONDAY + timedelta(days=3, hours=10))
     assert (len(learnt.hours), learnt.buckets) == (HOURS, 6 * 2016)
+
+
+@pytest.mark.parametrize(("zone", "is_quiet"), [("Europe/Berlin", True), ("UTC", False)])
+def test_the_hours_of_the_week_follow_the_clocks_when_they_are_changed(zone, is_quiet):
+    """Seven weeks of summer in Berlin taught it; the week after 25 October 2026 lies an hour later by UTC."""
+    berlin, change = ZoneInfo("Europe/Berlin"), datetime(2026, 10, 25, 1, tzinfo=UTC)
+    random = Random(6)
+
+    def count(at):
+        return simulation.draw(random, simulation.rate(4.0, at.astimezone(berlin)))
+
+    learnt = learn(weeks(7, count, start=change - timedelta(weeks=7)), zone)
+    sums, alarms = Sums(), 0
+    for bucket in weeks(1, count, start=change):
+        verdict = judge(bucket.count, learnt.usual(bucket.start), learnt.phi, sums, Settings())
+        sums = verdict.sums
+        alarms += verdict.is_rise or verdict.is_slump
+
+    assert (alarms <= 1) is is_quiet
 
 
 def test_scatter_is_learnt_from_the_counts():

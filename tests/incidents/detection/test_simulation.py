@@ -32,6 +32,14 @@ def test_every_threefold_surge_is_found_as_soon_as_d2_finds_it(quick):
         assert delay <= rows[mean, "D2"].found[3.0][1]
 
 
+def test_the_rule_of_most_dashboards_speaks_far_more_often_for_nothing(quick):
+    rows = {(row.mean, row.detector): row for row in quick.rows}
+
+    for mean in (0.3, 1.0, 4.0):
+        naive, ours = rows[mean, "mean+3sd"], rows[mean, "D1+D2"]
+        assert naive.false_alarms_per_week > 20 * max(ours.false_alarms_per_week, 0.5)
+
+
 def test_a_newsletter_is_an_alarm_where_it_is_not_expected_and_rarely_where_it_is(quick):
     for send in quick.sends:
         assert send.false_without > 0.5
