@@ -38,7 +38,7 @@ def test_alerts_of_it_take_the_scope_for_it(hidden):
 
 
 def test_a_merge_does_not_tell_it_to_the_other_ones_readers(hidden):
-    survivor = incident("Relay down")
+    survivor = facts.restrict(incident("Relay down"), is_restricted=True, reason="Names", by="user:lea")
 
     lifecycle.merge_into(hidden, survivor, reason="Same", by="user:ben")
 
