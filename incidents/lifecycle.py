@@ -239,7 +239,13 @@ def _without_clocks(incident: Incident, advice: str = "") -> None:
 
 
 def _widen(survivor: Incident, merged: Incident) -> None:
-    """From the earlier beginning to the later end, about all that either was about; empty means all."""
+    """From the earlier beginning to the later end, about all that either was about; empty means all.
+
+    We became aware of it with the first of both: legal clocks of the survivor count from then.
+    """
+    aware = merged.detected_at
+    if aware and aware <= (survivor.acknowledged_at or aware):
+        survivor.detected_at = min(survivor.detected_at or aware, aware)
     survivor.occurred_from = min(survivor.occurred_from, merged.occurred_from)
     if survivor.occurred_to and survivor.is_open:
         survivor.occurred_to = max(survivor.occurred_to, merged.occurred_to) if merged.occurred_to else None

@@ -171,6 +171,7 @@ def _open(source: AlertSource, said: Notification, received_at: datetime) -> Ale
     incident = declare(
         said.title,
         occurred_from=_start(said, received_at),
+        detected_at=received_at,
         severity=said.severity,
         status=Incident.Status.TRIAGE,
         mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,

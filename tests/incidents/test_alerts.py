@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from incidents import alerts
 from incidents.alerts import reader
-from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
+from incidents.clocks import start_clock
+from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident, IncidentClockRule
 from incidents.services import close
 from tests.factories import UserFactory
 
@@ -198,8 +199,19 @@ def test_the_first_alert_of_a_group_opens_an_incident(hear):
     assert delivery.group.incident == incident
     assert (incident.ref, incident.status, incident.severity) == ("INC-1", "triage", "sev2")
     assert (incident.title, incident.declared_by) == ("InstanceDown", "alert:Alertmanager")
+    assert incident.detected_at == delivery.received_at
     assert (incident.purposes, incident.exit_paths) == ([], [])
     assert [entry.kind for entry in incident.timeline.order_by("seq")] == ["declared", "alert"]
+
+
+def test_a_legal_clock_of_it_counts_from_the_delivery(hear):
+    delivery = hear(SAMPLE)
+
+    clock = start_clock(
+        delivery.group.incident, IncidentClockRule.objects.get(code="EU-ART33"), reason="Names were seen", by="user:lea"
+    )
+
+    assert clock.started_at == delivery.received_at
 
 
 def test_a_repeat_without_change_is_a_duplicate_and_leaves_no_line(hear):

@@ -167,6 +167,7 @@ def test_a_merged_incident_gives_its_alerts_its_scope_and_its_cause_to_the_one_t
     PurposeFactory(code="marketing")
     PurposeFactory(code="product_news")
     first, _ = opened(purposes=["marketing"])
+    aware_since = first.detected_at
     twin = incident("The same", minutes_ago=60, purposes=["product_news"])
     group = AlertGroup.objects.create(
         source=AlertSourceFactory(), key=b"k", group_key="k", title="t", incident=first,
@@ -181,6 +182,7 @@ def test_a_merged_incident_gives_its_alerts_its_scope_and_its_cause_to_the_one_t
     assert (group.incident, group.is_open) == (twin, True)
     assert twin.purposes == ["marketing", "product_news"]
     assert twin.occurred_from < first.occurred_from
+    assert twin.detected_at == aware_since
     assert opened() == (twin, False)
     assert merged.ref in twin.timeline.get(kind="relation").text
 
