@@ -14,7 +14,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from incidents import timeline
-from incidents.alerts.reading import Notification
+from incidents.alerts.reading import Alert, Notification
 from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
 from incidents.services import declare
 from incidents.timeline import Kind, NewLine, Source
@@ -22,6 +22,8 @@ from incidents.timeline import Kind, NewLine, Source
 Outcome, State = AlertDelivery.Outcome, AlertGroup.State
 EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
 MOST_RESOLVED = 500  # alerts of a group that are over and still listed
+# A pair's slower half and a sender that tries again bring an alert as late as that after its end was heard.
+LATE = timedelta(minutes=5)
 # Whole columns as arrays: for a hundred rows Django's bulk_update spends more on writing the statement than all else.
 SAVE = """
     UPDATE incidents_alertgroup g
@@ -62,9 +64,12 @@ class Folding:
             return Fate(Outcome.DUPLICATE, "Older than what was heard of it before.", group)
         if not said.alerts:
             return self._news_of(group, said, received_at)
+        is_late = False
+        if group:
+            said, is_late = _in_order(group, said, received_at)
         if group is None or not group.is_open:
             if not said.is_firing:
-                return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.")
+                return self._over(group, said, received_at, is_late=is_late)
             if not self.source.opens_incidents(self.now):
                 return self._opens_nothing(said)
             group = self._again(group) or self._opened(said, received_at)
@@ -82,20 +87,31 @@ class Folding:
 
     def _folded(self, group: AlertGroup, said: Notification, received_at: datetime) -> Fate:
         before = (group.fingerprints, group.truncated_count, group.state)
-        group.fingerprints = _states(group.fingerprints, said)
-        group.truncated_count = said.truncated
-        group.state = _state(group)
+        self._take(group, said, received_at)
         group.is_open = True if group.state == State.FIRING else None
         is_news = bool(said.note) or before != (group.fingerprints, group.truncated_count, group.state)
-        group.delivery_count += 1
-        group.last_at = max(group.last_at, received_at)
-        group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
-        self.changed[group.pk] = group
         if not is_news:
             return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
         old = before[2] if before[0] else ""
         self._tell(group, f"{group.title}: {said.note or _told(group)}", received_at, old=old, new=group.state)
         return Fate(Outcome.ACCEPTED, "", group)
+
+    def _over(self, group: AlertGroup | None, said: Notification, received_at: datetime, *, is_late: bool) -> Fate:
+        """Nobody has it open. Its end is kept with its group, so that what comes late of it is known as old."""
+        if group:
+            self._take(group, said, received_at)
+        if is_late:
+            return Fate(Outcome.DUPLICATE, "Late: that it is over was heard before.", group)
+        return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.", group)
+
+    def _take(self, group: AlertGroup, said: Notification, received_at: datetime) -> None:
+        group.fingerprints = _states(group.fingerprints, said, received_at)
+        group.truncated_count = said.truncated
+        group.state = _state(group)
+        group.delivery_count += 1
+        group.last_at = max(group.last_at, received_at)
+        group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
+        self.changed[group.pk] = group
 
     def _news_of(self, group: AlertGroup | None, said: Notification, received_at: datetime) -> Fate:
         """News without an alert, such as a note at the sender: told where an incident goes on, and opens none."""
@@ -194,19 +210,48 @@ def _start(said: Notification, received_at: datetime) -> datetime:
     return max(min(said.starts_at or received_at, received_at), received_at - EARLIEST)
 
 
-def _states(known: Mapping[str, dict[str, str]], said: Notification) -> dict[str, dict[str, str]]:
+def _in_order(group: AlertGroup, said: Notification, received_at: datetime) -> tuple[Notification, bool]:
+    """The same with its alerts' ends that were heard before, and whether there are any.
+
+    Alertmanager and Grafana say nothing about the order of their messages: a firing alert that began no later than the
+    one whose end was just heard is that one. After a while it is taken at its word: nothing is missed for good.
+    """
+    if said.told_at:
+        return said, False
+    alerts = tuple(
+        replace(alert, is_firing=False)
+        if _is_over(group.fingerprints.get(alert.fingerprint), alert, received_at)
+        else alert
+        for alert in said.alerts
+    )
+    return replace(said, alerts=alerts), alerts != said.alerts
+
+
+def _is_over(before: dict[str, str] | None, alert: Alert, now: datetime) -> bool:
+    if not alert.is_firing or alert.starts_at is None or not before or not before["since"]:
+        return False
+    return _just_ended(before, now) and alert.starts_at <= datetime.fromisoformat(before["since"])
+
+
+def _just_ended(alert: Mapping[str, str], now: datetime) -> bool:
+    return alert["state"] == State.RESOLVED and now - datetime.fromisoformat(alert["ended"]) <= LATE
+
+
+def _states(
+    known: Mapping[str, dict[str, str]], said: Notification, received_at: datetime
+) -> dict[str, dict[str, str]]:
     """Each alert's own state, as last heard. What names all of its group, untruncated, says that the rest is gone."""
-    kept = {} if said.is_whole and not said.truncated else dict(known)
+    is_all = said.is_whole and not said.truncated
+    kept = {name: alert for name, alert in known.items() if not is_all or _just_ended(alert, received_at)}
     for alert in said.alerts:
         since = alert.starts_at.isoformat() if alert.starts_at else ""
         before = known.get(alert.fingerprint, {})
         if alert.is_firing and before.get("state") == State.FIRING:
             since = before.get("since") or since  # it has not begun anew
-        kept[alert.fingerprint] = {
-            "state": State.FIRING.value if alert.is_firing else State.RESOLVED.value,
-            "name": alert.name,
-            "since": since,
-        }
+        kept[alert.fingerprint] = {"state": State.FIRING.value, "name": alert.name, "since": since}
+        if not alert.is_firing:
+            ended = before.get("ended") or received_at.isoformat()
+            kept[alert.fingerprint] |= {"state": State.RESOLVED.value, "since": since, "ended": ended}
     over = [fingerprint for fingerprint, alert in kept.items() if alert["state"] == State.RESOLVED]
     for fingerprint in over[:-MOST_RESOLVED]:
         del kept[fingerprint]

@@ -285,10 +285,60 @@ def test_firing_again_joins_the_incident_while_it_is_open(hear):
     first = hear(SAMPLE).group
     hear(resolved())
 
-    again = hear(SAMPLE).group
+    again = hear(firing({**ALERT, "startsAt": "2023-06-12T10:00:00Z"})).group
 
     assert (again, again.is_open) == (first, True)
     assert Incident.objects.count() == 1
+
+
+def test_what_the_slower_half_of_a_pair_says_late_opens_nothing_again(hear):
+    hear(SAMPLE)
+    hear(resolved())
+
+    late = hear(SAMPLE)
+
+    assert (late.outcome, late.group.state, late.group.is_open) == ("duplicate", "resolved", None)
+    assert late.reason == "Late: that it is over was heard before."
+    assert late.group.incident.timeline.filter(kind="alert").count() == 2
+
+
+@pytest.mark.parametrize("closed", ["before the end was heard", "after the end was heard"])
+def test_what_comes_late_of_a_closed_incident_opens_no_other(hear, closed):
+    incident = hear(SAMPLE).group.incident
+    if closed == "before the end was heard":
+        close(incident, reason="Over", by="user:anna")
+    hear(resolved())
+    if closed == "after the end was heard":
+        close(incident, reason="Over", by="user:anna")
+
+    late = hear(SAMPLE)
+
+    assert late.outcome == "duplicate"
+    assert Incident.objects.count() == 1
+
+
+def test_one_alert_that_comes_late_does_not_hide_that_another_fires(hear):
+    hear(firing(ALERT, CANARY))
+    hear(firing(over(ALERT), CANARY))
+    hear(firing(CANARY))
+
+    late = hear(firing(ALERT, CANARY))
+
+    assert late.outcome == "duplicate"
+    assert {f: a["state"] for f, a in late.group.fingerprints.items()} == {
+        "f404ecabc8dd5cd7": "resolved",
+        "f8f08d4e32c61a9d": "firing",
+    }
+
+
+def test_a_sender_that_insists_is_believed(hear, source):
+    for payload in (SAMPLE, resolved()):
+        body, ago = json.dumps(payload).encode(), timezone.now() - timedelta(minutes=6)
+        AlertDelivery.objects.create(source=source, raw_body=body, body_digest=b"", received_at=ago)
+
+    insisting = hear(SAMPLE)
+
+    assert (insisting.outcome, insisting.group.state) == ("accepted", "firing")
 
 
 def test_firing_on_after_the_incident_was_closed_opens_a_new_one(hear):
@@ -458,7 +508,8 @@ def test_fifty_identical_deliveries_at_once_open_one_incident(committed, each):
 def test_deliveries_of_a_source_are_read_in_the_order_they_came(committed):
     source, _ = alerts.issue_source("Alertmanager", by=UserFactory())
     for n in range(6):
-        body = json.dumps(SAMPLE if n % 2 == 0 else resolved()).encode()
+        alert = {**ALERT, "startsAt": f"2023-06-12T08:2{n // 2}:00Z"}
+        body = json.dumps(firing(alert) if n % 2 == 0 else resolved(alert)).encode()
         AlertDelivery.objects.create(source=source, raw_body=body, body_digest=b"")
 
     def read():
