@@ -90,7 +90,7 @@ class AlertSourceAdmin(TrackedAdmin):
             "Who is let in",
             {"fields": ["strength", "secrets_told", "signature", "signature_header", "timestamp_header", "tolerance"]},
         ),
-        ("How it is read", {"fields": ["mapping", "severity_map"]}),
+        ("How it is read", {"fields": ["mapping", "severity_map", "type"]}),
         (
             "How it is watched",
             {"fields": ["rate_limit", "turned_away", "heartbeat_timeout", readonly_fields[-2], readonly_fields[-1]]},

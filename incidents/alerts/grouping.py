@@ -14,7 +14,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from incidents import timeline
-from incidents.alerts.reading import Alert, Notification
+from incidents.alerts.reading import Alert, Notification, plain
 from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
 from incidents.services import declare
 from incidents.timeline import Kind, NewLine, Source
@@ -22,6 +22,7 @@ from incidents.timeline import Kind, NewLine, Source
 Outcome, State = AlertDelivery.Outcome, AlertGroup.State
 EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
 MOST_RESOLVED = 500  # alerts of a group that are over and still listed
+MOST_LABELS, LONGEST_LABEL = 50, 200
 # A pair's slower half and a sender that tries again bring an alert as late as that after its end was heard.
 LATE = timedelta(minutes=5)
 # Whole columns as arrays: for a hundred rows Django's bulk_update spends more on writing the statement than all else.
@@ -189,6 +190,7 @@ def _open(source: AlertSource, said: Notification, received_at: datetime) -> Ale
         occurred_from=_start(said, received_at),
         detected_at=received_at,
         severity=said.severity,
+        type=said.type,
         status=Incident.Status.TRIAGE,
         mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,
         by=f"alert:{source.name}",
@@ -199,10 +201,19 @@ def _open(source: AlertSource, said: Notification, received_at: datetime) -> Ale
         key=key_of(said.group_key),
         group_key=said.group_key.replace("\0", "this product: "),
         title=said.title,
+        labels=_labels(said),
         incident=incident,
         first_at=received_at,
         last_at=received_at,
     )
+
+
+def _labels(said: Notification) -> dict[str, str]:
+    """Those that all of its alerts share, in a form that the database takes."""
+    return {
+        plain(name)[:LONGEST_LABEL]: plain(value)[:LONGEST_LABEL]
+        for name, value in list(said.labels.items())[:MOST_LABELS]
+    }
 
 
 def _start(said: Notification, received_at: datetime) -> datetime:

@@ -88,7 +88,7 @@ def _read_or_put_aside(source: AlertSource, deliveries: Sequence[AlertDelivery])
 
 def read(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> None:
     """Open or join the incidents of their groups, and write each delivery's fate. In the caller's transaction."""
-    rules = Rules(source.mapping, source.severity_map)
+    rules = Rules(source.mapping, source.severity_map, source.type)
     found = [_parsed(source, delivery, rules) for delivery in deliveries]
     known = _known(source, found)
     names = {said.group_key for one in found for said in one.notifications}

@@ -24,6 +24,7 @@ class AlertGroup(models.Model):
     key = models.BinaryField(max_length=32, help_text="SHA-256 of the sender's group key.")
     group_key = models.TextField()
     title = models.CharField(max_length=200)
+    labels = models.JSONField(default=dict, help_text="Those that all of its alerts shared when it was opened.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.FIRING)
     is_open = models.BooleanField(null=True, default=True, help_text="True or empty: empty ones may repeat.")
     fingerprints = models.JSONField(default=dict, help_text="Each alert's own state.")

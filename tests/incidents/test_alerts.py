@@ -13,7 +13,9 @@ from django.utils import timezone
 from incidents import alerts
 from incidents.alerts import reader
 from incidents.clocks import start_clock
-from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident, IncidentClockRule
+from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident, IncidentClockRule, PlaybookRun
+from incidents.playbooks import attaching
+from incidents.playbooks.signals import Asked
 from incidents.services import close
 from tests.factories import UserFactory
 
@@ -202,6 +204,36 @@ def test_the_first_alert_of_a_group_opens_an_incident(hear):
     assert incident.detected_at == delivery.received_at
     assert (incident.purposes, incident.exit_paths) == ([], [])
     assert [entry.kind for entry in incident.timeline.order_by("seq")] == ["declared", "alert"]
+
+
+def test_an_alert_of_a_source_with_a_type_starts_the_playbook_that_is_shipped_for_it(hear, source):
+    alerts.change(source, type="mechanism_unavailable", reason="All of them are", by="user:anna")
+    alerts.change(source, mapping={"type": "/commonLabels/incident_type"}, reason="Some say", by="user:anna")
+    labels = {**SAMPLE["commonLabels"], "incident_type": "bulk_resubscribe"}
+
+    incident = hear(firing(commonLabels=labels)).group.incident
+    attaching.start_by_signals()
+
+    assert (incident.type, incident.dpv_types) == ("bulk_resubscribe", ["IntegrityIncident"])
+    assert PlaybookRun.objects.get().playbook.slug == "mass-re-subscribe"
+
+
+@pytest.mark.parametrize("word", [None, "fire", 7, ["surge"]])
+def test_a_word_that_is_no_type_of_ours_leaves_that_of_the_source(hear, source, word):
+    alerts.change(source, type="mechanism_unavailable", mapping={"type": "/kind"}, reason="So", by="user:anna")
+
+    assert hear(firing(kind=word)).group.incident.type == "mechanism_unavailable"
+
+
+def test_a_playbook_asks_for_source_title_and_labels_of_an_alert(hear):
+    incident = hear(SAMPLE).group.incident
+
+    asked = Asked(incident)
+
+    assert asked.answer("alert_source") == ["Alertmanager"]
+    assert asked.answer("alert_title") == ["InstanceDown"]
+    assert asked.answer("alert_label") == ["alertname=InstanceDown", "job=node", "severity=critical"]
+    assert asked.holds({"signal": "alert_label", "op": "has", "value": "job=node"})
 
 
 def test_a_legal_clock_of_it_counts_from_the_delivery(hear):
