@@ -45,6 +45,7 @@ class Fate:
     outcome: str
     reason: str = ""
     group: AlertGroup | None = None
+    groups: tuple[int, ...] = ()  # of a batch, all that it told of
 
 
 class Folding:

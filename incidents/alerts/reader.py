@@ -26,9 +26,10 @@ Outcome = AlertDelivery.Outcome
 AT_ONCE = 100
 SAVE = """
     UPDATE incidents_alertdelivery d
-       SET outcome = n.outcome, group_id = n.group_id, reason = n.reason, sender_event_id = n.event_id, parsed_at = %s
-      FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[])
-           AS n (id, outcome, group_id, reason, event_id)
+       SET outcome = n.outcome, group_id = n.group_id, more_groups = n.more_groups::bigint[], reason = n.reason,
+           sender_event_id = n.event_id, parsed_at = %s
+      FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+           AS n (id, outcome, group_id, more_groups, reason, event_id)
      WHERE d.id = n.id
 """
 
@@ -152,8 +153,10 @@ def _together(fates: Sequence[Fate]) -> Fate:
     for fate in fates:
         counts[Outcome(fate.outcome).label] = counts.get(Outcome(fate.outcome).label, 0) + 1
     told = ", ".join(f"{count} {words}" for words, count in counts.items())
-    refs = dict.fromkeys(fate.group.incident.ref for fate in fates if fate.group)
-    return Fate(telling.outcome, f"{len(fates)} events: {told}. {' '.join(refs)}".strip(), telling.group)
+    groups = {fate.group.pk: fate.group for fate in fates if fate.group}
+    refs = dict.fromkeys(group.incident.ref for group in groups.values())
+    reason = f"{len(fates)} events: {told}. {' '.join(refs)}".strip()
+    return Fate(telling.outcome, reason, telling.group, tuple(sorted(groups)))
 
 
 def _is_back(folding: Folding, source: AlertSource, heard: Sequence[datetime]) -> None:
@@ -171,6 +174,7 @@ def _is_back(folding: Folding, source: AlertSource, heard: Sequence[datetime]) -
 
 def _settle(delivery: AlertDelivery, fate: Fate) -> None:
     delivery.outcome, delivery.group, delivery.reason = fate.outcome, fate.group, plain(fate.reason)[:300]
+    delivery.more_groups = [group for group in fate.groups if group != delivery.group_id]
 
 
 def _save(deliveries: Sequence[AlertDelivery]) -> None:
@@ -178,6 +182,7 @@ def _save(deliveries: Sequence[AlertDelivery]) -> None:
         [one.pk for one in deliveries],
         [one.outcome for one in deliveries],
         [one.group_id for one in deliveries],
+        ["{" + ",".join(map(str, one.more_groups)) + "}" for one in deliveries],
         [one.reason for one in deliveries],
         [one.sender_event_id for one in deliveries],
     ]

@@ -1,8 +1,10 @@
 """Alerts: each delivery as it came, and the group that one incident answers for."""
 
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -47,6 +49,12 @@ class AlertGroup(models.Model):
         return self.title
 
 
+def _about(groups: models.QuerySet[AlertGroup]) -> Q:
+    """Of deliveries: about any of the groups, also where it is a batch that told of several."""
+    keys = groups.values("pk")
+    return Q(group__in=keys) | Q(more_groups__overlap=ArraySubquery(keys))
+
+
 class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
     def to_read(self) -> Self:
         return self.filter(outcome=AlertDelivery.Outcome.STORED)
@@ -60,6 +68,12 @@ class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
         held = Q(group__incident__legal_hold=True)
         old = self.filter(received_at__lt=before, wiped_at=None).exclude(outcome=AlertDelivery.Outcome.STORED)
         return old.filter(~held | Q(group=None))
+
+    def hidden_from(self, user: Any) -> Self:
+        """About an incident that the user may not see: what was posted tells what it is called, and more."""
+        seen = Incident.objects.visible_to(user).values("pk")
+        restricted = AlertGroup.objects.filter(incident__visibility=Incident.Visibility.RESTRICTED)
+        return self.filter(_about(restricted.exclude(incident__in=seen)))
 
     def of_source_since(self, source: AlertSource, since: datetime) -> Self:
         return self.filter(source=source, received_at__gt=since)
@@ -87,6 +101,7 @@ class AlertDelivery(models.Model):
         INVALID = "invalid", "signature does not hold"
 
     personal: ClassVar[tuple[str, ...]] = ("raw_body",)
+    is_hidden = False  # set for a reader who may not see what was posted
 
     source = models.ForeignKey(
         AlertSource, models.PROTECT, null=True, related_name="deliveries", help_text="Empty: nobody has its token."
@@ -104,6 +119,9 @@ class AlertDelivery(models.Model):
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.STORED)
     reason = models.CharField(max_length=300, blank=True)
     group = models.ForeignKey(AlertGroup, models.PROTECT, null=True, related_name="deliveries")
+    more_groups = ArrayField(
+        models.BigIntegerField(), default=list, blank=True, help_text="Of a batch: the other groups that it told of."
+    )
     received_at = models.DateTimeField(default=timezone.now)
     parsed_at = models.DateTimeField(null=True)
     wiped_at = models.DateTimeField(null=True)
