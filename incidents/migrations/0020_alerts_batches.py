@@ -23,6 +23,27 @@ class Migration(migrations.Migration):
                 size=None,
             ),
         ),
+        migrations.RemoveConstraint(
+            model_name="alertdelivery", name="alertdelivery_wiped_at_with_wiped_by_and_nothing_left"
+        ),
+        migrations.AddConstraint(
+            model_name="alertdelivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("wiped_at", None), ("wiped_by", "")),
+                    models.Q(
+                        ("headers", {}),
+                        ("raw_body", b""),
+                        ("sender_event_id", ""),
+                        ("wiped_at__isnull", False),
+                        models.Q(("wiped_by", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="alertdelivery_wiped_at_with_wiped_by_and_nothing_left",
+                violation_error_message="A wiped payload is empty, and says when and by whom.",
+            ),
+        ),
         sql_file(__file__, "deliveries_of_batches.sql"),
         *readable_by_auditor("incidents_alertdelivery", without=["raw_body"]),
         always(),

@@ -13,8 +13,18 @@ from incidents.models.alert_source import AlertSource
 from incidents.models.incident import Incident
 
 
+class AlertGroupQuerySet(models.QuerySet["AlertGroup"]):
+    def past_keeping(self, before: datetime) -> Self:
+        """Over, with an incident that is too, and not heard of since then, with words that nothing holds."""
+        over = self.filter(is_open=None, last_at__lt=before, incident__status__in=Incident.ENDED)
+        return over.exclude(incident__legal_hold=True).exclude(group_key="")
+
+
 class AlertGroup(models.Model):
-    """One cause at its source. At most one is open per key, by constraint; closed ones may repeat."""
+    """One cause at its source. At most one is open per key, by constraint; closed ones may repeat.
+
+    What its sender wrote is wiped with the payloads; its key, a digest, and its incident stay.
+    """
 
     class State(models.TextChoices):
         FIRING = "firing", "firing"
@@ -36,6 +46,8 @@ class AlertGroup(models.Model):
     last_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True, help_text="The newest moment that the sender itself gave.")
     incident = models.ForeignKey(Incident, models.PROTECT, related_name="alert_groups")
+
+    objects = AlertGroupQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -65,9 +77,8 @@ class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
 
     def past_keeping(self, before: datetime) -> Self:
         """Read, older than that, with a payload that nothing holds."""
-        held = Q(group__incident__legal_hold=True)
         old = self.filter(received_at__lt=before, wiped_at=None).exclude(outcome=AlertDelivery.Outcome.STORED)
-        return old.filter(~held | Q(group=None))
+        return old.exclude(_about(AlertGroup.objects.filter(incident__legal_hold=True)))
 
     def hidden_from(self, user: Any) -> Self:
         """About an incident that the user may not see: what was posted tells what it is called, and more."""
@@ -146,7 +157,7 @@ class AlertDelivery(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(wiped_at=None, wiped_by="")
-                | (Q(wiped_at__isnull=False, raw_body=b"", headers={}) & ~Q(wiped_by="")),
+                | (Q(wiped_at__isnull=False, raw_body=b"", headers={}, sender_event_id="") & ~Q(wiped_by="")),
                 name="alertdelivery_wiped_at_with_wiped_by_and_nothing_left",
                 violation_error_message="A wiped payload is empty, and says when and by whom.",
             ),

@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from incidents import alerts
 from incidents.alerts import grouping, limits
+from incidents.alerts.grouping import key_of
 from incidents.alerts.intake import find
 from incidents.models import AlertDelivery, AlertGroup, AlertOverflow, AlertSource, Incident
+from incidents.services import close
 from tests.factories import AlertDeliveryFactory
 from tests.incidents.test_alert_adapters import EVENT, pager
 from tests.incidents.test_alerts import SAMPLE, firing, resolved
@@ -368,6 +370,46 @@ def test_a_wiped_payload_is_gone_and_the_record_stays(connect):
     wiped.refresh_from_db()
     assert (bytes(wiped.raw_body), wiped.headers, wiped.wiped_by) == (b"", {}, "user:anna")
     assert (bytes(wiped.body_digest), wiped.outcome, wiped.group) == (digest, "accepted", delivery.group)
+
+
+def test_nothing_that_the_sender_wrote_is_left_beside_a_wiped_payload(connect):
+    post = connect()
+    delivery = heard(post, SAMPLE)
+    broken = heard(post, {**SAMPLE, "version": "localhost:8081"})
+
+    alerts.wipe(delivery, by="user:anna")
+    alerts.wipe(broken, by="user:anna")
+
+    left = [*AlertGroup.objects.values(), *AlertDelivery.objects.values()]
+    assert not [word for word in ("InstanceDown", "localhost") if word in repr(left)]
+    group = AlertGroup.objects.get()
+    assert (group.title, group.is_open, bytes(group.key)) == ("Wiped", True, key_of(SAMPLE["groupKey"]))
+    assert heard(post, SAMPLE).outcome == "accepted"  # its name is back with what it says now
+    assert Incident.objects.count() == 1
+
+
+def test_what_groups_say_is_forgotten_when_their_incident_is_long_over(connect):
+    post = connect()
+    going_on, over = heard(post, SAMPLE).group, heard(post, {**SAMPLE, "groupKey": "other"}).group
+    close(over.incident, reason="Over", by="user:anna")
+
+    alerts.forget(timezone.now() + timedelta(days=91))
+
+    assert AlertGroup.objects.get(pk=going_on.pk).title == "InstanceDown"
+    forgotten = AlertGroup.objects.get(pk=over.pk)
+    assert (forgotten.title, forgotten.group_key, forgotten.labels, forgotten.fingerprints) == ("Wiped", "", {}, {})
+
+
+def test_a_batch_is_kept_while_any_incident_that_it_told_of_is_under_legal_hold(connect):
+    post = connect("cloudevents")
+    events = [{"specversion": "1.0", "id": f"E-{n}", "source": f"/relay/{n}", "type": "down"} for n in range(2)]
+    post(events, "application/cloudevents-batch+json")
+    alerts.read_stored()
+    Incident.objects.filter(ref="INC-2").update(legal_hold=True)
+
+    assert alerts.forget(timezone.now() + timedelta(days=91)) == 0
+    with pytest.raises(Exception, match="INC-2 is under legal hold"):
+        alerts.wipe(latest(), by="user:anna")
 
 
 def test_what_is_wiped_stays_wiped_and_what_waits_is_not_wiped_before_it_is_read(connect):

@@ -247,7 +247,8 @@ def test_payloads_are_forgotten_after_ninety_days_but_for_what_the_law_holds():
     assert alerts.forget(later) == 1
 
     alone.refresh_from_db()
-    assert (bytes(alone.raw_body), alone.wiped_by, alone.reason) == (b"", "system:retention", "No JSON")
+    assert (bytes(alone.raw_body), alone.wiped_by) == (b"", "system:retention")
+    assert not alone.reason  # it may quote the body
     facts.hold_for_law(incident, is_held=False, reason="Over", **said)
     assert alerts.forget(later) == 2
     free.refresh_from_db()
