@@ -25,7 +25,7 @@ SIGNATURES = {"valid": "success", "invalid": "danger"}
 
 @display(description="Incident")
 def incident(delivery: AlertDelivery) -> SafeString | str:
-    if delivery.group is None:
+    if delivery.group is None or delivery.group.incident is None:
         return ""
     url = reverse("admin:incidents_incident_change", args=[delivery.group.incident_id])
     return format_html('<a href="{}">{}</a>', url, delivery.group.incident.public_name)

@@ -22,6 +22,7 @@ from incidents.timeline import Kind, NewLine, Source
 Outcome, State = AlertDelivery.Outcome, AlertGroup.State
 EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
 MOST_RESOLVED = 500  # alerts of a group that are over and still listed
+AT_ONCE = 20  # incidents that the end of a silence opens in one transaction
 MOST_LABELS, LONGEST_LABEL = 50, 200
 # A pair's slower half and a sender that tries again bring an alert as late as that after its end was heard.
 LATE = timedelta(minutes=5)
@@ -29,10 +30,12 @@ LATE = timedelta(minutes=5)
 SAVE = """
     UPDATE incidents_alertgroup g
        SET state = n.state, is_open = n.is_open, fingerprints = n.fingerprints::jsonb, last_at = n.last_at,
-           truncated_count = n.truncated_count, delivery_count = n.delivery_count, told_at = n.told_at
+           truncated_count = n.truncated_count, delivery_count = n.delivery_count, told_at = n.told_at,
+           first_at = n.first_at, severity = n.severity, incident_id = n.incident_id
       FROM unnest(%s::bigint[], %s::text[], %s::boolean[], %s::text[], %s::timestamptz[], %s::int[], %s::int[],
-                  %s::timestamptz[])
-           AS n (id, state, is_open, fingerprints, last_at, truncated_count, delivery_count, told_at)
+                  %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bigint[])
+           AS n (id, state, is_open, fingerprints, last_at, truncated_count, delivery_count, told_at, first_at,
+                 severity, incident_id)
      WHERE g.id = n.id
 """
 
@@ -72,9 +75,7 @@ class Folding:
         if group is None or not group.is_open:
             if not said.is_firing:
                 return self._over(group, said, received_at, is_late=is_late)
-            if not self.source.opens_incidents(self.now):
-                return self._opens_nothing(said)
-            group = self._again(group) or self._opened(said, received_at)
+            group = self._again(group, received_at) or self._begun(said, received_at)
         return self._folded(group, said, received_at)
 
     def is_firing(self, group_key: str) -> bool:
@@ -92,6 +93,10 @@ class Folding:
         self._take(group, said, received_at)
         group.is_open = True if group.state == State.FIRING else None
         is_news = bool(said.note) or before != (group.fingerprints, group.truncated_count, group.state)
+        if group.incident is None:
+            if not group.is_open or not self.source.opens_incidents(self.now):
+                return self._unopened(group)
+            group.incident, is_news = _declared(self.source, group), True
         if not is_news:
             return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
         old = before[2] if before[0] else ""
@@ -110,6 +115,7 @@ class Folding:
         group.fingerprints = _states(group.fingerprints, said, received_at)
         group.truncated_count = said.truncated
         group.state = _state(group)
+        group.severity = said.severity if said.is_firing else group.severity
         group.delivery_count += 1
         group.last_at = max(group.last_at, received_at)
         group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
@@ -117,7 +123,7 @@ class Folding:
 
     def _news_of(self, group: AlertGroup | None, said: Notification, received_at: datetime) -> Fate:
         """News without an alert, such as a note at the sender: told where an incident goes on, and opens none."""
-        if not said.note or group is None or not group.incident.is_open:
+        if not said.note or group is None or group.incident is None or not group.incident.is_open:
             # Alertmanager sends no alerts with status resolved; it says nothing about any alert.
             return Fate(Outcome.EMPTY, "It names no alert, so it changes nothing.")
         group.delivery_count += 1
@@ -126,32 +132,58 @@ class Folding:
         return Fate(Outcome.ACCEPTED, "", group)
 
     def _tell(self, group: AlertGroup, text: str, received_at: datetime, *, old: str, new: str) -> None:
-        self.lines.append(NewLine(group.incident_id, Kind.ALERT, text, received_at, old, new))
+        if group.incident:
+            self.lines.append(NewLine(group.incident.pk, Kind.ALERT, text, received_at, old, new))
 
-    def _opens_nothing(self, said: Notification) -> Fate:
+    def _unopened(self, group: AlertGroup) -> Fate:
+        """What fires is kept in its group meanwhile, and what still does at the end of a silence opens its incident."""
+        if not group.is_open:
+            return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.", group)
         if self.source.is_silenced(self.now):
-            return Fate(Outcome.SILENCED, f"Silenced; it would have opened an incident: {said.title}")
-        return Fate(Outcome.MONITORED, f"Only watched; it would have opened an incident: {said.title}")
+            return Fate(
+                Outcome.SILENCED, "Silenced; it opens an incident if it still fires when the silence ends.", group
+            )
+        return Fate(Outcome.MONITORED, "Only watched; it would have opened an incident.", group)
 
-    def _again(self, group: AlertGroup | None) -> AlertGroup | None:
-        """A cause that comes back while its incident is open belongs to it."""
-        if group is None or not group.incident.is_open:
+    def _again(self, group: AlertGroup | None, received_at: datetime) -> AlertGroup | None:
+        """A cause that comes back while its incident is open belongs to it; so it does while it has none, unwiped."""
+        if group is None or (group.incident is None and not group.group_key):
+            return None
+        if group.incident is None:
+            group.first_at = received_at
+        elif not group.incident.is_open:
             return None
         group.is_open = True
         return group
 
-    def _opened(self, said: Notification, received_at: datetime) -> AlertGroup:
-        """The constraint decides who opens it; whoever comes second joins."""
+    def _begun(self, said: Notification, received_at: datetime) -> AlertGroup:
+        """The constraint decides whose it is; whoever comes second joins."""
         key = key_of(said.group_key)
         try:
             with transaction.atomic():
-                self.groups[key] = _open(self.source, said, received_at)
+                self.groups[key] = _new(self.source, said, received_at)
         except IntegrityError:
             quicker = _locked(self.source, {key}).get(key)
             if quicker is None or not quicker.is_open:
                 raise
             self.groups[key] = quicker
         return self.groups[key]
+
+
+def open_unopened(source: AlertSource, now: datetime) -> int:
+    """Incidents for what was heard while the source opened none and still fires; returns how many, AT_ONCE at most.
+
+    In the caller's transaction, in which the source's row is locked.
+    """
+    firing = AlertGroup.objects.select_for_update(no_key=True).unopened().filter(source=source)
+    lines = []
+    for group in firing.order_by("pk")[:AT_ONCE]:
+        group.incident = _declared(source, group)
+        group.save(update_fields=["incident"])
+        text = f"{group.title}: heard while it was silenced, and it still fires. {_told(group)}"
+        lines.append(NewLine(group.incident.pk, Kind.ALERT, text, now, "", group.state))
+    timeline.append_many(lines, source=Source.ALERT, actor=f"alert:{source.name}")
+    return len(lines)
 
 
 def key_of(group_key: str) -> bytes:
@@ -180,32 +212,40 @@ def _save(groups: Sequence[AlertGroup]) -> None:
         [group.truncated_count for group in groups],
         [group.delivery_count for group in groups],
         [group.told_at for group in groups],
+        [group.first_at for group in groups],
+        [group.severity for group in groups],
+        [group.incident_id for group in groups],
     ]
     with connection.cursor() as cursor:
         cursor.execute(SAVE, columns)
 
 
-def _open(source: AlertSource, said: Notification, received_at: datetime) -> AlertGroup:
-    incident = declare(
-        said.title,
-        occurred_from=_start(said, received_at),
-        detected_at=received_at,
-        severity=said.severity,
-        type=said.type,
-        status=Incident.Status.TRIAGE,
-        mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,
-        by=f"alert:{source.name}",
-        source=Source.ALERT,
-    )
+def _new(source: AlertSource, said: Notification, received_at: datetime) -> AlertGroup:
     return AlertGroup.objects.create(
         source=source,
         key=key_of(said.group_key),
         group_key=said.group_key.replace("\0", "this product: "),
         title=said.title,
+        severity=said.severity,
+        type=said.type,
         labels=_labels(said),
-        incident=incident,
         first_at=received_at,
         last_at=received_at,
+    )
+
+
+def _declared(source: AlertSource, group: AlertGroup) -> Incident:
+    """The incident that answers for it from now on. We are aware of it since its first delivery."""
+    return declare(
+        group.title,
+        occurred_from=_start(group),
+        detected_at=group.first_at,
+        severity=group.severity,
+        type=group.type,
+        status=Incident.Status.TRIAGE,
+        mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,
+        by=f"alert:{source.name}",
+        source=Source.ALERT,
     )
 
 
@@ -217,9 +257,11 @@ def _labels(said: Notification) -> dict[str, str]:
     }
 
 
-def _start(said: Notification, received_at: datetime) -> datetime:
-    """When the earliest alert began: not after it was heard of, and not more than a day before."""
-    return max(min(said.starts_at or received_at, received_at), received_at - EARLIEST)
+def _start(group: AlertGroup) -> datetime:
+    """When the earliest alert that fires began: not after it was heard of, and not more than a day before."""
+    firing = [alert["since"] for alert in group.fingerprints.values() if alert["state"] == State.FIRING]
+    starts = [datetime.fromisoformat(since) for since in firing if since]
+    return max(min([*starts, group.first_at]), group.first_at - EARLIEST)
 
 
 def _in_order(group: AlertGroup, said: Notification, received_at: datetime) -> tuple[Notification, bool]:

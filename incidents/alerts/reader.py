@@ -154,7 +154,7 @@ def _together(fates: Sequence[Fate]) -> Fate:
         counts[Outcome(fate.outcome).label] = counts.get(Outcome(fate.outcome).label, 0) + 1
     told = ", ".join(f"{count} {words}" for words, count in counts.items())
     groups = {fate.group.pk: fate.group for fate in fates if fate.group}
-    refs = dict.fromkeys(group.incident.ref for group in groups.values())
+    refs = dict.fromkeys(group.ref for group in groups.values() if group.ref)
     reason = f"{len(fates)} events: {told}. {' '.join(refs)}".strip()
     return Fate(telling.outcome, reason, telling.group, tuple(sorted(groups)))
 

@@ -36,7 +36,7 @@ def wipe(delivery: AlertDelivery, *, by: User | str) -> AlertDelivery:
         raise ValidationError("It is wiped already.")
     groups = AlertGroup.objects.filter(pk__in=[delivery.group_id, *delivery.more_groups])
     if held := groups.filter(incident__legal_hold=True).select_related("incident").first():
-        raise ValidationError(f"{held.incident.ref} is under legal hold: nothing about it is thrown away.")
+        raise ValidationError(f"{held.ref} is under legal hold: nothing about it is thrown away.")
     AlertDelivery.objects.filter(pk=delivery.pk).update(**_emptied(timezone.now(), actor_of(by)))
     _empty(groups.order_by("pk").select_for_update(no_key=True, of=("self",)))
     delivery.refresh_from_db()

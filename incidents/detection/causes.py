@@ -163,4 +163,4 @@ def _happened(span: Span) -> Iterable[tuple[str, str, datetime, str]]:
         last_at__gte=since, first_at__lt=span.until, incident__in=Incident.objects.unrestricted()
     )
     for group in firing.select_related("incident").order_by("-first_at")[:50]:
-        yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.incident.ref}"
+        yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.ref}"

@@ -11,12 +11,18 @@ from django.utils import timezone
 
 from incidents.models.alert_source import AlertSource
 from incidents.models.incident import Incident
+from incidents.vocabulary import IncidentType
 
 
 class AlertGroupQuerySet(models.QuerySet["AlertGroup"]):
+    def unopened(self) -> Self:
+        """They fire, and no incident answers for them."""
+        return self.filter(is_open=True, incident=None)
+
     def past_keeping(self, before: datetime) -> Self:
         """Over, with an incident that is too, and not heard of since then, with words that nothing holds."""
-        over = self.filter(is_open=None, last_at__lt=before, incident__status__in=Incident.ENDED)
+        has_none_open = Q(incident=None) | Q(incident__status__in=Incident.ENDED)
+        over = self.filter(has_none_open, is_open=None, last_at__lt=before)
         return over.exclude(incident__legal_hold=True).exclude(group_key="")
 
 
@@ -36,6 +42,8 @@ class AlertGroup(models.Model):
     key = models.BinaryField(max_length=32, help_text="SHA-256 of the sender's group key.")
     group_key = models.TextField()
     title = models.CharField(max_length=200)
+    severity = models.CharField(max_length=10, choices=Incident.Severity.choices, default=Incident.Severity.SEV3)
+    type = models.CharField(max_length=30, choices=IncidentType.choices, blank=True)
     labels = models.JSONField(default=dict, help_text="Those that all of its alerts shared when it was opened.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.FIRING)
     is_open = models.BooleanField(null=True, default=True, help_text="True or empty: empty ones may repeat.")
@@ -45,7 +53,13 @@ class AlertGroup(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True, help_text="The newest moment that the sender itself gave.")
-    incident = models.ForeignKey(Incident, models.PROTECT, related_name="alert_groups")
+    incident = models.ForeignKey(
+        Incident,
+        models.PROTECT,
+        null=True,
+        related_name="alert_groups",
+        help_text="Empty: heard while its source was silenced or only watched.",
+    )
 
     objects = AlertGroupQuerySet.as_manager()
 
@@ -55,10 +69,18 @@ class AlertGroup(models.Model):
                 fields=["source", "key"], condition=Q(is_open=True), name="alertgroup_one_open_per_key"
             )
         ]
-        indexes = [models.Index(fields=["source", "key", "-id"], name="alertgroup_newest_of_key")]
+        indexes = [
+            models.Index(fields=["source", "key", "-id"], name="alertgroup_newest_of_key"),
+            models.Index(fields=["source"], name="alertgroup_unopened", condition=Q(is_open=True, incident=None)),
+        ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def ref(self) -> str:
+        """Of the incident that answers for it; empty where none does."""
+        return self.incident.ref if self.incident else ""
 
 
 def _about(groups: models.QuerySet[AlertGroup]) -> Q:

@@ -82,6 +82,9 @@ def test_a_source_is_silenced_until_a_time_and_the_silence_is_ended(client, resp
     silent = pressed(
         client, source, "silence", until_0=f"{until:%Y-%m-%d}", until_1=f"{until:%H:%M:%S}", reason="Relay replaced"
     )
+    AlertDelivery.objects.create(source=source, raw_body=json.dumps(SAMPLE).encode(), body_digest=b"x")
+    alerts.read_stored()
+    assert "InstanceDown (last " in client.get(f"/admin/incidents/alertsource/{source.pk}/change/").content.decode()
     loud = pressed(client, source, "end_silence", reason="Done")
 
     assert "by user:rita: Relay replaced" in silent

@@ -19,7 +19,7 @@ from incidents.models import AlertDelivery, AlertGroup, AlertOverflow, AlertSour
 from incidents.services import close
 from tests.factories import AlertDeliveryFactory
 from tests.incidents.test_alert_adapters import EVENT, pager
-from tests.incidents.test_alerts import SAMPLE, firing, resolved
+from tests.incidents.test_alerts import ALERT, SAMPLE, firing, resolved
 
 SECRET = "a secret of theirs"
 
@@ -291,11 +291,44 @@ def heard(post, payload):
 
 
 def test_a_source_that_is_only_watched_says_what_it_would_have_done(connect):
-    delivery = heard(connect(mode="monitor"), SAMPLE)
+    post = connect(mode="monitor")
+    delivery = heard(post, SAMPLE)
 
-    assert (delivery.outcome, delivery.group) == ("monitored", None)
-    assert delivery.reason == "Only watched; it would have opened an incident: InstanceDown"
+    assert (delivery.outcome, delivery.group.title, delivery.group.incident) == ("monitored", "InstanceDown", None)
+    assert delivery.reason == "Only watched; it would have opened an incident."
+    assert (heard(post, SAMPLE).outcome, alerts.watch()) == ("monitored", 0)
     assert not Incident.objects.exists()
+
+
+def test_what_fired_once_in_a_silence_and_goes_on_opens_its_incident_at_the_end(connect):
+    post = connect()
+    alerts.silence(post.source, until=timezone.now() + timedelta(hours=1), reason="Work", by="user:anna")
+    began_at = (timezone.now() - timedelta(minutes=9)).isoformat()
+    once = heard(post, firing({**ALERT, "startsAt": began_at}))
+    heard(post, firing(groupKey="over"))
+    heard(post, resolved(groupKey="over"))
+
+    assert alerts.watch() == 0
+    AlertSource.objects.update(silenced_until=timezone.now())
+    assert (alerts.watch(), alerts.watch()) == (1, 0)
+
+    [incident] = Incident.objects.all()
+    assert (incident.title, incident.severity, incident.status) == ("InstanceDown", "sev2", "triage")
+    assert (incident.occurred_from.isoformat(), incident.detected_at) == (began_at, once.received_at)
+    assert "heard while it was silenced" in incident.timeline.order_by("seq").last().text
+    assert heard(post, firing({**ALERT, "startsAt": began_at})).group.incident == incident
+
+
+def test_switching_on_what_was_watched_opens_what_fired_in_the_last_day_only(connect):
+    post = connect(mode="monitor")
+    heard(post, SAMPLE)
+    heard(post, firing(groupKey="stale"))
+    AlertGroup.objects.filter(group_key="stale").update(last_at=timezone.now() - timedelta(days=2))
+
+    alerts.change(post.source, mode="active", reason="Trusted", by="user:anna")
+
+    assert alerts.watch() == 1
+    assert Incident.objects.get().alert_groups.get().group_key == SAMPLE["groupKey"]
 
 
 def test_a_silenced_source_keeps_its_deliveries_and_opens_nothing_until_the_silence_ends(connect):
