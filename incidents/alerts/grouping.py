@@ -22,7 +22,8 @@ from incidents.timeline import Kind, NewLine, Source
 Outcome, State = AlertDelivery.Outcome, AlertGroup.State
 EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
 MOST_RESOLVED = 500  # alerts of a group that are over and still listed
-AT_ONCE = 20  # incidents that the end of a silence opens in one transaction
+# Incidents that one transaction opens: whoever declares one meanwhile waits for its number as long as that takes.
+MOST_OPENED = 10
 MOST_LABELS, LONGEST_LABEL = 50, 200
 # A pair's slower half and a sender that tries again bring an alert as late as that after its end was heard.
 LATE = timedelta(minutes=5)
@@ -59,6 +60,7 @@ class Folding:
         self.groups = _locked(source, {key_of(name) for name in group_keys})
         self.changed: dict[int, AlertGroup] = {}
         self.lines: list[NewLine] = []
+        self.opened = 0
 
     def hear(self, said: Notification, received_at: datetime) -> Fate:
         """Open or join the incident of its group. Nothing that a sender writes makes it fail."""
@@ -77,6 +79,10 @@ class Folding:
                 return self._over(group, said, received_at, is_late=is_late)
             group = self._again(group, received_at) or self._begun(said, received_at)
         return self._folded(group, said, received_at)
+
+    @property
+    def has_opened_enough(self) -> bool:
+        return self.opened >= MOST_OPENED
 
     def is_firing(self, group_key: str) -> bool:
         group = self.groups.get(key_of(group_key))
@@ -97,6 +103,7 @@ class Folding:
             if not group.is_open or not self.source.opens_incidents(self.now):
                 return self._unopened(group)
             group.incident, is_news = _declared(self.source, group), True
+            self.opened += 1
         if not is_news:
             return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
         old = before[2] if before[0] else ""
@@ -171,13 +178,13 @@ class Folding:
 
 
 def open_unopened(source: AlertSource, now: datetime) -> int:
-    """Incidents for what was heard while the source opened none and still fires; returns how many, AT_ONCE at most.
+    """Incidents for what was heard while the source opened none and still fires; returns how many, MOST_OPENED at most.
 
     In the caller's transaction, in which the source's row is locked.
     """
     firing = AlertGroup.objects.select_for_update(no_key=True).unopened().filter(source=source)
     lines = []
-    for group in firing.order_by("pk")[:AT_ONCE]:
+    for group in firing.order_by("pk")[:MOST_OPENED]:
         group.incident = _declared(source, group)
         group.save(update_fields=["incident"])
         text = f"{group.title}: heard while it was silenced, and it still fires. {_told(group)}"

@@ -12,12 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from incidents import alerts
-from incidents.alerts import grouping, limits
+from incidents.alerts import grouping, limits, reader
 from incidents.alerts.grouping import key_of
 from incidents.alerts.intake import find
 from incidents.models import AlertDelivery, AlertGroup, AlertOverflow, AlertSource, Incident
 from incidents.services import close
-from tests.factories import AlertDeliveryFactory
+from tests.factories import AlertDeliveryFactory, incident
 from tests.incidents.test_alert_adapters import EVENT, pager
 from tests.incidents.test_alerts import ALERT, SAMPLE, firing, resolved
 
@@ -389,6 +389,24 @@ def test_one_that_cannot_be_used_is_put_aside_and_the_rest_of_its_hundred_is_rea
     fates = dict(AlertDelivery.objects.values_list("outcome", "reason"))
     assert AlertDelivery.objects.filter(outcome="accepted").count() == 2
     assert fates["rejected"] == "It could not be used: no such thing"
+
+
+def test_a_storm_of_causes_lets_whoever_declares_an_incident_in_between(connect):
+    post = connect()
+    for number in range(25):
+        post(firing(groupKey=f"cause-{number}"))
+    waiting = list(AlertDelivery.objects.order_by("pk"))
+
+    with transaction.atomic():
+        first = reader.read(post.source, waiting)
+    declared = incident("Somebody saw it too")
+    alerts.read_stored()
+
+    assert first == grouping.MOST_OPENED < len(waiting)
+    assert declared.ref == f"INC-{grouping.MOST_OPENED + 1}"
+    assert not AlertDelivery.objects.filter(outcome="stored").exists()
+    refs = Incident.objects.order_by("pk").values_list("ref", flat=True)
+    assert list(refs) == [f"INC-{number}" for number in range(1, 27)]
 
 
 # Records
