@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 
 from incidents.detection.sends import OWN
 from incidents.models import AlertGroup, Marker
-from incidents.rates import seen_by
+from incidents.seeing import seen_by
 from messaging.models import Notice
 
 MOST = 50  # of one source

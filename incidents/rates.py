@@ -10,7 +10,6 @@ from django.db import connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
 
-from config.models import User
 from consent.models import ANY, Cause, Choice
 from incidents.models import Incident
 from incidents.models.incident import IncidentQuerySet
@@ -171,13 +170,6 @@ def known(since: datetime, until: datetime) -> Known:
             [since, until, Choice.OPT_OUT],
         )
         return Known(*cursor.fetchone())
-
-
-def seen_by(viewer: object) -> IncidentQuerySet:
-    """The incidents that a viewer of charts and streams may see: those that are not restricted, and a person's own."""
-    if isinstance(viewer, User) and not viewer.is_service:
-        return Incident.objects.visible_to(viewer)
-    return Incident.objects.unrestricted()
 
 
 def bands(since: datetime, until: datetime, seen: IncidentQuerySet | None = None, most: int = 50) -> list[Incident]:

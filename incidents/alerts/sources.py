@@ -38,8 +38,10 @@ def issue_source(
     return source, token
 
 
+@transaction.atomic
 def renew_token(source: AlertSource, *, reason: str, by: User | str) -> str:
     """A new token; the old address stops working at once."""
+    source = AlertSource.objects.select_for_update(no_key=True).get(pk=source.pk)
     token = secrets.token_urlsafe(32)
     source.token_digest = digest_of(token)
     source.save_as(actor_of(by), reason)

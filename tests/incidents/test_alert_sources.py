@@ -253,3 +253,14 @@ def test_payloads_are_forgotten_after_ninety_days_but_for_what_the_law_holds():
     assert alerts.forget(later) == 2
     free.refresh_from_db()
     assert bytes(free.raw_body) == b""
+
+
+def test_a_new_address_takes_back_nothing_that_was_changed_meanwhile():
+    stale, _ = alerts.issue_source("Alertmanager", by="user:anna")
+    alerts.silence(stale, until=timezone.now() + timedelta(hours=2), reason="Work", by="user:ben")
+    alerts.change(AlertSource.objects.get(), rate_limit=60, reason="Too fast", by="user:ben")
+
+    alerts.renew_token(stale, reason="Leaked", by="user:anna")
+
+    stale.refresh_from_db()
+    assert (stale.rate_limit, stale.silence_reason) == (60, "Work")
