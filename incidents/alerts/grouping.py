@@ -6,27 +6,24 @@ decisions to it lock the incident first as well, so nobody waits in a circle.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
 from incidents import timeline
-from incidents.alerts.reading import Alert, Notification, plain
+from incidents.alerts.reading import Notification, plain
+from incidents.alerts.states import in_order, start_of, state_of, states_of, told
 from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
 from incidents.services import declare
 from incidents.timeline import Kind, NewLine, Source
 
 Outcome, State = AlertDelivery.Outcome, AlertGroup.State
-EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
-MOST_RESOLVED = 500  # alerts of a group that are over and still listed
 # Incidents that one transaction opens: whoever declares one meanwhile waits for its number as long as that takes.
 MOST_OPENED = 10
 MOST_LABELS, LONGEST_LABEL = 50, 200
-# A pair's slower half and a sender that tries again bring an alert as late as that after its end was heard.
-LATE = timedelta(minutes=5)
 # Whole columns as arrays: for a hundred rows Django's bulk_update spends more on writing the statement than all else.
 SAVE = """
     UPDATE incidents_alertgroup g
@@ -73,7 +70,7 @@ class Folding:
             return self._news_of(group, said, received_at)
         is_late = False
         if group:
-            said, is_late = _in_order(group, said, received_at)
+            said, is_late = in_order(group, said, received_at)
         if group is None or not group.is_open:
             if not said.is_firing:
                 return self._over(group, said, received_at, is_late=is_late)
@@ -107,7 +104,7 @@ class Folding:
         if not is_news:
             return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
         old = before[2] if before[0] else ""
-        self._tell(group, f"{group.title}: {said.note or _told(group)}", received_at, old=old, new=group.state)
+        self._tell(group, f"{group.title}: {said.note or told(group)}", received_at, old=old, new=group.state)
         return Fate(Outcome.ACCEPTED, "", group)
 
     def _over(self, group: AlertGroup | None, said: Notification, received_at: datetime, *, is_late: bool) -> Fate:
@@ -119,9 +116,9 @@ class Folding:
         return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.", group)
 
     def _take(self, group: AlertGroup, said: Notification, received_at: datetime) -> None:
-        group.fingerprints = _states(group.fingerprints, said, received_at)
+        group.fingerprints = states_of(group.fingerprints, said, received_at)
         group.truncated_count = said.truncated
-        group.state = _state(group)
+        group.state = state_of(group)
         group.severity = said.severity if said.is_firing else group.severity
         group.delivery_count += 1
         group.last_at = max(group.last_at, received_at)
@@ -187,7 +184,7 @@ def open_unopened(source: AlertSource, now: datetime) -> int:
     for group in firing.order_by("pk")[:MOST_OPENED]:
         group.incident = _declared(source, group)
         group.save(update_fields=["incident"])
-        text = f"{group.title}: heard while it was silenced, and it still fires. {_told(group)}"
+        text = f"{group.title}: heard while it was silenced, and it still fires. {told(group)}"
         lines.append(NewLine(group.incident.pk, Kind.ALERT, text, now, "", group.state))
     timeline.append_many(lines, source=Source.ALERT, actor=f"alert:{source.name}")
     return len(lines)
@@ -245,7 +242,7 @@ def _declared(source: AlertSource, group: AlertGroup) -> Incident:
     """The incident that answers for it from now on. We are aware of it since its first delivery."""
     return declare(
         group.title,
-        occurred_from=_start(group),
+        occurred_from=start_of(group),
         detected_at=group.first_at,
         severity=group.severity,
         type=group.type,
@@ -262,75 +259,3 @@ def _labels(said: Notification) -> dict[str, str]:
         plain(name)[:LONGEST_LABEL]: plain(value)[:LONGEST_LABEL]
         for name, value in list(said.labels.items())[:MOST_LABELS]
     }
-
-
-def _start(group: AlertGroup) -> datetime:
-    """When the earliest alert that fires began: not after it was heard of, and not more than a day before."""
-    firing = [alert["since"] for alert in group.fingerprints.values() if alert["state"] == State.FIRING]
-    starts = [datetime.fromisoformat(since) for since in firing if since]
-    return max(min([*starts, group.first_at]), group.first_at - EARLIEST)
-
-
-def _in_order(group: AlertGroup, said: Notification, received_at: datetime) -> tuple[Notification, bool]:
-    """The same with its alerts' ends that were heard before, and whether there are any.
-
-    Alertmanager and Grafana say nothing about the order of their messages: a firing alert that began no later than the
-    one whose end was just heard is that one. After a while it is taken at its word: nothing is missed for good.
-    """
-    if said.told_at:
-        return said, False
-    alerts = tuple(
-        replace(alert, is_firing=False)
-        if _is_over(group.fingerprints.get(alert.fingerprint), alert, received_at)
-        else alert
-        for alert in said.alerts
-    )
-    return replace(said, alerts=alerts), alerts != said.alerts
-
-
-def _is_over(before: dict[str, str] | None, alert: Alert, now: datetime) -> bool:
-    if not alert.is_firing or alert.starts_at is None or not before or not before["since"]:
-        return False
-    return _just_ended(before, now) and alert.starts_at <= datetime.fromisoformat(before["since"])
-
-
-def _just_ended(alert: Mapping[str, str], now: datetime) -> bool:
-    return alert["state"] == State.RESOLVED and now - datetime.fromisoformat(alert["ended"]) <= LATE
-
-
-def _states(
-    known: Mapping[str, dict[str, str]], said: Notification, received_at: datetime
-) -> dict[str, dict[str, str]]:
-    """Each alert's own state, as last heard. What names all of its group, untruncated, says that the rest is gone."""
-    is_all = said.is_whole and not said.truncated
-    kept = {name: alert for name, alert in known.items() if not is_all or _just_ended(alert, received_at)}
-    for alert in said.alerts:
-        since = alert.starts_at.isoformat() if alert.starts_at else ""
-        before = known.get(alert.fingerprint, {})
-        if alert.is_firing and before.get("state") == State.FIRING:
-            since = before.get("since") or since  # it has not begun anew
-        kept[alert.fingerprint] = {"state": State.FIRING.value, "name": alert.name, "since": since}
-        if not alert.is_firing:
-            ended = before.get("ended") or received_at.isoformat()
-            kept[alert.fingerprint] |= {"state": State.RESOLVED.value, "since": since, "ended": ended}
-    over = [fingerprint for fingerprint, alert in kept.items() if alert["state"] == State.RESOLVED]
-    for fingerprint in over[:-MOST_RESOLVED]:
-        del kept[fingerprint]
-    return kept
-
-
-def _state(group: AlertGroup) -> str:
-    """Resolved only when every alert known is, and none was left out: what is not shown may be firing."""
-    fires = any(alert["state"] == State.FIRING for alert in group.fingerprints.values())
-    return State.FIRING if fires or group.truncated_count else State.RESOLVED
-
-
-def _told(group: AlertGroup) -> str:
-    states = [alert["state"] for alert in group.fingerprints.values()]
-    firing = states.count(State.FIRING)
-    text = f"{firing} firing, {len(states) - firing} resolved"
-    if group.truncated_count:
-        text += f", {group.truncated_count} not shown"
-    if group.state == State.RESOLVED:
-        text += ". The source says it is over; the incident stays open until somebody closes it"
-    return text + "."
