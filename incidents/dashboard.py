@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, Window
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, Min, Q, Window
+from django.db.models.functions import Least
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -64,26 +65,22 @@ class Card:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What the viewer may see of it: at most six queries, whatever happened."""
+    """What the viewer may see of it: at most seven queries, whatever happened."""
     user = request.user
     if not isinstance(user, User):
         return context
     now = timezone.now()
     period = rates.PERIODS.get(request.GET.get("period", ""), rates.PERIODS["1h"])
     by = request.GET.get("by") if request.GET.get("by") in rates.BY else "cause"
-    incidents = (
-        rates.bands(period.steps(now)[0], now, Incident.objects.visible_to(user))
-        if user.has_perm("incidents.view_incident")
-        else []
-    )
-    open_incidents = [incident for incident in incidents if incident.is_open]
-    cards = _vital_cards(user, open_incidents, now)
+    incidents: list[Incident] = []
+    incident_card = None
+    if user.has_perm("incidents.view_incident"):
+        incidents = rates.bands(period.steps(now)[0], now, Incident.objects.visible_to(user))
+        open_incidents, incident_card = _open_incidents(user)
+        context["open_incidents"] = [(_page("incidents_incident_change", i.pk), i, i.due) for i in open_incidents]
+    cards = _vital_cards(user, incident_card, now)
     if user.has_perm("consent.view_decision"):
         context["chart"] = chart.draw(rates.opt_outs(period, by or "cause", now), period, incidents)
-    if user.has_perm("incidents.view_incident"):
-        context["open_incidents"] = [
-            (_page("incidents_incident_change", i.pk), i, _next_due(i)) for i in open_incidents[:ROWS]
-        ]
     if user.has_perm("consent.view_privacyrequest"):
         requests, card = _requests(now)
         context["due_requests"] = [
@@ -100,7 +97,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {"cards": cards, "period": period, "periods": rates.PERIODS.values(), "by": by, "now": now}
 
 
-def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> list[Card]:
+def _vital_cards(user: User, incident_card: Card | None, now: datetime) -> list[Card]:
     with connection.cursor() as cursor:
         cursor.execute(VITALS, {"now": now, "most": MOST})
         row = cursor.fetchone()
@@ -112,9 +109,8 @@ def _vital_cards(user: User, open_incidents: list[Incident], now: datetime) -> l
         cards.append(
             Card("Opt-outs in the last hour", f"{this_hour:,}", notes, url=_page("consent_decision_changelist"))
         )
-    if user.has_perm("incidents.view_incident"):
-        cards.append(_incident_card(open_incidents))
-        cards.append(_detection_card(unusual, broken))
+    if incident_card:
+        cards += [incident_card, _detection_card(unusual, broken)]
     if user.has_perm("incidents.view_changeset"):
         cards.append(_change_card(json.loads(changes)))
     if user.has_perm("incidents.view_validationrun"):
@@ -172,18 +168,35 @@ def _ago(seconds: int) -> str:
     return f"{max(0, seconds)} s ago" if seconds < 120 else f"{seconds // 60:,} min ago"
 
 
-def _incident_card(incidents: list[Incident]) -> Card:
-    drills = sum(incident.mode == Incident.Mode.DRILL for incident in incidents)
-    real = [incident for incident in incidents if incident.mode != Incident.Mode.DRILL]
-    notes = [f"worst: {min(incident.severity for incident in real).upper()}"] if real else []
-    notes += [f"and {drills} drill{'' if drills == 1 else 's'}"] if drills else []
-    tone = "danger" if real else ""
-    return Card("Open incidents", str(len(real)), notes, tone, _page("incidents_incident_changelist"))
+def _open_incidents(user: User) -> tuple[list[Any], Card]:
+    """The worst, and of those what is due first, with the counts of all that are open in the same query.
 
-
-def _next_due(incident: Any) -> datetime | None:
-    """Whichever comes first: a running legal clock, or the next word to those who wait."""
-    return min(filter(None, (incident.clock_due, incident.next_update_due)), default=None)
+    `due`: whichever comes first of a running legal clock and the next word to those who wait.
+    """
+    is_drill = Q(mode=Incident.Mode.DRILL)
+    found: list[Any] = list(
+        Incident.objects.visible_to(user)
+        .open()
+        .with_next_clock()
+        .annotate(
+            due=Least("clock_due", "next_update_due"),
+            real=Window(Count("pk", filter=~is_drill)),
+            drills=Window(Count("pk", filter=is_drill)),
+            worst=Window(Min("severity", filter=~is_drill)),
+        )
+        .order_by(
+            ExpressionWrapper(is_drill, BooleanField()),
+            "severity",
+            F("due").asc(nulls_last=True),
+            "-occurred_from",
+            "-pk",
+        )[:ROWS]
+    )
+    real, drills, worst = (found[0].real, found[0].drills, found[0].worst) if found else (0, 0, None)
+    notes = [f"worst: {worst.upper()}"] if worst else []
+    notes += [f"and {drills:,} drill{'' if drills == 1 else 's'}"] if drills else []
+    url = _page("incidents_incident_changelist")
+    return found, Card("Open incidents", f"{real:,}", notes, "danger" if real else "", url)
 
 
 def _requests(now: datetime) -> tuple[list[PrivacyRequest], Card]:

@@ -100,8 +100,14 @@ def restrict(
 def hold_for_law(
     incident: Incident, *, is_held: bool, attorney_review: str, reason: str, by: User | str, source: str = Source.UI
 ) -> Incident:
-    """Legal hold on or off, and where counsel's review of the facts stands."""
+    """Legal hold on or off, and where counsel's review of the facts stands.
+
+    Raises ValidationError for a hold on what was merged: what it holds is the other one's by now.
+    """
     incident, reason = locked(incident), why(reason)
+    if is_held and not incident.legal_hold and incident.duplicate_of:
+        goes_on = incident.survivor.ref
+        raise ValidationError(f"{incident.ref} went on as {goes_on}: put {goes_on} under legal hold.", code="hold")
     if (incident.legal_hold, incident.attorney_review) == (is_held, attorney_review):
         raise ValidationError(f"{incident.ref} stands like that already.", code="hold")
     incident.legal_hold, incident.attorney_review = is_held, attorney_review

@@ -69,8 +69,12 @@ def accept(incident: Incident, *, reason: str, by: User | str, source: str = Sou
 
 @transaction.atomic
 def decline(incident: Incident, *, reason: str, by: User | str, source: str = Source.UI) -> Incident:
-    """It is no incident. What was tied stays tied as a record; nothing new is."""
+    """It is no incident. What was tied stays tied as a record; nothing new is.
+
+    Raises ValidationError while a legal clock is running.
+    """
     incident = _on_the_way(incident, Status.DECLINED)
+    _without_clocks(incident)
     _let_go(incident)
     _move(incident, Status.DECLINED, reason, by, source)
     return incident
@@ -142,8 +146,7 @@ def close(
     clock is running.
     """
     incident = _on_the_way(incident, Status.CLOSED)
-    if running := list(incident.clocks.running().values_list("rule_id", flat=True)):
-        raise ValidationError(f"Answer its legal clocks first: {', '.join(running)}.", code="clocks")
+    _without_clocks(incident)
     reason = why(reason)
     incident.closed_at, incident.closed_by = timezone.now(), actor_of(by)
     ends = [] if incident.occurred_to else ["occurred_to"]
@@ -187,9 +190,10 @@ def reopen(incident: Incident, *, reason: str, by: User | str, source: str = Sou
 def merge_into(
     incident: Incident, survivor: Incident, *, reason: str, by: User | str, source: str = Source.UI
 ) -> Incident:
-    """It is the same fire as `survivor`, which takes over its alerts, its window and scope, and its ties.
+    """It is the same fire as `survivor`, which takes over its alerts, its window and scope, its ties and a legal hold.
 
-    The merged one keeps its story, and no new decision finds it. Raises ValidationError.
+    The merged one keeps its story, and no new decision finds it. Raises ValidationError: also where it is restricted
+    and the survivor is not, whose readers would learn of its alerts, and while a legal clock is running.
     """
     first, second = sorted((incident.pk, survivor.pk))
     if first == second:
@@ -197,17 +201,16 @@ def merge_into(
     locked(Incident(pk=first))  # always the older one first: two merges at once wait in turn
     locked(Incident(pk=second))
     incident, survivor = _on_the_way(incident, Status.MERGED), locked(survivor)
-    if survivor.status in Incident.DISOWNED:
-        goes_on = survivor.duplicate_of.ref if survivor.duplicate_of else "another one"
-        raise ValidationError(f"{survivor.ref} is {survivor.status}: merge into {goes_on}.", code="status")
-    if survivor.mode != incident.mode:
-        raise ValidationError("A drill and a real incident are kept apart: they cannot be merged.", code="mode")
+    _check_merge(incident, survivor)
     incident.duplicate_of = survivor
     AlertGroup.objects.filter(incident=incident).update(incident=survivor)  # open ones stay so: they belong to it now
     _let_go(incident)
     _move(incident, Status.MERGED, reason, by, source, new=survivor.ref)
     _widen(survivor, incident)
     text = f"{incident.public_name} is the same: merged into this one. {reason.strip()}"
+    if incident.legal_hold and not survivor.legal_hold:
+        survivor.legal_hold = True
+        text += " Under legal hold from now on, as that one was."
     save_and_tell(
         survivor, Kind.RELATION, text, reason=f"{incident.ref} merged into it", by=by, source=source, old=incident.ref
     )
@@ -216,8 +219,33 @@ def merge_into(
     return incident
 
 
+def _check_merge(incident: Incident, survivor: Incident) -> None:
+    """Raises ValidationError where the survivor would lose what the other one holds, or tell it to the wrong people."""
+    if survivor.status in Incident.DISOWNED:
+        goes_on = survivor.duplicate_of.ref if survivor.duplicate_of else "another one"
+        raise ValidationError(f"{survivor.ref} is {survivor.status}: merge into {goes_on}.", code="status")
+    if survivor.mode != incident.mode:
+        raise ValidationError("A drill and a real incident are kept apart: they cannot be merged.", code="mode")
+    if incident.is_restricted and not survivor.is_restricted:
+        told = f"{incident.ref} is restricted and {survivor.ref} is not: restrict {survivor.ref} first."
+        raise ValidationError(told, code="visibility")
+    _without_clocks(incident, f" Start them for {survivor.ref} where they go on.")
+
+
+def _without_clocks(incident: Incident, advice: str = "") -> None:
+    """Raises ValidationError while one is running: nobody looks at the clocks of an incident that has ended."""
+    if running := list(incident.clocks.running().values_list("rule_id", flat=True)):
+        raise ValidationError(f"Answer its legal clocks first: {', '.join(running)}.{advice}", code="clocks")
+
+
 def _widen(survivor: Incident, merged: Incident) -> None:
-    """From the earlier beginning to the later end, about all that either was about; empty means all."""
+    """From the earlier beginning to the later end, about all that either was about; empty means all.
+
+    We became aware of it with the first of both: legal clocks of the survivor count from then.
+    """
+    aware = merged.detected_at
+    if aware and aware <= (survivor.acknowledged_at or aware):
+        survivor.detected_at = min(survivor.detected_at or aware, aware)
     survivor.occurred_from = min(survivor.occurred_from, merged.occurred_from)
     if survivor.occurred_to and survivor.is_open:
         survivor.occurred_to = max(survivor.occurred_to, merged.occurred_to) if merged.occurred_to else None

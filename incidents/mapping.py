@@ -16,6 +16,7 @@ ENTRIES = {
     "status": "whether it goes on; without it everything is firing",
     "resolved": "the words of `status` that say it is over",
     "severity": "how bad it is",
+    "type": "what went wrong, as one of our types, such as bulk_resubscribe; else that of the source",
     "id": "the sender's own id of this event, so that a repeat is known as one",
     "at": "when it happened, with an offset",
 }

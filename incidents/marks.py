@@ -15,7 +15,7 @@ from config.models import User
 from incidents.changes.moments import acts
 from incidents.detection.sends import OWN
 from incidents.models import AlertGroup, Marker
-from incidents.rates import seen_by
+from incidents.seeing import seen_by
 from messaging.models import Notice
 
 MOST = 50  # of one source
@@ -45,8 +45,9 @@ def between(since: datetime, until: datetime, viewer: object = None) -> list[Mar
 def alerts(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:
     groups = AlertGroup.objects.filter(first_at__gte=since, first_at__lt=until, incident__in=seen_by(viewer))
     for group in groups.select_related("incident").order_by("-first_at")[:MOST]:
-        url = _page("incidents_incident_change", group.incident_id)
-        yield Mark(group.first_at, "alert", group.title, url, group.incident.mode == "drill")
+        if group.incident:
+            url = _page("incidents_incident_change", group.incident.pk)
+            yield Mark(group.first_at, "alert", group.title, url, group.incident.mode == "drill")
 
 
 def incidents(since: datetime, until: datetime, viewer: object) -> Iterable[Mark]:

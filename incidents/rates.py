@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
 
-from config.models import User
 from consent.models import ANY, Cause, Choice
 from incidents.models import Incident
 from incidents.models.incident import IncidentQuerySet
@@ -172,21 +172,17 @@ def known(since: datetime, until: datetime) -> Known:
         return Known(*cursor.fetchone())
 
 
-def seen_by(viewer: object) -> IncidentQuerySet:
-    """The incidents that a viewer of charts and streams may see: those that are not restricted, and a person's own."""
-    if isinstance(viewer, User) and not viewer.is_service:
-        return Incident.objects.visible_to(viewer)
-    return Incident.objects.unrestricted()
-
-
 def bands(since: datetime, until: datetime, seen: IncidentQuerySet | None = None, most: int = 50) -> list[Incident]:
-    """The incidents whose window meets the span, and all that are open: for the chart and its list in one query.
+    """The incidents whose window meets the span, and all that are open: for the chart, the newest first.
 
-    `seen` are those that the viewer may see; all that are not restricted, where nothing is said.
+    `seen` are those that the viewer may see; all that are not restricted, where nothing is said. Of more than `most`
+    those that somebody declared are kept, and then the worst: a storm of alerts hides no fire.
     """
     seen = Incident.objects.unrestricted() if seen is None else seen
     met = seen.touching(since, until) | seen.open()
-    return list(met.with_next_clock().select_related("commander").order_by("-occurred_from", "-pk")[:most])
+    is_less = ExpressionWrapper(Q(status=Incident.Status.TRIAGE) | Q(mode=Incident.Mode.DRILL), BooleanField())
+    kept = met.with_next_clock().select_related("commander").order_by(is_less, "severity", "-occurred_from", "-pk")
+    return sorted(kept[:most], key=lambda incident: (incident.occurred_from, incident.pk), reverse=True)
 
 
 def title_of(key: str) -> str:

@@ -254,10 +254,15 @@ def _rewrite(incident: Incident, what: str, old: str, new: str, reason: str, by:
 
 
 def _next_ref() -> str:
-    """INC-1, INC-2, … without a gap: a missing number would look like a deleted incident. Serial until commit."""
+    """INC-1, INC-2, … without a gap: a missing number would look like a deleted incident. Serial until commit.
+
+    So the newest row has the highest number, and finding it costs the same however many there are.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('incidents.ref'))")
         cursor.execute(
-            "SELECT coalesce(max(substr(ref, 5)::int), 0) + 1 FROM incidents_incident WHERE ref ~ '^INC-[0-9]{1,9}$'"
+            "SELECT substr(ref, 5)::int + 1 FROM incidents_incident WHERE ref ~ '^INC-[0-9]{1,9}$' "
+            "ORDER BY id DESC LIMIT 1"
         )
-        return f"INC-{cursor.fetchone()[0]}"
+        [number] = cursor.fetchone() or (1,)
+        return f"INC-{number}"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -11,7 +12,7 @@ from django.utils.safestring import SafeString
 from config.admin import RecordAdmin, TrackedAdmin, badge, display, moment
 from incidents.detection import picture
 from incidents.detection.explaining import explain
-from incidents.models import Alarm, DetectorSettings, Marker
+from incidents.models import Alarm, DetectorSettings, Incident, Marker
 
 
 @display(description="Incident")
@@ -43,6 +44,11 @@ class AlarmAdmin(RecordAdmin):
         "detector", "exit_path", moment("bucket", "About"), moment("raised_at", "Raised"), "mode", incident, "count",
         "mu", "phi", "s", "p", "threshold", "kappa", "baseline", "settings_version",
     )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alarm]:
+        """Title and candidates tell what an incident is about: one that the viewer may not see keeps its alarms."""
+        seen = Q(incident=None) | Q(incident__in=Incident.objects.visible_to(request.user).values("pk"))
+        return super().get_queryset(request).filter(seen)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -22,6 +22,7 @@ from incidents.admin.forms import Moment, Select, Text
 from incidents.models import AlertSecret, AlertSource
 
 Kind, Signature = AlertSource.Kind, AlertSource.Signature
+MOST = 20  # causes without an incident that its page lists
 MODES = {"active": "success", "monitor": "info", "off": "warning"}
 KEY_HELP = (
     "For other JSON: where it stands what belongs together, as a JSON pointer like /service. Else leave it empty."
@@ -55,7 +56,9 @@ class RetireDialog(theme_forms.BaseDialogForm):
 
 
 class SilenceDialog(ReasonDialog):
-    until = Moment(help_text="Its alerts are kept and open nothing until then. What is not repeated stays unopened.")
+    until = Moment(
+        help_text="Its alerts are kept and open nothing until then; what still fires then opens an incident."
+    )
     field_order = ("until", "reason")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,17 +83,17 @@ class AlertSourceAdmin(TrackedAdmin):
     list_filter = ("mode", "kind", "is_drill")
     ordering = ("name",)
     readonly_fields = (
-        "kind", "how_to_connect", "strength", "secrets_told", "silence_told", "turned_away",
+        "kind", "how_to_connect", "strength", "secrets_told", "silence_told", "unopened", "turned_away",
         moment("last_seen_at", "Last heard"), moment("created_at"),
     )  # fmt: skip
     fieldsets = (
-        (None, {"fields": ["name", "kind", "mode", "is_drill", "silence_told"]}),
+        (None, {"fields": ["name", "kind", "mode", "is_drill", "silence_told", "unopened"]}),
         ("How to connect it", {"fields": ["how_to_connect"]}),
         (
             "Who is let in",
             {"fields": ["strength", "secrets_told", "signature", "signature_header", "timestamp_header", "tolerance"]},
         ),
-        ("How it is read", {"fields": ["mapping", "severity_map"]}),
+        ("How it is read", {"fields": ["mapping", "severity_map", "type"]}),
         (
             "How it is watched",
             {"fields": ["rate_limit", "turned_away", "heartbeat_timeout", readonly_fields[-2], readonly_fields[-1]]},
@@ -154,6 +157,16 @@ class AlertSourceAdmin(TrackedAdmin):
             return "not silenced"
         until = timezone.localtime(source.silenced_until)
         return f"until {until:%Y-%m-%d %H:%M %Z} by {source.silenced_by}: {source.silence_reason}"
+
+    @display(description="Fires without an incident")
+    def unopened(self, source: AlertSource) -> str:
+        """What was heard while it was silenced or only watched, the newest first."""
+        groups = source.groups.unopened().order_by("-last_at")
+        told = [
+            f"{title} (last {last_at:%d %b %H:%M} UTC)"
+            for title, last_at in groups.values_list("title", "last_at")[:MOST]
+        ]
+        return "; ".join(told) or "nothing"
 
     @display(description="Turned away")
     def turned_away(self, source: AlertSource) -> str:

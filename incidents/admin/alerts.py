@@ -19,12 +19,13 @@ OUTCOMES = {
     "accepted": "success", "rejected": "danger", "refused": "danger", "stored": "warning", "silenced": "info",
     "monitored": "info",
 }  # fmt: skip
+HIDDEN = "It is about a restricted incident: it is shown to those who have a part in it, and to officers."
 SIGNATURES = {"valid": "success", "invalid": "danger"}
 
 
 @display(description="Incident")
 def incident(delivery: AlertDelivery) -> SafeString | str:
-    if delivery.group is None:
+    if delivery.group is None or delivery.group.incident is None:
         return ""
     url = reverse("admin:incidents_incident_change", args=[delivery.group.incident_id])
     return format_html('<a href="{}">{}</a>', url, delivery.group.incident.public_name)
@@ -33,6 +34,8 @@ def incident(delivery: AlertDelivery) -> SafeString | str:
 @display(description="As it came")
 def body(delivery: AlertDelivery) -> SafeString | str:
     """The bytes as text. JSON is set out to be read; nothing in it is markup."""
+    if delivery.is_hidden:
+        return HIDDEN
     raw = bytes(delivery.raw_body)
     if not raw:
         return "Wiped. Its digest is kept." if delivery.wiped_at else "Only its digest and size were kept."
@@ -45,6 +48,8 @@ def body(delivery: AlertDelivery) -> SafeString | str:
 
 @display(description="Headers")
 def headers(delivery: AlertDelivery) -> SafeString | str:
+    if delivery.is_hidden:
+        return HIDDEN
     lines = format_html_join("\n", "{}: {}", sorted(delivery.headers.items()))
     return format_html('<pre class="hf-raw">{}</pre>', lines) if lines else ""
 
@@ -102,6 +107,15 @@ class AlertDeliveryAdmin(RecordAdmin):
             if "object_id" in (request.resolver_match.kwargs if request.resolver_match else {})
             else (found.defer("raw_body", "headers"))
         )
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AlertDelivery | None:
+        """With a mark where what was posted tells of an incident that the viewer may not see."""
+        delivery: AlertDelivery | None = super().get_object(request, object_id, from_field)
+        if delivery is not None:
+            hidden = AlertDelivery.objects.filter(pk=delivery.pk).hidden_from(request.user)
+            if hidden.exists():
+                delivery.is_hidden, delivery.sender_event_id = True, ""
+        return delivery
 
     @display(description="Delivery")
     def number(self, delivery: AlertDelivery) -> str:

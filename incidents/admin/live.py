@@ -24,6 +24,7 @@ from consent.models import Channel, ExitPath, Purpose
 from incidents import chart, marks, rates
 from incidents.models import Incident
 from incidents.rates import MODES, PERIODS, Only
+from incidents.seeing import seen_by
 from incidents.stream import tickets
 from incidents.stream.serving import PAGES
 
@@ -95,7 +96,7 @@ def _numbers(user: User, asked: dict[str, str]) -> dict[str, Any]:
     only = Only(asked["purpose"], asked["channel"], asked["path"], mode=asked["mode"] if asked["mode"] in MODES else "")
     found = rates.opt_outs(period, asked["by"], now, only=only)
     sees_incidents = user.has_perm("incidents.view_incident")
-    incidents = rates.bands(first, now, rates.seen_by(user)) if sees_incidents else []
+    incidents = rates.bands(first, now, seen_by(user)) if sees_incidents else []
     flags = marks.between(first, now, user) if sees_incidents else []
     drawn = chart.draw(found, period, incidents, flags)
     return {

@@ -1,6 +1,5 @@
 """Alerts: stored as they came, then read in order; one open incident per source and group key, whoever races."""
 
-from incidents.alerts.deliveries import forget, send_test, wipe
 from incidents.alerts.intake import store
 from incidents.alerts.posted import digest_of
 from incidents.alerts.reader import read_stored
@@ -14,7 +13,9 @@ from incidents.alerts.sources import (
     silence,
 )
 from incidents.alerts.spool import replay
+from incidents.alerts.trying import send_test
 from incidents.alerts.watching import watch
+from incidents.alerts.wiping import forget, wipe
 
 __all__ = [
     "add_secret",

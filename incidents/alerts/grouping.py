@@ -6,31 +6,35 @@ decisions to it lock the incident first as well, so nobody waits in a circle.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
 from incidents import joining, timeline
-from incidents.alerts.reading import Notification
+from incidents.alerts.reading import Notification, plain
+from incidents.alerts.states import in_order, start_of, state_of, states_of, told
 from incidents.changing import locked
 from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
 from incidents.services import declare
 from incidents.timeline import Kind, NewLine, Source
 
 Outcome, State = AlertDelivery.Outcome, AlertGroup.State
-EARLIEST = timedelta(hours=24)  # an alert that began before that does not pull yesterday's choices into its incident
-MOST_RESOLVED = 500  # alerts of a group that are over and still listed
+# Incidents that one transaction opens: whoever declares one meanwhile waits for its number as long as that takes.
+MOST_OPENED = 10
+MOST_LABELS, LONGEST_LABEL = 50, 200
 # Whole columns as arrays: for a hundred rows Django's bulk_update spends more on writing the statement than all else.
 SAVE = """
     UPDATE incidents_alertgroup g
        SET state = n.state, is_open = n.is_open, fingerprints = n.fingerprints::jsonb, last_at = n.last_at,
-           truncated_count = n.truncated_count, delivery_count = n.delivery_count, told_at = n.told_at
+           truncated_count = n.truncated_count, delivery_count = n.delivery_count, told_at = n.told_at,
+           first_at = n.first_at, severity = n.severity, incident_id = n.incident_id
       FROM unnest(%s::bigint[], %s::text[], %s::boolean[], %s::text[], %s::timestamptz[], %s::int[], %s::int[],
-                  %s::timestamptz[])
-           AS n (id, state, is_open, fingerprints, last_at, truncated_count, delivery_count, told_at)
+                  %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bigint[])
+           AS n (id, state, is_open, fingerprints, last_at, truncated_count, delivery_count, told_at, first_at,
+                 severity, incident_id)
      WHERE g.id = n.id
 """
 
@@ -43,6 +47,7 @@ class Fate:
     outcome: str
     reason: str = ""
     group: AlertGroup | None = None
+    groups: tuple[int, ...] = ()  # of a batch, all that it told of
 
 
 class Folding:
@@ -53,6 +58,7 @@ class Folding:
         self.groups = _locked(source, {key_of(name) for name in group_keys})
         self.changed: dict[int, AlertGroup] = {}
         self.lines: list[NewLine] = []
+        self.opened = 0
 
     def hear(self, said: Notification, received_at: datetime) -> Fate:
         """Open or join the incident of its group. Nothing that a sender writes makes it fail."""
@@ -63,13 +69,18 @@ class Folding:
             return Fate(Outcome.DUPLICATE, "Older than what was heard of it before.", group)
         if not said.alerts:
             return self._news_of(group, said, received_at)
+        is_late = False
+        if group:
+            said, is_late = in_order(group, said, received_at)
         if group is None or not group.is_open:
             if not said.is_firing:
-                return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.")
-            if not self.source.opens_incidents(self.now):
-                return self._opens_nothing(said)
-            group = self._again(group) or self._opened(said, received_at)
+                return self._over(group, said, received_at, is_late=is_late)
+            group = self._again(group, received_at) or self._begun(said, received_at)
         return self._folded(group, said, received_at)
+
+    @property
+    def has_opened_enough(self) -> bool:
+        return self.opened >= MOST_OPENED
 
     def is_firing(self, group_key: str) -> bool:
         group = self.groups.get(key_of(group_key))
@@ -83,27 +94,26 @@ class Folding:
 
     def _folded(self, group: AlertGroup, said: Notification, received_at: datetime) -> Fate:
         before = (group.fingerprints, group.truncated_count, group.state)
-        group.fingerprints = _states(group.fingerprints, said)
-        group.truncated_count = said.truncated
-        group.state = _state(group)
+        self._take(group, said, received_at)
         group.is_open = True if group.state == State.FIRING else None
-        grown = self._grown(group, said)
-        is_news = bool(said.note or grown) or before != (group.fingerprints, group.truncated_count, group.state)
-        group.delivery_count += 1
-        group.last_at = max(group.last_at, received_at)
-        group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
-        self.changed[group.pk] = group
-        if not is_news:
+        is_news = bool(said.note) or before != (group.fingerprints, group.truncated_count, group.state)
+        if group.incident is None:
+            if not group.is_open or not self.source.opens_incidents(self.now):
+                return self._unopened(group)
+            group.incident, is_news = _declared(self.source, group), True
+            self.opened += 1
+        grown = self._grown(group, group.incident, said)
+        if not (is_news or grown):
             return Fate(Outcome.DUPLICATE, "Nothing changed since the last one.", group)
         old = before[2] if before[0] else ""
         news = grown or (joining.reported(group.incident, said.severity) if said.is_firing else "")
-        text = joining.with_news(f"{group.title}: {said.note or _told(group)}", news)
+        text = joining.with_news(f"{group.title}: {said.note or told(group)}", news)
         self._tell(group, text, received_at, old=old, new=group.state)
         return Fate(Outcome.ACCEPTED, "", group)
 
-    def _grown(self, group: AlertGroup, said: Notification) -> str:
+    def _grown(self, group: AlertGroup, known: Incident, said: Notification) -> str:
         """By what fires now. The incident is locked, and read again, only where that is more than was known."""
-        known, start = group.incident, _start(said, group.first_at)
+        start = start_of(group)
         is_more = said.severity < known.severity or start < known.occurred_from
         if not (said.is_firing and is_more and known.status == Incident.Status.TRIAGE):
             return ""
@@ -111,9 +121,27 @@ class Folding:
         by = f"alert:{self.source.name}"
         return joining.take_in(group.incident, by=by, severity=said.severity, occurred_from=start)
 
+    def _over(self, group: AlertGroup | None, said: Notification, received_at: datetime, *, is_late: bool) -> Fate:
+        """Nobody has it open. Its end is kept with its group, so that what comes late of it is known as old."""
+        if group:
+            self._take(group, said, received_at)
+        if is_late:
+            return Fate(Outcome.DUPLICATE, "Late: that it is over was heard before.", group)
+        return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.", group)
+
+    def _take(self, group: AlertGroup, said: Notification, received_at: datetime) -> None:
+        group.fingerprints = states_of(group.fingerprints, said, received_at)
+        group.truncated_count = said.truncated
+        group.state = state_of(group)
+        group.severity = said.severity if said.is_firing else group.severity
+        group.delivery_count += 1
+        group.last_at = max(group.last_at, received_at)
+        group.told_at = max(filter(None, (group.told_at, said.told_at)), default=None)
+        self.changed[group.pk] = group
+
     def _news_of(self, group: AlertGroup | None, said: Notification, received_at: datetime) -> Fate:
         """News without an alert, such as a note at the sender: told where an incident goes on, and opens none."""
-        if not said.note or group is None or not group.incident.is_open:
+        if not said.note or group is None or group.incident is None or not group.incident.is_open:
             # Alertmanager sends no alerts with status resolved; it says nothing about any alert.
             return Fate(Outcome.EMPTY, "It names no alert, so it changes nothing.")
         group.delivery_count += 1
@@ -122,32 +150,58 @@ class Folding:
         return Fate(Outcome.ACCEPTED, "", group)
 
     def _tell(self, group: AlertGroup, text: str, received_at: datetime, *, old: str, new: str) -> None:
-        self.lines.append(NewLine(group.incident_id, Kind.ALERT, text, received_at, old, new))
+        if group.incident:
+            self.lines.append(NewLine(group.incident.pk, Kind.ALERT, text, received_at, old, new))
 
-    def _opens_nothing(self, said: Notification) -> Fate:
+    def _unopened(self, group: AlertGroup) -> Fate:
+        """What fires is kept in its group meanwhile, and what still does at the end of a silence opens its incident."""
+        if not group.is_open:
+            return Fate(Outcome.ACCEPTED, "Resolved; nothing was open for this group.", group)
         if self.source.is_silenced(self.now):
-            return Fate(Outcome.SILENCED, f"Silenced; it would have opened an incident: {said.title}")
-        return Fate(Outcome.MONITORED, f"Only watched; it would have opened an incident: {said.title}")
+            return Fate(
+                Outcome.SILENCED, "Silenced; it opens an incident if it still fires when the silence ends.", group
+            )
+        return Fate(Outcome.MONITORED, "Only watched; it would have opened an incident.", group)
 
-    def _again(self, group: AlertGroup | None) -> AlertGroup | None:
-        """A cause that comes back while its incident is open belongs to it."""
-        if group is None or not group.incident.is_open:
+    def _again(self, group: AlertGroup | None, received_at: datetime) -> AlertGroup | None:
+        """A cause that comes back while its incident is open belongs to it; so it does while it has none, unwiped."""
+        if group is None or (group.incident is None and not group.group_key):
+            return None
+        if group.incident is None:
+            group.first_at = received_at
+        elif not group.incident.is_open:
             return None
         group.is_open = True
         return group
 
-    def _opened(self, said: Notification, received_at: datetime) -> AlertGroup:
-        """The constraint decides who opens it; whoever comes second joins."""
+    def _begun(self, said: Notification, received_at: datetime) -> AlertGroup:
+        """The constraint decides whose it is; whoever comes second joins."""
         key = key_of(said.group_key)
         try:
             with transaction.atomic():
-                self.groups[key] = _open(self.source, said, received_at)
+                self.groups[key] = _new(self.source, said, received_at)
         except IntegrityError:
             quicker = _locked(self.source, {key}).get(key)
             if quicker is None or not quicker.is_open:
                 raise
             self.groups[key] = quicker
         return self.groups[key]
+
+
+def open_unopened(source: AlertSource, now: datetime) -> int:
+    """Incidents for what was heard while the source opened none and still fires; returns how many, MOST_OPENED at most.
+
+    In the caller's transaction, in which the source's row is locked.
+    """
+    firing = AlertGroup.objects.select_for_update(no_key=True).unopened().filter(source=source)
+    lines = []
+    for group in firing.order_by("pk")[:MOST_OPENED]:
+        group.incident = _declared(source, group)
+        group.save(update_fields=["incident"])
+        text = f"{group.title}: heard while it was silenced, and it still fires. {told(group)}"
+        lines.append(NewLine(group.incident.pk, Kind.ALERT, text, now, "", group.state))
+    timeline.append_many(lines, source=Source.ALERT, actor=f"alert:{source.name}")
+    return len(lines)
 
 
 def key_of(group_key: str) -> bytes:
@@ -176,68 +230,46 @@ def _save(groups: Sequence[AlertGroup]) -> None:
         [group.truncated_count for group in groups],
         [group.delivery_count for group in groups],
         [group.told_at for group in groups],
+        [group.first_at for group in groups],
+        [group.severity for group in groups],
+        [group.incident_id for group in groups],
     ]
     with connection.cursor() as cursor:
         cursor.execute(SAVE, columns)
 
 
-def _open(source: AlertSource, said: Notification, received_at: datetime) -> AlertGroup:
-    incident = declare(
-        said.title,
-        occurred_from=_start(said, received_at),
-        severity=said.severity,
-        status=Incident.Status.TRIAGE,
-        mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,
-        by=f"alert:{source.name}",
-        source=Source.ALERT,
-    )
+def _new(source: AlertSource, said: Notification, received_at: datetime) -> AlertGroup:
     return AlertGroup.objects.create(
         source=source,
         key=key_of(said.group_key),
         group_key=said.group_key.replace("\0", "this product: "),
         title=said.title,
-        incident=incident,
+        severity=said.severity,
+        type=said.type,
+        labels=_labels(said),
         first_at=received_at,
         last_at=received_at,
     )
 
 
-def _start(said: Notification, received_at: datetime) -> datetime:
-    """When the earliest alert began: not after it was heard of, and not more than a day before."""
-    return max(min(said.starts_at or received_at, received_at), received_at - EARLIEST)
+def _declared(source: AlertSource, group: AlertGroup) -> Incident:
+    """The incident that answers for it from now on. We are aware of it since its first delivery."""
+    return declare(
+        group.title,
+        occurred_from=start_of(group),
+        detected_at=group.first_at,
+        severity=group.severity,
+        type=group.type,
+        status=Incident.Status.TRIAGE,
+        mode=Incident.Mode.DRILL if source.is_drill else Incident.Mode.REAL,
+        by=f"alert:{source.name}",
+        source=Source.ALERT,
+    )
 
 
-def _states(known: Mapping[str, dict[str, str]], said: Notification) -> dict[str, dict[str, str]]:
-    """Each alert's own state, as last heard. What names all of its group, untruncated, says that the rest is gone."""
-    kept = {} if said.is_whole and not said.truncated else dict(known)
-    for alert in said.alerts:
-        since = alert.starts_at.isoformat() if alert.starts_at else ""
-        before = known.get(alert.fingerprint, {})
-        if alert.is_firing and before.get("state") == State.FIRING:
-            since = before.get("since") or since  # it has not begun anew
-        kept[alert.fingerprint] = {
-            "state": State.FIRING.value if alert.is_firing else State.RESOLVED.value,
-            "name": alert.name,
-            "since": since,
-        }
-    over = [fingerprint for fingerprint, alert in kept.items() if alert["state"] == State.RESOLVED]
-    for fingerprint in over[:-MOST_RESOLVED]:
-        del kept[fingerprint]
-    return kept
-
-
-def _state(group: AlertGroup) -> str:
-    """Resolved only when every alert known is, and none was left out: what is not shown may be firing."""
-    fires = any(alert["state"] == State.FIRING for alert in group.fingerprints.values())
-    return State.FIRING if fires or group.truncated_count else State.RESOLVED
-
-
-def _told(group: AlertGroup) -> str:
-    states = [alert["state"] for alert in group.fingerprints.values()]
-    firing = states.count(State.FIRING)
-    text = f"{firing} firing, {len(states) - firing} resolved"
-    if group.truncated_count:
-        text += f", {group.truncated_count} not shown"
-    if group.state == State.RESOLVED:
-        text += ". The source says it is over; the incident stays open until somebody closes it"
-    return text + "."
+def _labels(said: Notification) -> dict[str, str]:
+    """Those that all of its alerts share, in a form that the database takes."""
+    return {
+        plain(name)[:LONGEST_LABEL]: plain(value)[:LONGEST_LABEL]
+        for name, value in list(said.labels.items())[:MOST_LABELS]
+    }

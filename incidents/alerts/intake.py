@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from incidents.alerts import limits
 from incidents.alerts.posted import Posted, digest_of, headers_of
-from incidents.alerts.signatures import VERIFIERS, BadSignature, Sent, Terms
+from incidents.alerts.signatures import SIGNERS, VERIFIERS, BadSignature, Sent, Terms
 from incidents.alerts.sources import secrets_of
 from incidents.models import AlertDelivery, AlertSource
 
@@ -86,8 +86,17 @@ def find(token_digest: bytes) -> AlertSource | None:
 def verify(source: AlertSource, posted: Posted) -> None:
     """Raises BadSignature. A source without a scheme is let in by its token."""
     if verifier := VERIFIERS.get(source.signature):
-        terms = Terms(source.signature_header, source.timestamp_header, source.tolerance)
-        verifier(Sent(posted.body, posted.headers, posted.at), secrets_of(source), terms)
+        verifier(Sent(posted.body, posted.headers, posted.at), secrets_of(source), terms_of(source))
+
+
+def signed(source: AlertSource, body: bytes) -> dict[str, str]:
+    """The headers that its sender would put beside this body, by the newest secret; none without one."""
+    signer, known = SIGNERS.get(source.signature), secrets_of(source)
+    return signer(body, known[0], terms_of(source), timezone.now()) if signer and known else {}
+
+
+def terms_of(source: AlertSource) -> Terms:
+    return Terms(source.signature_header, source.timestamp_header, source.tolerance)
 
 
 def _once(source: AlertSource, posted: Posted, signature: str) -> AlertDelivery:

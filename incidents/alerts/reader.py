@@ -1,7 +1,8 @@
 """Reading what was stored: each source by one reader at a time, in the order of receipt, a hundred in one transaction.
 
-In one transaction the groups are locked and saved once for all of them, so that a storm of repeats costs little. Where
-one delivery of the hundred cannot be used, each is read for itself, and only that one is put aside.
+In one transaction the groups are locked and saved once for all of them, so that a storm of repeats costs little. A
+storm of causes takes several, since the numbers of incidents are given one by one until a transaction ends. Where one
+delivery of the hundred cannot be used, each is read for itself, and only that one is put aside.
 """
 
 import hashlib
@@ -26,9 +27,10 @@ Outcome = AlertDelivery.Outcome
 AT_ONCE = 100
 SAVE = """
     UPDATE incidents_alertdelivery d
-       SET outcome = n.outcome, group_id = n.group_id, reason = n.reason, sender_event_id = n.event_id, parsed_at = %s
-      FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[])
-           AS n (id, outcome, group_id, reason, event_id)
+       SET outcome = n.outcome, group_id = n.group_id, more_groups = n.more_groups::bigint[], reason = n.reason,
+           sender_event_id = n.event_id, parsed_at = %s
+      FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+           AS n (id, outcome, group_id, more_groups, reason, event_id)
      WHERE d.id = n.id
 """
 
@@ -60,17 +62,16 @@ def _read_source(source_id: int) -> int:
             deliveries = list(stored.order_by("received_at", "pk")[:AT_ONCE]) if source else []
             if source is None or not deliveries:
                 return count
-            _read_or_put_aside(source, deliveries)
+            count += _read_or_put_aside(source, deliveries)
             if heard := [one.received_at for one in deliveries if not one.is_test]:
                 AlertSource.objects.filter(pk=source_id).update(last_seen_at=max(heard))
-            count += len(deliveries)
 
 
-def _read_or_put_aside(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> None:
+def _read_or_put_aside(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> int:
     """What cannot be used is put aside with a reason: the next delivery of its source is not kept waiting for ever."""
     try:
         with transaction.atomic():
-            read(source, deliveries)
+            return read(source, deliveries)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -79,29 +80,38 @@ def _read_or_put_aside(source: AlertSource, deliveries: Sequence[AlertDelivery])
                 "received_at", "pk"
             ):
                 _read_or_put_aside(source, [delivery])
-            return
+            return len(deliveries)
         log.exception("alert_not_read", delivery=deliveries[0].pk)
         [again] = AlertDelivery.objects.filter(pk=deliveries[0].pk)
         _settle(again, Fate(Outcome.REJECTED, f"It could not be used: {error}"))
         _save([again])
+        return 1
 
 
-def read(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> None:
-    """Open or join the incidents of their groups, and write each delivery's fate. In the caller's transaction."""
-    rules = Rules(source.mapping, source.severity_map)
+def read(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> int:
+    """Open or join the incidents of their groups, and write each delivery's fate. In the caller's transaction.
+
+    Returns how many of them it came to: those after many new incidents are for the next transaction.
+    """
+    rules = Rules(source.mapping, source.severity_map, source.type)
     found = [_parsed(source, delivery, rules) for delivery in deliveries]
     known = _known(source, found)
     names = {said.group_key for one in found for said in one.notifications}
     folding = Folding(source, {*names, HEARTBEAT}, timezone.now())
     if heard := [one.received_at for one in deliveries if not one.is_test]:
         _is_back(folding, source, heard)
+    settled: list[AlertDelivery] = []
     for one in found:
+        if folding.has_opened_enough:
+            break
+        settled.append(one.delivery)
         _settle(one.delivery, _fate(one, folding, known))
         if one.event_id and one.event_id not in known:
             one.delivery.sender_event_id = known_as(one.event_id)
             known[one.event_id] = one.delivery.pk
     folding.save()
-    _save(deliveries)
+    _save(settled)
+    return len(settled)
 
 
 def _parsed(source: AlertSource, delivery: AlertDelivery, rules: Rules) -> Read:
@@ -152,8 +162,10 @@ def _together(fates: Sequence[Fate]) -> Fate:
     for fate in fates:
         counts[Outcome(fate.outcome).label] = counts.get(Outcome(fate.outcome).label, 0) + 1
     told = ", ".join(f"{count} {words}" for words, count in counts.items())
-    refs = dict.fromkeys(fate.group.incident.ref for fate in fates if fate.group)
-    return Fate(telling.outcome, f"{len(fates)} events: {told}. {' '.join(refs)}".strip(), telling.group)
+    groups = {fate.group.pk: fate.group for fate in fates if fate.group}
+    refs = dict.fromkeys(group.ref for group in groups.values() if group.ref)
+    reason = f"{len(fates)} events: {told}. {' '.join(refs)}".strip()
+    return Fate(telling.outcome, reason, telling.group, tuple(sorted(groups)))
 
 
 def _is_back(folding: Folding, source: AlertSource, heard: Sequence[datetime]) -> None:
@@ -171,6 +183,7 @@ def _is_back(folding: Folding, source: AlertSource, heard: Sequence[datetime]) -
 
 def _settle(delivery: AlertDelivery, fate: Fate) -> None:
     delivery.outcome, delivery.group, delivery.reason = fate.outcome, fate.group, plain(fate.reason)[:300]
+    delivery.more_groups = [group for group in fate.groups if group != delivery.group_id]
 
 
 def _save(deliveries: Sequence[AlertDelivery]) -> None:
@@ -178,6 +191,7 @@ def _save(deliveries: Sequence[AlertDelivery]) -> None:
         [one.pk for one in deliveries],
         [one.outcome for one in deliveries],
         [one.group_id for one in deliveries],
+        ["{" + ",".join(map(str, one.more_groups)) + "}" for one in deliveries],
         [one.reason for one in deliveries],
         [one.sender_event_id for one in deliveries],
     ]

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config.text import CONTROL
+from incidents.mapping import point
 from incidents.models import Incident
+from incidents.vocabulary import IncidentType
 
 Severity = Incident.Severity
 
@@ -39,7 +41,7 @@ class Notification:
 
     `is_whole`: it names every alert of its group, so what it does not name is gone. `told_at`: the sender's own moment,
     by which an older message is known as one. `note`: news beside the alerts' states, such as an acknowledgement.
-    `event_id`: the sender's own id, where only the body has it.
+    `event_id`: the sender's own id, where only the body has it. `type`: what went wrong, in our own types.
     """
 
     group_key: str
@@ -51,6 +53,8 @@ class Notification:
     told_at: datetime | None = None
     note: str = ""
     event_id: str = ""
+    type: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_firing(self) -> bool:
@@ -68,6 +72,12 @@ class Rules:
 
     mapping: Mapping[str, Any] = field(default_factory=dict)
     severities: Mapping[str, str] = field(default_factory=dict)
+    type: str = ""
+
+    def type_in(self, document: Any) -> str:
+        """What the mapping points at, where it is one of our types; else what the source says of all its alerts."""
+        found = point(document, self.mapping["type"]) if "type" in self.mapping else ""
+        return found if isinstance(found, str) and found in IncidentType.values else self.type
 
     def severity(self, words: Iterable[Any]) -> str:
         """The worst that any of the words stands for; SEV3 where none says anything we know."""

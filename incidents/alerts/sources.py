@@ -16,9 +16,10 @@ from config.text import CONTROL
 from consent.services import actor_of
 from incidents.alerts.posted import digest_of
 from incidents.alerts.signatures import PREFIX, webhook_key
-from incidents.models import AlertSecret, AlertSource
+from incidents.models import AlertGroup, AlertSecret, AlertSource
 
 LONGEST_SILENCE = timedelta(days=30)
+STALE = timedelta(hours=24)
 MOST_SECRETS, SHORTEST_SECRET = 5, 8
 SEAL = Seal("alert-secret")
 WATCHED = ("mode", "heartbeat_timeout")  # a change of these begins the wait for a sign of life anew
@@ -37,8 +38,10 @@ def issue_source(
     return source, token
 
 
+@transaction.atomic
 def renew_token(source: AlertSource, *, reason: str, by: User | str) -> str:
     """A new token; the old address stops working at once."""
+    source = AlertSource.objects.select_for_update(no_key=True).get(pk=source.pk)
     token = secrets.token_urlsafe(32)
     source.token_digest = digest_of(token)
     source.save_as(actor_of(by), reason)
@@ -56,6 +59,10 @@ def change(source: AlertSource, *, reason: str, by: User | str, **facts: Any) ->
         setattr(source, name, getattr(before, name))
     if any(getattr(before, name) != getattr(source, name) for name in WATCHED):
         source.watched_since = timezone.now()
+    if before.mode != source.mode:
+        # What was only watched for long, by senders that never say that it is over, is no news of today.
+        long_ago = timezone.now() - STALE
+        AlertGroup.objects.unopened().filter(source=source, last_at__lt=long_ago).update(is_open=None)
     source.full_clean()
     source.save_as(actor_of(by), reason)
     return source
@@ -63,7 +70,7 @@ def change(source: AlertSource, *, reason: str, by: User | str, **facts: Any) ->
 
 @transaction.atomic
 def silence(source: AlertSource, *, until: datetime, reason: str, by: User | str) -> AlertSource:
-    """Its alerts are kept and open nothing until then. What fires once, and is not repeated, stays without an incident.
+    """Its alerts are kept and open nothing until then; what still fires at the end opens its incident.
 
     Raises ValidationError: a silence has an end, thirty days ahead at most.
     """

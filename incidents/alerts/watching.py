@@ -1,4 +1,7 @@
-"""What nobody sends: a source that went silent, and one that sends faster than it may. Each opens one incident."""
+"""What nobody sends: a source that went silent, one that sends faster than it may, and the end of a silence.
+
+The first two open one incident each, the third one for each cause that still fires.
+"""
 
 from datetime import datetime
 
@@ -7,7 +10,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from incidents.alerts import limits
-from incidents.alerts.grouping import HEARTBEAT, OVERFLOW, Folding, key_of
+from incidents.alerts.grouping import HEARTBEAT, OVERFLOW, Folding, key_of, open_unopened
 from incidents.alerts.reading import Alert, Notification, Severity
 from incidents.models import AlertDelivery, AlertGroup, AlertOverflow, AlertSource
 
@@ -19,7 +22,8 @@ def watch(now: datetime | None = None) -> int:
     now = now or timezone.now()
     silent = sum(_miss(source.pk, now) for source in silent_sources(now))
     announced = sum(_announce(pk, now) for pk in _unannounced())
-    return silent + announced + sum(_calmed(group.source_id, now) for group in _calm(now))
+    opened = sum(_open_unopened(pk, now) for pk in _loud_again(now))
+    return silent + announced + opened + sum(_calmed(group.source_id, now) for group in _calm(now))
 
 
 def silent_sources(now: datetime) -> list[AlertSource]:
@@ -117,3 +121,17 @@ def _calmed(source_id: int, now: datetime) -> int:
     folding.hear(said, now)
     folding.save()
     return 1
+
+
+def _loud_again(now: datetime) -> list[int]:
+    """Sources that open incidents, with causes that were heard while they did not."""
+    waiting = AlertSource.objects.filter(Exists(AlertGroup.objects.unopened().filter(source=OuterRef("pk"))))
+    return [source.pk for source in waiting.order_by("pk") if source.opens_incidents(now)]
+
+
+@transaction.atomic
+def _open_unopened(source_id: int, now: datetime) -> int:
+    source = AlertSource.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=source_id).first()
+    if source is None or not source.opens_incidents(now):
+        return 0  # a reader is at it, or it was silenced again
+    return open_unopened(source, now)

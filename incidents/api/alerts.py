@@ -8,8 +8,8 @@ from rest_framework import generics, serializers
 
 from config.api import CursorPagination
 from config.models import Scope
-from incidents.api.incidents import seen_by
 from incidents.models import AlertGroup
+from incidents.seeing import seen_by
 
 
 class AlertGroupShown(serializers.ModelSerializer[AlertGroup]):
@@ -46,4 +46,4 @@ class AlertsView(generics.ListAPIView[Any]):
     def get_queryset(self) -> QuerySet[AlertGroup]:
         if self.request.auth is None:  # the schema is made without a caller
             return AlertGroup.objects.none()
-        return AlertGroup.objects.filter(incident__in=seen_by(self.request)).select_related("source", "incident")
+        return AlertGroup.objects.filter(incident__in=seen_by(self.request.auth)).select_related("source", "incident")

@@ -17,9 +17,10 @@ from config.models import User
 from config.schema import IDEMPOTENCY_KEY
 from incidents import affected, clocks, exports, facts, follow_ups, lifecycle, relations, review, roles
 from incidents.api import case_shapes as shapes
-from incidents.api.incidents import READ, WRITE, OfIncident, caller_of, seen_by
+from incidents.api.incidents import READ, WRITE, OfIncident, caller_of
 from incidents.api.shapes import Given, IncidentShown, Reason, given
 from incidents.models import FollowUp, Incident, IncidentClockRule, IncidentRole, PostIncidentReview
+from incidents.seeing import seen_by
 from incidents.timeline import Source
 
 
@@ -217,7 +218,7 @@ class RelatedView(OfIncident):
         found += [(other, "merged_into_this", "") for other in incident.duplicates.order_by("pk")]
         found += [(incident.duplicate_of, "merged_into", "")] if incident.duplicate_of else []
         found = found[:200]
-        seen = set(seen_by(request).filter(pk__in=[row[0].pk for row in found]).values_list("pk", flat=True))
+        seen = set(seen_by(request.auth).filter(pk__in=[row[0].pk for row in found]).values_list("pk", flat=True))
         return Response(
             [
                 {

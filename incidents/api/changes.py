@@ -18,10 +18,11 @@ from config.problems import problem_response
 from config.schema import IDEMPOTENCY_KEY
 from consent.bulk import Instruction
 from incidents.api.change_shapes import ChangeSetShown, NewChangeSet, WholeShown
-from incidents.api.incidents import caller_of, seen_by
+from incidents.api.incidents import caller_of
 from incidents.api.shapes import Given, Reason, given
 from incidents.changes import applying, deciding, planning, rolling_back, staging
 from incidents.models import ChangeSet, Incident
+from incidents.seeing import seen_by
 
 REF = re.compile(r"CS-[0-9]{1,9}")
 SCOPES: dict[str, str] = {"GET": Scope.CHANGES_READ, "POST": Scope.CHANGES_WRITE}
@@ -149,7 +150,7 @@ def named(request: Request, ref: str | None) -> Incident | None:
     """Raises ValidationError by field for what the key may not read, as for what there is not."""
     if not ref:
         return None
-    found = seen_by(request).filter(ref=ref).first()
+    found = seen_by(request.auth).filter(ref=ref).first()
     if found is None:
         raise ValidationError({"incident": "There is no such incident."})
     return found

@@ -34,16 +34,12 @@ from incidents.api.shapes import (
 )
 from incidents.models import DecisionLink, Incident
 from incidents.models.incident import IncidentQuerySet
+from incidents.seeing import seen_by
 from incidents.timeline import Kind, Line, Place, Source, story
 
 REF = re.compile(r"INC-[0-9]{1,9}")
 READ, WRITE = Scope.INCIDENTS_READ, Scope.INCIDENTS_WRITE
 PAGE = 100
-
-
-def seen_by(request: Request) -> IncidentQuerySet:
-    """The incidents that this key may read."""
-    return Incident.objects.readable_with(cast(Caller, request.auth).scopes)
 
 
 def caller_of(request: Request) -> str:
@@ -64,7 +60,7 @@ class IncidentsView(generics.ListAPIView[Incident]):
     def get_queryset(self) -> IncidentQuerySet:
         if self.request.auth is None:  # the schema is made without a caller
             return Incident.objects.none()
-        return seen_by(self.request).select_related("commander", "duplicate_of")
+        return seen_by(self.request.auth).select_related("commander", "duplicate_of")
 
     @extend_schema(
         operation_id="incidents_declare",
@@ -86,7 +82,7 @@ class OfIncident(views.APIView):
     scopes: dict[str, str] = {"GET": READ, "POST": WRITE, "PATCH": WRITE}
 
     def incident(self, ref: str) -> Incident:
-        seen = seen_by(self.request).select_related("commander", "duplicate_of")
+        seen = seen_by(self.request.auth).select_related("commander", "duplicate_of")
         found = seen.filter(ref=ref).first() if REF.fullmatch(ref) else None
         if found is None:
             raise Http404
@@ -94,7 +90,7 @@ class OfIncident(views.APIView):
 
     def other(self, ref: str) -> Incident:
         """One that the body names. Raises ValidationError by field."""
-        found = seen_by(self.request).filter(ref=ref).first()
+        found = seen_by(self.request.auth).filter(ref=ref).first()
         if found is None:
             raise ValidationError({"other": "There is no such incident."})
         return found

@@ -19,9 +19,9 @@ from consent import flow
 from consent.models import ANY, Cause, Channel
 from consent.models.purpose import code
 from incidents import marks, rates
-from incidents.api.incidents import seen_by
 from incidents.api.shapes import BandShown, FlowShown, MarkShown, TelemetryShown
 from incidents.rates import COLUMNS, MODES, Only
+from incidents.seeing import seen_by
 
 CODES = ("purpose", "exit_path")
 OUTCOMES = ("started", "completed", "refused", "broken_off", "failed")
@@ -48,7 +48,7 @@ class TelemetryView(views.APIView):
         until = timezone.now()
         since = (until - timedelta(minutes=minutes)).replace(second=0, microsecond=0)
         counted = rates.by_minute(since, until, columns, only)
-        found = marks.between(since, until, request.user)
+        found = marks.between(since, until, request.auth)
         return Response(
             {
                 "since": since,
@@ -58,7 +58,7 @@ class TelemetryView(views.APIView):
                 "unexplained_share": rates.known(since, until).share,
                 "flow": _flow(since, until, only.exit_path),
                 "marks": MarkShown(found, many=True).data,
-                "incidents": BandShown(rates.bands(since, until, seen_by(request)), many=True).data,
+                "incidents": BandShown(rates.bands(since, until, seen_by(request.auth)), many=True).data,
             }
         )
 

@@ -187,4 +187,4 @@ def _happened(span: Span) -> Iterable[tuple[str, str, datetime, str]]:
         if act.change.selector.get("purpose", ANY) in (ANY, span.purpose):
             yield "change set", str(act), act.at, f"{act.at:%d %b %H:%M} UTC"
     for group in firing.select_related("incident").order_by("-first_at")[:MOST_HAPPENED]:
-        yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.incident.ref}"
+        yield "alert", group.title, group.first_at, f"{group.get_state_display()}, {group.ref}"

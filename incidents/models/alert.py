@@ -1,18 +1,36 @@
 """Alerts: each delivery as it came, and the group that one incident answers for."""
 
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from incidents.models.alert_source import AlertSource
 from incidents.models.incident import Incident
+from incidents.vocabulary import IncidentType
+
+
+class AlertGroupQuerySet(models.QuerySet["AlertGroup"]):
+    def unopened(self) -> Self:
+        """They fire, and no incident answers for them."""
+        return self.filter(is_open=True, incident=None)
+
+    def past_keeping(self, before: datetime) -> Self:
+        """Over, with an incident that is too, and not heard of since then, with words that nothing holds."""
+        has_none_open = Q(incident=None) | Q(incident__status__in=Incident.ENDED)
+        over = self.filter(has_none_open, is_open=None, last_at__lt=before)
+        return over.exclude(incident__legal_hold=True).exclude(group_key="")
 
 
 class AlertGroup(models.Model):
-    """One cause at its source. At most one is open per key, by constraint; closed ones may repeat."""
+    """One cause at its source. At most one is open per key, by constraint; closed ones may repeat.
+
+    What its sender wrote is wiped with the payloads; its key, a digest, and its incident stay.
+    """
 
     class State(models.TextChoices):
         FIRING = "firing", "firing"
@@ -24,6 +42,9 @@ class AlertGroup(models.Model):
     key = models.BinaryField(max_length=32, help_text="SHA-256 of the sender's group key.")
     group_key = models.TextField()
     title = models.CharField(max_length=200)
+    severity = models.CharField(max_length=10, choices=Incident.Severity.choices, default=Incident.Severity.SEV3)
+    type = models.CharField(max_length=30, choices=IncidentType.choices, blank=True)
+    labels = models.JSONField(default=dict, help_text="Those that all of its alerts shared when it was opened.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.FIRING)
     is_open = models.BooleanField(null=True, default=True, help_text="True or empty: empty ones may repeat.")
     fingerprints = models.JSONField(default=dict, help_text="Each alert's own state.")
@@ -32,7 +53,15 @@ class AlertGroup(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True, help_text="The newest moment that the sender itself gave.")
-    incident = models.ForeignKey(Incident, models.PROTECT, related_name="alert_groups")
+    incident = models.ForeignKey(
+        Incident,
+        models.PROTECT,
+        null=True,
+        related_name="alert_groups",
+        help_text="Empty: heard while its source was silenced or only watched.",
+    )
+
+    objects = AlertGroupQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -40,10 +69,24 @@ class AlertGroup(models.Model):
                 fields=["source", "key"], condition=Q(is_open=True), name="alertgroup_one_open_per_key"
             )
         ]
-        indexes = [models.Index(fields=["source", "key", "-id"], name="alertgroup_newest_of_key")]
+        indexes = [
+            models.Index(fields=["source", "key", "-id"], name="alertgroup_newest_of_key"),
+            models.Index(fields=["source"], name="alertgroup_unopened", condition=Q(is_open=True, incident=None)),
+        ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def ref(self) -> str:
+        """Of the incident that answers for it; empty where none does."""
+        return self.incident.ref if self.incident else ""
+
+
+def _about(groups: models.QuerySet[AlertGroup]) -> Q:
+    """Of deliveries: about any of the groups, also where it is a batch that told of several."""
+    keys = groups.values("pk")
+    return Q(group__in=keys) | Q(more_groups__overlap=ArraySubquery(keys))
 
 
 class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
@@ -56,9 +99,14 @@ class AlertDeliveryQuerySet(models.QuerySet["AlertDelivery"]):
 
     def past_keeping(self, before: datetime) -> Self:
         """Read, older than that, with a payload that nothing holds."""
-        held = Q(group__incident__legal_hold=True)
         old = self.filter(received_at__lt=before, wiped_at=None).exclude(outcome=AlertDelivery.Outcome.STORED)
-        return old.filter(~held | Q(group=None))
+        return old.exclude(_about(AlertGroup.objects.filter(incident__legal_hold=True)))
+
+    def hidden_from(self, user: Any) -> Self:
+        """About an incident that the user may not see: what was posted tells what it is called, and more."""
+        seen = Incident.objects.visible_to(user).values("pk")
+        restricted = AlertGroup.objects.filter(incident__visibility=Incident.Visibility.RESTRICTED)
+        return self.filter(_about(restricted.exclude(incident__in=seen)))
 
     def of_source_since(self, source: AlertSource, since: datetime) -> Self:
         return self.filter(source=source, received_at__gt=since)
@@ -86,6 +134,7 @@ class AlertDelivery(models.Model):
         INVALID = "invalid", "signature does not hold"
 
     personal: ClassVar[tuple[str, ...]] = ("raw_body",)
+    is_hidden = False  # set for a reader who may not see what was posted
 
     source = models.ForeignKey(
         AlertSource, models.PROTECT, null=True, related_name="deliveries", help_text="Empty: nobody has its token."
@@ -103,6 +152,9 @@ class AlertDelivery(models.Model):
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.STORED)
     reason = models.CharField(max_length=300, blank=True)
     group = models.ForeignKey(AlertGroup, models.PROTECT, null=True, related_name="deliveries")
+    more_groups = ArrayField(
+        models.BigIntegerField(), default=list, blank=True, help_text="Of a batch: the other groups that it told of."
+    )
     received_at = models.DateTimeField(default=timezone.now)
     parsed_at = models.DateTimeField(null=True)
     wiped_at = models.DateTimeField(null=True)
@@ -127,7 +179,7 @@ class AlertDelivery(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(wiped_at=None, wiped_by="")
-                | (Q(wiped_at__isnull=False, raw_body=b"", headers={}) & ~Q(wiped_by="")),
+                | (Q(wiped_at__isnull=False, raw_body=b"", headers={}, sender_event_id="") & ~Q(wiped_by="")),
                 name="alertdelivery_wiped_at_with_wiped_by_and_nothing_left",
                 violation_error_message="A wiped payload is empty, and says when and by whom.",
             ),

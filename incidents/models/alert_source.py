@@ -12,6 +12,7 @@ from django.utils import timezone
 from config.history import TrackedModel
 from incidents.mapping import check_mapping, check_severity_map
 from incidents.models.incident import LINE
+from incidents.vocabulary import IncidentType
 
 HEADER = RegexValidator(r"^[A-Za-z0-9-]*$", "A header's name has letters, digits and hyphens.")
 
@@ -70,13 +71,21 @@ class AlertSource(TrackedModel):
         default=dict,
         blank=True,
         validators=[check_mapping],
-        help_text='For other JSON, CloudEvents and Standard Webhooks: {"key": "/service", "title": "/summary"} …',
+        help_text='For other JSON, CloudEvents and Standard Webhooks: {"key": "/service", "title": "/summary"} … '
+        'Of every sender: {"type": "/commonLabels/incident_type"}.',
     )
     severity_map = models.JSONField(
         default=dict,
         blank=True,
         validators=[check_severity_map],
         help_text='The sender\'s words that are not known here: {"red": "sev1"}.',
+    )
+    type = models.CharField(
+        "what its alerts are about",
+        max_length=30,
+        choices=IncidentType.choices,
+        blank=True,
+        help_text="The type of the incidents that it opens, unless the mapping's `type` finds one: playbooks go by it.",
     )
     rate_limit = models.PositiveIntegerField(
         default=6000,

@@ -1,6 +1,5 @@
 """An incident has a window and a scope; decisions inside both are tied to it, also those found later."""
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -12,7 +11,6 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from config.history import TrackedModel
-from config.models import Scope
 from config.text import CONTROL, CONTROL_IN_LINES
 from incidents.vocabulary import DpvType, IncidentType
 
@@ -45,10 +43,6 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
         return self.filter(
             Q(visibility=Incident.Visibility.OPEN) | Q(pk__in=Incident.objects.filter(in_a_role).values("pk"))
         )
-
-    def readable_with(self, scopes: Collection[str]) -> Self:
-        """By a service: a restricted incident takes a scope of its own."""
-        return self if Scope.INCIDENTS_RESTRICTED in scopes else self.unrestricted()
 
     def near_misses(self) -> Self:
         return self.filter(is_near_miss=True)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from consent.models import Cause, Choice
 from consent.services import guard_level
-from incidents.models import DecisionMinute, Incident, TimelineEntry
+from incidents.models import AlertGroup, DecisionMinute, Incident, TimelineEntry
 from messaging.condition import conditions
 from messaging.models import SendHold, TemplateFault
 
@@ -108,6 +108,25 @@ def incident_source(asked: Asked) -> str:
     return first or ""
 
 
+def alert_source(asked: Asked) -> list[str]:
+    """The names of the sources whose alerts it answers for."""
+    return sorted({group.source.name for group in _groups(asked)})
+
+
+def alert_title(asked: Asked) -> list[str]:
+    """What the alerts that it answers for are called."""
+    return [group.title for group in _groups(asked)]
+
+
+def alert_label(asked: Asked) -> list[str]:
+    """The labels of the alerts that it answers for, each as name=value."""
+    return sorted({f"{name}={value}" for group in _groups(asked) for name, value in group.labels.items()})
+
+
+def _groups(asked: Asked) -> list[AlertGroup]:
+    return list(asked.incident.alert_groups.select_related("source").order_by("pk")[:MOST])
+
+
 def age_minutes(asked: Asked) -> float:
     """Minutes since it began."""
     return round((asked.now - asked.incident.occurred_from).total_seconds() / 60, 1)
@@ -176,6 +195,9 @@ SIGNALS: dict[str, Signal] = {
     "incident_status": Signal(incident_status, TEXT),
     "incident_key": Signal(incident_key, TEXT),
     "incident_source": Signal(incident_source, TEXT),
+    "alert_source": Signal(alert_source, LIST),
+    "alert_title": Signal(alert_title, LIST),
+    "alert_label": Signal(alert_label, LIST),
     "age_minutes": Signal(age_minutes, NUMBER),
     "tied_decisions": Signal(tied_decisions, NUMBER),
     "opt_outs_per_minute": Signal(opt_outs_per_minute, NUMBER),

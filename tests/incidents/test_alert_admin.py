@@ -9,7 +9,7 @@ from django.utils import timezone
 from incidents import alerts
 from incidents.alerts.sources import secrets_of
 from incidents.models import AlertDelivery, AlertSource, Incident
-from tests.factories import UserFactory
+from tests.factories import AlarmFactory, UserFactory, incident
 from tests.incidents.test_alerts import SAMPLE
 
 pytestmark = pytest.mark.django_db
@@ -82,6 +82,9 @@ def test_a_source_is_silenced_until_a_time_and_the_silence_is_ended(client, resp
     silent = pressed(
         client, source, "silence", until_0=f"{until:%Y-%m-%d}", until_1=f"{until:%H:%M:%S}", reason="Relay replaced"
     )
+    AlertDelivery.objects.create(source=source, raw_body=json.dumps(SAMPLE).encode(), body_digest=b"x")
+    alerts.read_stored()
+    assert "InstanceDown (last " in client.get(f"/admin/incidents/alertsource/{source.pk}/change/").content.decode()
     loud = pressed(client, source, "end_silence", reason="Done")
 
     assert "by user:rita: Relay replaced" in silent
@@ -148,6 +151,53 @@ def test_a_restricted_incident_s_title_is_not_told_in_the_list_of_deliveries(cli
 
     assert Incident.objects.get().ref in html
     assert ("Records were taken" in html) is shown
+
+
+@pytest.mark.parametrize(("visibility", "shown"), [("open", True), ("restricted", False)])
+def test_what_was_posted_about_a_restricted_incident_is_not_shown(client, responder, visibility, shown):
+    source, _ = alerts.issue_source("Alertmanager", by="user:anna")
+    headers = {"x-webhook-subscription": "leak-watch"}
+    delivery = AlertDelivery.objects.create(
+        source=source, raw_body=json.dumps(SAMPLE).encode(), body_digest=b"x", headers=headers
+    )
+    alerts.read_stored()
+    Incident.objects.update(visibility=visibility)
+    page = f"/admin/incidents/alertdelivery/{delivery.pk}/change/"
+
+    html = client.get(page).content.decode()
+    client.force_login(UserFactory(role="Officer"))
+
+    assert ("localhost:8081" in html, "leak-watch" in html, "restricted incident" in html) == (shown, shown, not shown)
+    assert "localhost:8081" in client.get(page).content.decode()
+
+
+def test_nor_is_a_batch_that_tells_of_one_beside_another(client, responder):
+    kind, media = "cloudevents", "application/cloudevents-batch+json"
+    source, _ = alerts.issue_source("Events", kind=kind, by="user:anna")
+    events = [{"specversion": "1.0", "id": f"E-{n}", "source": f"/relay/{n}", "type": "down"} for n in range(3)]
+    delivery = AlertDelivery.objects.create(
+        source=source, raw_body=json.dumps(events).encode(), body_digest=b"x", content_type=media
+    )
+    alerts.read_stored()
+    Incident.objects.filter(ref="INC-3").update(visibility="restricted")
+
+    html = client.get(f"/admin/incidents/alertdelivery/{delivery.pk}/change/").content.decode()
+
+    assert Incident.objects.count() == 3
+    assert "/relay/2" not in html
+
+
+def test_alarms_of_a_restricted_incident_are_kept_by_it(client, responder):
+    alarm = AlarmFactory(title="Records were taken", incident=incident())
+    page = f"/admin/incidents/alarm/{alarm.pk}/change/"
+    open_to_all = client.get(page).content.decode()
+    Incident.objects.update(visibility="restricted")
+
+    assert "Records were taken" in open_to_all
+    assert "Records were taken" not in client.get("/admin/incidents/alarm/").content.decode()
+    assert client.get(page).status_code == 302
+    client.force_login(UserFactory(role="Officer"))
+    assert "Records were taken" in client.get(page).content.decode()
 
 
 def test_an_officer_silences_and_does_not_configure(client, officer):

@@ -12,12 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from incidents import alerts
-from incidents.alerts import grouping, limits
+from incidents.alerts import grouping, limits, reader
+from incidents.alerts.grouping import key_of
 from incidents.alerts.intake import find
 from incidents.models import AlertDelivery, AlertGroup, AlertOverflow, AlertSource, Incident
-from tests.factories import AlertDeliveryFactory
+from incidents.services import close
+from tests.factories import AlertDeliveryFactory, incident
 from tests.incidents.test_alert_adapters import EVENT, pager
-from tests.incidents.test_alerts import SAMPLE, firing, resolved
+from tests.incidents.test_alerts import ALERT, SAMPLE, firing, resolved
 
 SECRET = "a secret of theirs"
 
@@ -289,11 +291,44 @@ def heard(post, payload):
 
 
 def test_a_source_that_is_only_watched_says_what_it_would_have_done(connect):
-    delivery = heard(connect(mode="monitor"), SAMPLE)
+    post = connect(mode="monitor")
+    delivery = heard(post, SAMPLE)
 
-    assert (delivery.outcome, delivery.group) == ("monitored", None)
-    assert delivery.reason == "Only watched; it would have opened an incident: InstanceDown"
+    assert (delivery.outcome, delivery.group.title, delivery.group.incident) == ("monitored", "InstanceDown", None)
+    assert delivery.reason == "Only watched; it would have opened an incident."
+    assert (heard(post, SAMPLE).outcome, alerts.watch()) == ("monitored", 0)
     assert not Incident.objects.exists()
+
+
+def test_what_fired_once_in_a_silence_and_goes_on_opens_its_incident_at_the_end(connect):
+    post = connect()
+    alerts.silence(post.source, until=timezone.now() + timedelta(hours=1), reason="Work", by="user:anna")
+    began_at = (timezone.now() - timedelta(minutes=9)).isoformat()
+    once = heard(post, firing({**ALERT, "startsAt": began_at}))
+    heard(post, firing(groupKey="over"))
+    heard(post, resolved(groupKey="over"))
+
+    assert alerts.watch() == 0
+    AlertSource.objects.update(silenced_until=timezone.now())
+    assert (alerts.watch(), alerts.watch()) == (1, 0)
+
+    [incident] = Incident.objects.all()
+    assert (incident.title, incident.severity, incident.status) == ("InstanceDown", "sev2", "triage")
+    assert (incident.occurred_from.isoformat(), incident.detected_at) == (began_at, once.received_at)
+    assert "heard while it was silenced" in incident.timeline.order_by("seq").last().text
+    assert heard(post, firing({**ALERT, "startsAt": began_at})).group.incident == incident
+
+
+def test_switching_on_what_was_watched_opens_what_fired_in_the_last_day_only(connect):
+    post = connect(mode="monitor")
+    heard(post, SAMPLE)
+    heard(post, firing(groupKey="stale"))
+    AlertGroup.objects.filter(group_key="stale").update(last_at=timezone.now() - timedelta(days=2))
+
+    alerts.change(post.source, mode="active", reason="Trusted", by="user:anna")
+
+    assert alerts.watch() == 1
+    assert Incident.objects.get().alert_groups.get().group_key == SAMPLE["groupKey"]
 
 
 def test_a_silenced_source_keeps_its_deliveries_and_opens_nothing_until_the_silence_ends(connect):
@@ -356,6 +391,24 @@ def test_one_that_cannot_be_used_is_put_aside_and_the_rest_of_its_hundred_is_rea
     assert fates["rejected"] == "It could not be used: no such thing"
 
 
+def test_a_storm_of_causes_lets_whoever_declares_an_incident_in_between(connect):
+    post = connect()
+    for number in range(25):
+        post(firing(groupKey=f"cause-{number}"))
+    waiting = list(AlertDelivery.objects.order_by("pk"))
+
+    with transaction.atomic():
+        first = reader.read(post.source, waiting)
+    declared = incident("Somebody saw it too")
+    alerts.read_stored()
+
+    assert first == grouping.MOST_OPENED < len(waiting)
+    assert declared.ref == f"INC-{grouping.MOST_OPENED + 1}"
+    assert not AlertDelivery.objects.filter(outcome="stored").exists()
+    refs = Incident.objects.order_by("pk").values_list("ref", flat=True)
+    assert list(refs) == [f"INC-{number}" for number in range(1, 27)]
+
+
 # Records
 
 
@@ -368,6 +421,46 @@ def test_a_wiped_payload_is_gone_and_the_record_stays(connect):
     wiped.refresh_from_db()
     assert (bytes(wiped.raw_body), wiped.headers, wiped.wiped_by) == (b"", {}, "user:anna")
     assert (bytes(wiped.body_digest), wiped.outcome, wiped.group) == (digest, "accepted", delivery.group)
+
+
+def test_nothing_that_the_sender_wrote_is_left_beside_a_wiped_payload(connect):
+    post = connect()
+    delivery = heard(post, SAMPLE)
+    broken = heard(post, {**SAMPLE, "version": "localhost:8081"})
+
+    alerts.wipe(delivery, by="user:anna")
+    alerts.wipe(broken, by="user:anna")
+
+    left = [*AlertGroup.objects.values(), *AlertDelivery.objects.values()]
+    assert not [word for word in ("InstanceDown", "localhost") if word in repr(left)]
+    group = AlertGroup.objects.get()
+    assert (group.title, group.is_open, bytes(group.key)) == ("Wiped", True, key_of(SAMPLE["groupKey"]))
+    assert heard(post, SAMPLE).outcome == "accepted"  # its name is back with what it says now
+    assert Incident.objects.count() == 1
+
+
+def test_what_groups_say_is_forgotten_when_their_incident_is_long_over(connect):
+    post = connect()
+    going_on, over = heard(post, SAMPLE).group, heard(post, {**SAMPLE, "groupKey": "other"}).group
+    close(over.incident, reason="Over", by="user:anna")
+
+    alerts.forget(timezone.now() + timedelta(days=91))
+
+    assert AlertGroup.objects.get(pk=going_on.pk).title == "InstanceDown"
+    forgotten = AlertGroup.objects.get(pk=over.pk)
+    assert (forgotten.title, forgotten.group_key, forgotten.labels, forgotten.fingerprints) == ("Wiped", "", {}, {})
+
+
+def test_a_batch_is_kept_while_any_incident_that_it_told_of_is_under_legal_hold(connect):
+    post = connect("cloudevents")
+    events = [{"specversion": "1.0", "id": f"E-{n}", "source": f"/relay/{n}", "type": "down"} for n in range(2)]
+    post(events, "application/cloudevents-batch+json")
+    alerts.read_stored()
+    Incident.objects.filter(ref="INC-2").update(legal_hold=True)
+
+    assert alerts.forget(timezone.now() + timedelta(days=91)) == 0
+    with pytest.raises(Exception, match="INC-2 is under legal hold"):
+        alerts.wipe(latest(), by="user:anna")
 
 
 def test_what_is_wiped_stays_wiped_and_what_waits_is_not_wiped_before_it_is_read(connect):

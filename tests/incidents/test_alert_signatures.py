@@ -29,6 +29,7 @@ WEBHOOKS = {
     "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 }
 WEBHOOKS_AT = datetime.fromtimestamp(1614265330, UTC)
+GITHUB = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 SLACK_BODY = b"payload=%7B%7D"
 SLACK = {
     "x-slack-request-timestamp": "1700000000",
@@ -124,7 +125,7 @@ def test_standard_webhooks_are_refused_for_what_does_not_hold(changes, reason):
 
 
 def test_githubs_vector_holds_with_and_without_its_prefix_and_under_another_header():
-    signature = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    signature = GITHUB
     check = signatures.body_hmac
 
     for value in (f"sha256={signature}", signature):
@@ -156,3 +157,23 @@ def test_without_a_secret_nothing_holds(verifier):
     at = WEBHOOKS_AT if verifier is signatures.standard_webhooks else NOW
 
     assert "no secret yet" in holds(verifier, PAGERDUTY_BODY, headers, at=at)
+
+
+@pytest.mark.parametrize(
+    ("sign", "body", "secret", "terms", "made"),
+    [
+        (signatures.sign_grafana, GRAFANA_BODY, "drill-secret", {}, {"x-grafana-alerting-signature": GRAFANA}),
+        (
+            signatures.sign_grafana, GRAFANA_BODY, "drill-secret", {"timestamp_header": "X-Time"},
+            {"x-grafana-alerting-signature": GRAFANA_STAMPED, "x-time": "1700000000"},
+        ),
+        (signatures.sign_pagerduty, PAGERDUTY_BODY, "pager-secret", {}, {"x-pagerduty-signature": f"v1={PAGERDUTY}"}),
+        (
+            signatures.sign_body_hmac, b"Hello, World!", "It's a Secret to Everybody", {"header": "FH-Signature"},
+            {"fh-signature": f"sha256={GITHUB}"},
+        ),
+        (signatures.sign_slack, SLACK_BODY, "slack-secret", {}, SLACK),
+    ],
+)  # fmt: skip
+def test_a_test_is_signed_as_its_sender_signs(sign, body, secret, terms, made):
+    assert sign(body, secret, Terms(**terms), NOW) == made

@@ -247,8 +247,20 @@ def test_payloads_are_forgotten_after_ninety_days_but_for_what_the_law_holds():
     assert alerts.forget(later) == 1
 
     alone.refresh_from_db()
-    assert (bytes(alone.raw_body), alone.wiped_by, alone.reason) == (b"", "system:retention", "No JSON")
+    assert (bytes(alone.raw_body), alone.wiped_by) == (b"", "system:retention")
+    assert not alone.reason  # it may quote the body
     facts.hold_for_law(incident, is_held=False, reason="Over", **said)
     assert alerts.forget(later) == 2
     free.refresh_from_db()
     assert bytes(free.raw_body) == b""
+
+
+def test_a_new_address_takes_back_nothing_that_was_changed_meanwhile():
+    stale, _ = alerts.issue_source("Alertmanager", by="user:anna")
+    alerts.silence(stale, until=timezone.now() + timedelta(hours=2), reason="Work", by="user:ben")
+    alerts.change(AlertSource.objects.get(), rate_limit=60, reason="Too fast", by="user:ben")
+
+    alerts.renew_token(stale, reason="Leaked", by="user:anna")
+
+    stale.refresh_from_db()
+    assert (stale.rate_limit, stale.silence_reason) == (60, "Work")

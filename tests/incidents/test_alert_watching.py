@@ -178,5 +178,5 @@ def test_watching_asks_little_where_nothing_is_due(django_assert_max_num_queries
     for source in AlertSourceFactory.create_batch(20, heartbeat_timeout=timedelta(minutes=10)):
         AlertDelivery.objects.create(source=source, body_digest=b"", outcome="accepted")
 
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         alerts.watch()

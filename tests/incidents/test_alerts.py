@@ -12,9 +12,12 @@ from django.utils import timezone
 
 from incidents import alerts
 from incidents.alerts import reader
+from incidents.clocks import start_clock
 from incidents.facts import describe
 from incidents.lifecycle import accept
-from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident
+from incidents.models import AlertDelivery, AlertGroup, AlertSource, Incident, IncidentClockRule, PlaybookRun
+from incidents.playbooks import attaching
+from incidents.playbooks.signals import Asked
 from incidents.services import close
 from tests.factories import UserFactory
 
@@ -200,8 +203,49 @@ def test_the_first_alert_of_a_group_opens_an_incident(hear):
     assert delivery.group.incident == incident
     assert (incident.ref, incident.status, incident.severity) == ("INC-1", "triage", "sev2")
     assert (incident.title, incident.declared_by) == ("InstanceDown", "alert:Alertmanager")
+    assert incident.detected_at == delivery.received_at
     assert (incident.purposes, incident.exit_paths) == ([], [])
     assert [entry.kind for entry in incident.timeline.order_by("seq")] == ["declared", "alert"]
+
+
+def test_an_alert_of_a_source_with_a_type_starts_the_playbook_that_is_shipped_for_it(hear, source):
+    alerts.change(source, type="mechanism_unavailable", reason="All of them are", by="user:anna")
+    alerts.change(source, mapping={"type": "/commonLabels/incident_type"}, reason="Some say", by="user:anna")
+    labels = {**SAMPLE["commonLabels"], "incident_type": "bulk_resubscribe"}
+
+    incident = hear(firing(commonLabels=labels)).group.incident
+    attaching.start_by_signals()
+
+    assert (incident.type, incident.dpv_types) == ("bulk_resubscribe", ["IntegrityIncident"])
+    assert PlaybookRun.objects.get().playbook.slug == "mass-re-subscribe"
+
+
+@pytest.mark.parametrize("word", [None, "fire", 7, ["surge"]])
+def test_a_word_that_is_no_type_of_ours_leaves_that_of_the_source(hear, source, word):
+    alerts.change(source, type="mechanism_unavailable", mapping={"type": "/kind"}, reason="So", by="user:anna")
+
+    assert hear(firing(kind=word)).group.incident.type == "mechanism_unavailable"
+
+
+def test_a_playbook_asks_for_source_title_and_labels_of_an_alert(hear):
+    incident = hear(SAMPLE).group.incident
+
+    asked = Asked(incident)
+
+    assert asked.answer("alert_source") == ["Alertmanager"]
+    assert asked.answer("alert_title") == ["InstanceDown"]
+    assert asked.answer("alert_label") == ["alertname=InstanceDown", "job=node", "severity=critical"]
+    assert asked.holds({"signal": "alert_label", "op": "has", "value": "job=node"})
+
+
+def test_a_legal_clock_of_it_counts_from_the_delivery(hear):
+    delivery = hear(SAMPLE)
+
+    clock = start_clock(
+        delivery.group.incident, IncidentClockRule.objects.get(code="EU-ART33"), reason="Names were seen", by="user:lea"
+    )
+
+    assert clock.started_at == delivery.received_at
 
 
 def test_a_repeat_without_change_is_a_duplicate_and_leaves_no_line(hear):
@@ -314,10 +358,60 @@ def test_firing_again_joins_the_incident_while_it_is_open(hear):
     first = hear(SAMPLE).group
     hear(resolved())
 
-    again = hear(SAMPLE).group
+    again = hear(firing({**ALERT, "startsAt": "2023-06-12T10:00:00Z"})).group
 
     assert (again, again.is_open) == (first, True)
     assert Incident.objects.count() == 1
+
+
+def test_what_the_slower_half_of_a_pair_says_late_opens_nothing_again(hear):
+    hear(SAMPLE)
+    hear(resolved())
+
+    late = hear(SAMPLE)
+
+    assert (late.outcome, late.group.state, late.group.is_open) == ("duplicate", "resolved", None)
+    assert late.reason == "Late: that it is over was heard before."
+    assert late.group.incident.timeline.filter(kind="alert").count() == 2
+
+
+@pytest.mark.parametrize("closed", ["before the end was heard", "after the end was heard"])
+def test_what_comes_late_of_a_closed_incident_opens_no_other(hear, closed):
+    incident = hear(SAMPLE).group.incident
+    if closed == "before the end was heard":
+        close(incident, reason="Over", by="user:anna")
+    hear(resolved())
+    if closed == "after the end was heard":
+        close(incident, reason="Over", by="user:anna")
+
+    late = hear(SAMPLE)
+
+    assert late.outcome == "duplicate"
+    assert Incident.objects.count() == 1
+
+
+def test_one_alert_that_comes_late_does_not_hide_that_another_fires(hear):
+    hear(firing(ALERT, CANARY))
+    hear(firing(over(ALERT), CANARY))
+    hear(firing(CANARY))
+
+    late = hear(firing(ALERT, CANARY))
+
+    assert late.outcome == "duplicate"
+    assert {f: a["state"] for f, a in late.group.fingerprints.items()} == {
+        "f404ecabc8dd5cd7": "resolved",
+        "f8f08d4e32c61a9d": "firing",
+    }
+
+
+def test_a_sender_that_insists_is_believed(hear, source):
+    for payload in (SAMPLE, resolved()):
+        body, ago = json.dumps(payload).encode(), timezone.now() - timedelta(minutes=6)
+        AlertDelivery.objects.create(source=source, raw_body=body, body_digest=b"", received_at=ago)
+
+    insisting = hear(SAMPLE)
+
+    assert (insisting.outcome, insisting.group.state) == ("accepted", "firing")
 
 
 def test_firing_on_after_the_incident_was_closed_opens_a_new_one(hear):
@@ -487,7 +581,8 @@ def test_fifty_identical_deliveries_at_once_open_one_incident(committed, each):
 def test_deliveries_of_a_source_are_read_in_the_order_they_came(committed):
     source, _ = alerts.issue_source("Alertmanager", by=UserFactory())
     for n in range(6):
-        body = json.dumps(SAMPLE if n % 2 == 0 else resolved()).encode()
+        alert = {**ALERT, "startsAt": f"2023-06-12T08:2{n // 2}:00Z"}
+        body = json.dumps(firing(alert) if n % 2 == 0 else resolved(alert)).encode()
         AlertDelivery.objects.create(source=source, raw_body=body, body_digest=b"")
 
     def read():

@@ -7,10 +7,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from incidents import lifecycle, services
+from incidents import alerts, facts, lifecycle, services
 from incidents.clocks import meet_clock, start_clock
 from incidents.lifecycle import NEXT
-from incidents.models import AlertGroup, Incident, IncidentClockRule, PostIncidentReview
+from incidents.models import AlertDelivery, AlertGroup, Incident, IncidentClockRule, PostIncidentReview
 from tests.factories import AlertSourceFactory, PurposeFactory, UserFactory, incident
 
 pytestmark = pytest.mark.django_db
@@ -163,15 +163,24 @@ def test_the_database_refuses_what_the_steps_would_never_do(constraint, columns)
         Incident.objects.filter(pk=going.pk).update(**columns)
 
 
-def test_it_cannot_be_closed_while_a_legal_clock_runs():
+@pytest.mark.parametrize(
+    "end",
+    [
+        lifecycle.close,
+        lifecycle.decline,
+        lambda going, **why: lifecycle.merge_into(going, incident("The same"), **why),
+    ],
+    ids=["close", "decline", "merge"],
+)
+def test_it_does_not_end_while_a_legal_clock_runs(end):
     going = incident(detected_at=timezone.now())
     clock = start_clock(going, IncidentClockRule.objects.get(code="EU-ART33"), reason="Personal data", by="user:ben")
 
     with pytest.raises(ValidationError, match="EU-ART33"):
-        lifecycle.close(going, reason="Over", by="user:ben")
+        end(going, reason="Over", by="user:ben")
     meet_clock(clock, answer="Form 7, case 123", by="user:ben")
 
-    assert lifecycle.close(going, reason="Over", by="user:ben").status == "closed"
+    assert not end(going, reason="Over", by="user:ben").is_open
 
 
 @pytest.mark.parametrize(
@@ -200,6 +209,7 @@ def test_a_merged_incident_gives_its_alerts_its_scope_and_its_cause_to_the_one_t
     PurposeFactory(code="marketing")
     PurposeFactory(code="product_news")
     first, _ = opened(purposes=["marketing"])
+    aware_since = first.detected_at
     twin = incident("The same", minutes_ago=60, purposes=["product_news"])
     group = AlertGroup.objects.create(
         source=AlertSourceFactory(), key=b"k", group_key="k", title="t", incident=first,
@@ -214,14 +224,49 @@ def test_a_merged_incident_gives_its_alerts_its_scope_and_its_cause_to_the_one_t
     assert (group.incident, group.is_open) == (twin, True)
     assert twin.purposes == ["marketing", "product_news"]
     assert twin.occurred_from < first.occurred_from
+    assert twin.detected_at == aware_since
     assert opened() == (twin, False)
     assert merged.ref in twin.timeline.get(kind="relation").text
+
+
+def test_a_merged_incident_hands_on_its_legal_hold_and_its_alerts_are_still_kept():
+    held = facts.hold_for_law(incident(), is_held=True, attorney_review="", reason="Letter", by="user:lea")
+    twin = incident("The same")
+    source, long_ago = AlertSourceFactory(), timezone.now() - timedelta(days=100)
+    group = AlertGroup.objects.create(
+        source=source, key=b"k", group_key="k", title="t", incident=held, first_at=long_ago, last_at=long_ago
+    )
+    delivery = AlertDelivery.objects.create(
+        source=source, raw_body=b"{}", body_digest=b"x", outcome="accepted", group=group, received_at=long_ago
+    )
+
+    lifecycle.merge_into(held, twin, reason="One fire", by="user:ben")
+
+    twin.refresh_from_db()
+    assert twin.legal_hold
+    assert "Under legal hold from now on" in twin.timeline.get(kind="relation").text
+    assert alerts.forget() == 0
+    with pytest.raises(ValidationError, match="under legal hold"):
+        alerts.wipe(delivery, by="user:lea")
+    assert not facts.hold_for_law(twin, is_held=False, attorney_review="", reason="Over", by="user:lea").legal_hold
+
+
+def test_what_was_merged_is_put_under_legal_hold_where_it_went_on():
+    merged, twin = incident(), incident("The same")
+    lifecycle.merge_into(merged, twin, reason="One fire", by="user:ben")
+
+    with pytest.raises(ValidationError, match=f"put {twin.ref} under legal hold"):
+        facts.hold_for_law(merged, is_held=True, attorney_review="", reason="Letter", by="user:lea")
 
 
 @pytest.mark.parametrize(
     ("arrange", "refusal"),
     [
         (lambda a: (a, a), "into itself"),
+        (
+            lambda a: (facts.restrict(a, is_restricted=True, reason="Names", by="user:lea"), incident()),
+            "restrict INC-2 first",
+        ),
         (lambda a: (a, incident("Practice", mode="drill")), "kept apart"),
         (lambda a: (a, lifecycle.decline(incident("No"), reason="No", by="user:x")), "merge into another one"),
         (lambda a: (lifecycle.close(a, reason="Over", by="user:x"), incident()), "closed already"),

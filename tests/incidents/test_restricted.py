@@ -40,8 +40,17 @@ def test_alerts_of_it_take_the_scope_for_it(hidden):
     assert row["incident"] == hidden.ref
 
 
+@pytest.mark.parametrize("scopes", [[], [Scope.INCIDENTS_RESTRICTED]])
+def test_telemetry_marks_what_it_draws_as_a_band(hidden, scopes):
+    told = Api(Scope.INCIDENTS_READ, *scopes).get("/api/v1/telemetry/").json()
+
+    bands, marks = [band["ref"] for band in told["incidents"]], [mark["text"] for mark in told["marks"]]
+    assert bands == ([hidden.ref] if scopes else [])
+    assert marks == ([f"{hidden} declared"] if scopes else [])
+
+
 def test_a_merge_does_not_tell_it_to_the_other_ones_readers(hidden):
-    survivor = incident("Relay down")
+    survivor = facts.restrict(incident("Relay down"), is_restricted=True, reason="Names", by="user:lea")
 
     lifecycle.merge_into(hidden, survivor, reason="Same", by="user:ben")
 

@@ -44,6 +44,8 @@ def notification_of(message: Mapping[str, Any], version: str, rules: Rules) -> N
         severity=rules.severity(found.get("severity") for found in sets),
         alerts=tuple(_alerts(entries)),
         truncated=_count(message.get("truncatedAlerts", 0)),
+        type=rules.type_in(message),
+        labels=common,
     )
 
 

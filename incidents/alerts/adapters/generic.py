@@ -42,6 +42,7 @@ def mapped(
         is_whole=False,
         told_at=at,
         event_id=(_word(point(document, mapping["id"])) or "") if "id" in mapping else event_id,
+        type=rules.type_in(document),
     )
 
 

@@ -28,7 +28,8 @@ def event_id(headers: Mapping[str, str]) -> str:
 
 def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notification]:
     """Raises Unreadable. Events of other things than an incident may say something about one; they open none."""
-    event = child(object_of(body), "event")
+    message = object_of(body)
+    event = child(message, "event")
     kind, data = text(event, "event_type", "event", 100), child(event, "data", "event")
     is_incident = data.get("type") == "incident"
     incident = data if is_incident else child(data, "incident", "event.data")
@@ -48,6 +49,7 @@ def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notifica
             told_at=moment(event.get("occurred_at"), "event.occurred_at"),
             note=TOLD.get(kind, "" if is_incident else f"{plain(kind)[:80]} at PagerDuty"),
             event_id=event["id"] if isinstance(event.get("id"), str) else "",
+            type=rules.type_in(message),
         )
     ]
 
