@@ -24,7 +24,17 @@ from messaging.freezing import Texts
 from messaging.models import Message
 from messaging.rendering import published
 from messaging.routing import Routes
-from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Transport, patient
+from messaging.transports.replies import (
+    Envelope,
+    InDoubt,
+    LeaseLost,
+    NotSent,
+    Permanent,
+    Reply,
+    Temporary,
+    Transport,
+    patient,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -130,10 +140,7 @@ def send(
         return State.SENDING
     except NotSent as error:
         error.reply = error.reply.without(envelope.recipient)
-        if error.blames_transport:
-            health.failed(transport.name, str(error.reply))
-            routes.look_again()
-        return _not_sent(claimed, error, routes)
+        return _not_sent(claimed, _as_believed(error, transport, routes), routes)
     except (OperationalError, InterfaceError) as error:  # at the point of no return: the end was not sent
         finish(claimed, State.RETRY_WAIT, Reply(text=f"The database went away before anything was sent: {error}"))
         raise
@@ -204,6 +211,16 @@ def _write_down(outcome: outcomes.Outcome) -> None:
 def _outcome(claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None) -> outcomes.Outcome:
     pause = timedelta(0) if sent_on_to else pause_after(claimed.message.attempts_made)
     return outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
+
+
+def _as_believed(error: NotSent, transport: Transport, routes: Routes) -> NotSent:
+    """A refusal of everybody is the transport's own trouble, in whatever words it is said."""
+    if isinstance(error, Permanent) and error.reply.code and not health.refused(transport.name):
+        error = Temporary(error.reply, blames_transport=True)
+    if error.blames_transport:
+        health.failed(transport.name, str(error.reply))
+        routes.look_again()
+    return error
 
 
 def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:

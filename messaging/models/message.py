@@ -387,6 +387,9 @@ class TransportHealth(models.Model):
     transport = models.CharField(primary_key=True, max_length=50)
     failures_in_a_row = models.PositiveIntegerField(default=0)
     failing_since = models.DateTimeField(null=True, help_text="The first of the failures in a row.")
+    refusals_in_a_row = models.PositiveIntegerField(
+        default=0, help_text="Recipients or messages refused for good, and none taken in between."
+    )
     open_until = models.DateTimeField(null=True, help_text="Not tried again before.")
     last_success_at = models.DateTimeField(null=True)
     last_failure_at = models.DateTimeField(null=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from messaging.transports.blame import refusal
 from messaging.transports.replies import Envelope, InDoubt, NotSent, Permanent, Reply, Temporary, patient
 
 REUSED_AT_MOST, IDLE_AT_MOST = 100, 30.0  # messages a connection, seconds between two of them
@@ -155,10 +156,8 @@ class Connection:
         match (reply.code or 0) // 100:
             case 2:
                 return reply
-            case 4:
-                raise Temporary(reply)
-            case 5:
-                raise Permanent(reply)
+            case 4 | 5:
+                raise refusal(reply)
         raise InDoubt(reply)
 
     @property
@@ -172,8 +171,7 @@ class Connection:
     def _expect(self, code: int, said: int, text: bytes) -> None:
         if said == code or (code == 250 and said == 251):
             return
-        reply = Reply.of(said, text)
-        raise (Permanent if said // 100 == 5 else Temporary)(reply, blames_transport=said == 421)
+        raise refusal(Reply.of(said, text))
 
     @contextmanager
     def _before_the_end(self) -> Iterator[None]:
@@ -222,7 +220,7 @@ class Relay:
         connection = self._begun(envelope, takes_long)
         try:
             reply = connection.hand_over(envelope, before_end)
-        except Permanent:  # a refusal ends the message, not the session
+        except Permanent:  # a refusal of one ends the message, not the session
             if connection.start_over():
                 self.kept.connection = connection
             else:

@@ -53,7 +53,16 @@ def by(message):
 # Moving on
 
 
-@pytest.mark.parametrize("fault", [{"greeting": "554 out of order"}, {"mail": "421 4.3.2 shutting down"}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"greeting": "554 out of order"},
+        {"mail": "421 4.3.2 shutting down"},
+        {"rcpt": "554 5.7.1 Relay access denied"},
+        {"data": "530 5.7.0 Authentication required"},
+        {"dot": "550 5.7.60 Client does not have permissions to send as this sender"},
+    ],
+)
 def test_what_a_relay_could_not_take_leaves_at_once_by_the_next(sending_by, relay_inbox, fault):
     message = owe()
     with fault_server(**fault) as broken:
@@ -64,7 +73,28 @@ def test_what_a_relay_could_not_take_leaves_at_once_by_the_next(sending_by, rela
     assert by(message) == [("relay", "retry_wait"), ("backup", "accepted")]
 
 
-def test_after_the_point_of_no_return_nothing_moves_on(sending_by, relay_inbox):
+def test_a_relay_that_refuses_everybody_is_not_believed_for_long(sending_by, relay_inbox):
+    """In words that nobody knew, or since it lost its list of recipients."""
+    owe(*[f"person{number}@example.org" for number in range(health.BELIEVED + 4)])
+    with fault_server(rcpt="550 5.1.1 no such user") as broken:
+        sending_by(by_smtp("relay", broken), by_smtp("backup", relay_inbox))
+
+        deliver_due()
+
+    states = list(Message.objects.order_by("state").values_list("state", flat=True))
+    assert states == ["accepted"] * 4 + ["rejected"] * health.BELIEVED
+    assert health.TransportHealth.objects.get(pk="relay").last_error == "550 5.1.1 no such user"
+
+
+def test_one_who_is_taken_ends_the_row_of_those_who_were_refused():
+    for _ in range(2):
+        health.worked("relay")
+        assert all(health.refused("relay") for _ in range(health.BELIEVED))
+
+    assert not health.refused("relay")
+
+
+def test_after_silence_at_the_end_nothing_moves_on(sending_by, relay_inbox):
     message = owe()
     with fault_server(dot="drop") as broken:
         sending_by(by_smtp("relay", broken), by_smtp("backup", relay_inbox))
