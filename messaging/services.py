@@ -161,11 +161,13 @@ def change(
         raise ValidationError(f"{refusal} It is {locked.get_state_display()}.")
     if locked.sealed_recipient is None and to == State.RETRY_WAIT:
         raise ValidationError(no_address(locked))
-    if to == State.RETRY_WAIT and locked.state in Message.DOUBTFUL:
-        locked.possible_duplicate = True
+    if to == State.RETRY_WAIT and locked.state in SENT_AGAIN:
+        is_unanswered = locked.state in Message.DOUBTFUL or (locked.is_pinned and locked.state == State.FAILED)
+        locked.possible_duplicate |= is_unanswered
+        locked.is_pinned = False  # whoever decides that it goes again lets it go by whatever works
     locked.state, locked.not_before = to, timezone.now()
     locked.settled_at = None if to in (State.RETRY_WAIT, State.HELD) else timezone.now()
-    locked.save(update_fields=["state", "not_before", "settled_at", "possible_duplicate"])
+    locked.save(update_fields=["state", "not_before", "settled_at", "possible_duplicate", "is_pinned"])
     note(locked, "staff", kind, {"by": actor_of(by), "reason": reason})
 
 

@@ -71,13 +71,14 @@ def expire() -> int:
 
 def ask_again() -> int:
     """A transport that makes one message of two is simply asked again: its answer clears the doubt. Once; and what it
-    could not be asked in time is in doubt again.
+    could not be asked in time, or cannot be asked any more, is in doubt again, to be sent by whatever works.
     """
-    too_old = Message.objects.filter(is_pinned=True, state=State.RETRY_WAIT, pk__in=_in_doubt_since(REMEMBERED))
-    count = too_old.update(state=State.IN_DOUBT)
     idempotent = [
         t.name for channel in configured.channels() for t in configured.transports(channel) if t.is_idempotent
     ]
+    waiting = Message.objects.filter(is_pinned=True, state=State.RETRY_WAIT)
+    lost = waiting.filter(~Q(transport__in=idempotent) | Q(pk__in=_in_doubt_since(REMEMBERED)))
+    count = lost.update(state=State.IN_DOUBT, is_pinned=False)
     fresh = Message.objects.filter(state=State.IN_DOUBT, transport__in=idempotent, is_pinned=False)
     for message in fresh.exclude(pk__in=_in_doubt_since(REMEMBERED))[:AT_ONCE]:
         with transaction.atomic():
@@ -98,7 +99,9 @@ def resend_doubtful() -> int:
         .filter(pk__in=_in_doubt_since(DOUBT_WINDOW))[:AT_ONCE]
     )
     for message in doubtful:
-        Message.objects.filter(pk=message.pk).update(state=State.RETRY_WAIT, possible_duplicate=True, not_before=Now())
+        Message.objects.filter(pk=message.pk).update(
+            state=State.RETRY_WAIT, possible_duplicate=True, is_pinned=False, not_before=Now()
+        )
         note(message, "sweep", "resent", {"by": "system:sweep", "reason": "Nothing was heard within the doubt window."})
     return len(doubtful)
 

@@ -20,7 +20,7 @@ from messaging.holding import hold_sending, let_go
 from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold
 from messaging.routing import Routes
 from messaging.services import NewMessage, close_unknown, enqueue, note, resend
-from messaging.sweeping import REMEMBERED, sweep
+from messaging.sweeping import DOUBT_WINDOW, REMEMBERED, sweep
 from messaging.transports.configured import transport_of
 from messaging.transports.replies import Reply
 from messaging.transports.smtp import Address, Relay
@@ -224,19 +224,45 @@ def test_a_doubt_at_such_a_transport_is_never_taken_to_another(sending_by, relay
     assert (message.state, message.is_pinned, relay_inbox.mails) == ("retry_wait", True, [])
 
 
-def test_what_could_not_be_asked_in_time_is_in_doubt_again(sending_by, relay_inbox):
-    message = owe()
-    long_ago = timezone.now() - REMEMBERED - timedelta(minutes=1)
+def doubtful_at(transport, age, **facts):
+    """In doubt since so long at a transport that was to be asked again."""
+    message, since = owe(), timezone.now() - age
     DeliveryAttempt.objects.create(
-        message=message, number=1, transport="mail", lease=message.pk, phase="ponr", outcome="in_doubt",
-        started_at=long_ago, ended_at=long_ago,
+        message=message, number=1, transport=transport, lease=message.pk, phase="ponr", outcome="in_doubt",
+        started_at=since, ended_at=since,
     )  # fmt: skip
-    Message.objects.update(state="retry_wait", is_pinned=True, transport="mail", on_doubt="never", attempts_made=1)
+    pinned = {"state": "retry_wait", "is_pinned": True, "transport": transport, "attempts_made": 1}
+    Message.objects.update(**pinned | facts)
+    return message
 
-    sweep()
+
+@pytest.mark.parametrize("minutes", [1, REMEMBERED.total_seconds() // 60 + 1])
+def test_what_cannot_be_asked_any_more_or_could_not_in_time_is_in_doubt_again(sending_by, relay_inbox, minutes):
+    with calls() as server:
+        asked = f"mail=anymail://resend?api_key=x&api_url={server.url}/"
+        sending_by(*([asked] if minutes > 1 else []), by_smtp("backup", relay_inbox))
+        message = doubtful_at("mail", timedelta(minutes=minutes), on_doubt="never")
+
+        sweep()
+        deliver_due()
 
     message.refresh_from_db()
-    assert message.state == "in_doubt"
+    assert (message.state, message.is_pinned, server.taken, relay_inbox.mails) == ("in_doubt", False, [], [])
+
+
+@pytest.mark.parametrize("decided_by", ["time", "staff", "staff after the last try"])
+def test_once_it_is_decided_that_a_doubt_goes_again_it_goes_by_what_works(sending_by, relay_inbox, decided_by):
+    sending_by(by_smtp("backup", relay_inbox))
+    state = "failed" if "last" in decided_by else "in_doubt"
+    message = doubtful_at("mail", DOUBT_WINDOW, state=state, on_doubt="resend" if decided_by == "time" else "never")
+
+    if decided_by != "time":
+        resend(message, reason="Nothing in the provider's log", by="user:anna")
+    sweep()
+    deliver_due()
+
+    message.refresh_from_db()
+    assert (message.state, message.possible_duplicate, len(relay_inbox.mails)) == ("accepted", True, 1)
 
 
 # Lanes and holds
