@@ -17,11 +17,11 @@ from messaging.freezing import FROZEN, UNREADY, Texts, freeze, why_not
 from messaging.models import Message, TemplateVersion
 from messaging.rendering import published
 from messaging.routing import Routes
-from messaging.transports.replies import Transport
+from messaging.transports.replies import UNTIL_END, Transport
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=150)  # for connecting and everything up to the final dot
+LEASE = timedelta(seconds=UNTIL_END)  # whoever is not so far by then sends no end, and another one begins anew
 NO_WAY = timedelta(seconds=15)  # before a message that nothing would take is looked at again
 TOO_LATE = "Its time has passed: it is not sent any more."
 MAYBE_SENT = "An earlier attempt may have been sent."

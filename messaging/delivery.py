@@ -25,6 +25,7 @@ from messaging.models import Message
 from messaging.rendering import published
 from messaging.routing import Routes
 from messaging.transports.replies import (
+    AFTER_END,
     Envelope,
     InDoubt,
     LeaseLost,
@@ -38,7 +39,7 @@ from messaging.transports.replies import (
 
 log = structlog.get_logger(__name__)
 
-DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the 600 s that SMTP asks us to wait
+DOT_LEASE = timedelta(seconds=AFTER_END + 60)  # for the answer to the end, and for writing it down
 MAX_ATTEMPTS = 60  # two days and a half
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 RANDOM = random.SystemRandom()

@@ -8,18 +8,20 @@ from django.db.models.functions import Now
 
 from config.nudge import EXPIRES
 from messaging import batches, confirmations, delivery, sweeping
+from messaging.claiming import LEASE
 from messaging.inbound import inbox
 from messaging.models import Message
 from messaging.propagation import fanout, sending
 
 log = structlog.get_logger(__name__)
 
-# What one nudge sends before it makes room for others: messages, and seconds, since a slow relay would bring a chunk to
-# the task's limit, and that in the midst of a message.
+# What one nudge sends before it makes room for others: messages, and seconds, after which it takes none any more.
 CHUNK, ROOM = 200, 40.0
 NUDGES = 4  # workers that are asked to share a heap
-# Above the 600 s that an SMTP server may take over the final dot: a limit below it would make doubt.
-SMTP = {"soft_time_limit": 660, "time_limit": 720}
+# The last that is taken has its lease until the end of it is said, and the longest answer after that: what is cut later
+# than this was cut by no limit of ours, so that none of them makes a doubt.
+LONGEST_SENDING = int(ROOM + (LEASE + delivery.DOT_LEASE).total_seconds())
+SENDING = {"soft_time_limit": LONGEST_SENDING, "time_limit": LONGEST_SENDING + 60}
 # Above the longest run of calls, which `sending` ends by itself.
 CALLS = {"soft_time_limit": 150, "time_limit": 180}
 
@@ -31,7 +33,7 @@ def read_log() -> None:
         nudge()
 
 
-@shared_task(name="messaging.tasks.deliver_due", **SMTP)
+@shared_task(name="messaging.tasks.deliver_due", **SENDING)
 def deliver_due(lane: str) -> None:
     """One nudge sends a chunk. It is as sure as a task per message: whatever a lost nudge leaves lies in the table,
     and any other nudge, the sweep or `manage.py pump` takes it from there; claims keep them apart.

@@ -10,6 +10,9 @@ from django.utils import timezone
 from config.celery import LONGEST_TASK, app
 from config.nudge import EXPIRES, Nudger
 from messaging import tasks
+from messaging.claiming import LEASE
+from messaging.delivery import DOT_LEASE
+from messaging.transports import http, replies, smtp
 from tests.factories import MessageFactory
 
 app.loader.import_default_modules()
@@ -80,6 +83,15 @@ def test_no_task_is_given_out_twice_while_it_may_still_run():
 
     assert told == {LONGEST_TASK}
     assert max(limits) < LONGEST_TASK
+
+
+def test_no_limit_cuts_a_message_that_may_have_been_sent():
+    last_taken, said, answered = tasks.ROOM, LEASE.total_seconds(), replies.AFTER_END
+
+    assert OURS["messaging.tasks.deliver_due"].soft_time_limit > last_taken + said + answered
+    assert DOT_LEASE.total_seconds() > answered
+    assert said + answered > smtp.Timeouts().command + smtp.Timeouts().dot
+    assert answered > http.CONNECT + http.READ
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

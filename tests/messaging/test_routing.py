@@ -548,6 +548,8 @@ def test_a_spool_that_takes_nothing_is_found_before_it_is_needed(settings, tmp_p
         ("relay=smtp://", "names no host"),
         ("relay=smtp://relay.example?timeout=3", "no option timeout"),
         ("relay=smtp://relay.example?dot=soon", "relay: "),
+        ("relay=smtp://relay.example?dot=900", "command and dot 660"),
+        ("relay=smtp://relay.example?connect=120", "connect and command may be 150 seconds"),
         ("backup=anymail://nobody?api_key=x", "backup: "),
         ("disk=file://unsent", "an/absolute/folder"),
     ],
