@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -123,7 +123,7 @@ def replay() -> int:
 
 
 def _replay_file(path: Path) -> int:
-    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.strip()]
     count = 0
     for line in lines:
         try:
@@ -131,7 +131,11 @@ def _replay_file(path: Path) -> int:
         except (ValueError, TypeError):
             log.error("outcome_unreadable", file=path.name)  # a crash cut it off: the lease's end says the rest
             continue
-        write(replace(outcome, pause_seconds=0))
+        try:
+            write(replace(outcome, pause_seconds=0))
+        except DataError as error:  # it would keep those after it waiting, at each try anew
+            journal.put_aside(path.parent, line, str(error))
+            continue
         count += 1
     journal.done_with(path)
     return count

@@ -1,5 +1,6 @@
 """What nobody was nudged about, and what a worker left behind: found by looking, every few seconds."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.db import transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Now
 
+from config.steps import Step, each
 from consent.models import Subject
 from messaging import health, outcomes
 from messaging.claiming import MAYBE_SENT, TOO_LATE
@@ -23,16 +25,8 @@ UNKNOWN_AFTER = timedelta(days=1)  # a doubt that nobody asks again about: by th
 DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
 AT_ONCE = 200
 ERASED_SINCE = timedelta(days=30)  # longer than any message waits; older ones were forgotten long ago
+NOTHING_ELSE: Mapping[str, Step] = {}
 State, Phase = Message.State, DeliveryAttempt.Phase
-
-
-def sweep() -> int:
-    """Write down what lies on disk, set free what was abandoned, expire what is too late, ask again where that is
-    harmless, resend or close what stayed in doubt, forget the erased; returns how many messages changed.
-    """
-    changed = outcomes.replay() + recover() + expire() + ask_again() + resend_doubtful() + close_doubtful() + forget()
-    health.swept(configured.all_names())
-    return changed
 
 
 @transaction.atomic
@@ -135,3 +129,25 @@ def _in_doubt_since(window: timedelta) -> Any:
     """Messages whose doubt is older than that."""
     doubts = DeliveryAttempt.objects.filter(outcome=State.IN_DOUBT, message__settled_at=None).values("message")
     return doubts.annotate(last=Max("ended_at")).filter(last__lte=Now() - window).values("message")
+
+
+# In this order: what lies on disk is known before a lease's end is taken for a doubt.
+STEPS: dict[str, Step] = {
+    "answers taken from disk": outcomes.replay,
+    "abandoned set free": recover,
+    "too late expired": expire,
+    "doubts asked about again": ask_again,
+    "doubts sent again": resend_doubtful,
+    "doubts closed": close_doubtful,
+    "erased people forgotten": forget,
+}
+
+
+def sweep(others: Mapping[str, Step] = NOTHING_ELSE) -> int:
+    """Every step, and what else whoever sweeps does each time; returns how many messages changed. Only what went
+    through as a whole counts as a sweep.
+    """
+    changed, broken = each({**STEPS, **others})
+    if not broken:
+        health.swept(configured.all_names())
+    return sum(changed.values())

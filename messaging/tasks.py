@@ -50,10 +50,9 @@ def read_inbound() -> None:
 
 @shared_task(name="messaging.tasks.sweep")
 def sweep() -> None:
-    sweeping.sweep()
-    batches.tend()
-    confirmations.owe_all()
-    nudge()
+    sweeping.sweep(
+        {"notices stopped": batches.tend, "confirmations owed": confirmations.owe_all, "workers nudged": nudge}
+    )
 
 
 @shared_task(name="messaging.tasks.send_notices")
@@ -63,12 +62,17 @@ def send_notices() -> None:
         nudge()
 
 
-def nudge(at_most: int = NUDGES, lanes: Sequence[str] = Message.Lane.values) -> None:
-    """Ask as many workers of each lane as it has work for. Never waits long, never fails: the sweep asks again."""
+def nudge(at_most: int = NUDGES, lanes: Sequence[str] = Message.Lane.values) -> int:
+    """Ask as many workers of each lane as it has work for; returns how many. Never waits long, and does not fail for
+    want of a broker: the sweep asks again.
+    """
+    asked = 0
     for lane in lanes:
         due = Message.objects.due(Now()).filter(lane=lane).order_by()[: CHUNK * at_most].count()
         for _ in range(-(-due // CHUNK)):
             send_quietly(deliver_due, lane, queue=f"mail.{lane}")
+            asked += 1
+    return asked
 
 
 @shared_task(name="messaging.tasks.propagate")

@@ -1,5 +1,6 @@
 """Several transports: which one a message takes, when it moves on, and what keeps it where it is."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -515,6 +516,16 @@ def test_a_line_that_a_crash_cut_off_does_not_stop_the_others(handed_over):
 
     assert outcomes.replay() == 1
     assert Message.objects.get().state == "accepted"
+
+
+def test_a_line_that_the_database_cannot_take_is_put_aside_and_does_not_stop_the_others(committed, handed_over):
+    good = outcomes.Outcome.of(handed_over, "accepted", ANSWER, None, timedelta(0))
+    outcomes.keep(replace(good, message="not a number"))
+    outcomes.keep(good)
+
+    assert outcomes.replay() == 1
+    assert Message.objects.get().state == "accepted"
+    assert b"not a number" in (outcomes._folder() / "refused.jsonl").read_bytes()
 
 
 def test_a_look_at_what_waits_on_disk_writes_nothing_there(settings, tmp_path):
