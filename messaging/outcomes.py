@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any, Self
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DataError, transaction
+from django.db import DataError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,6 +23,7 @@ from messaging.services import note
 from messaging.transports.replies import Reply
 
 log = structlog.get_logger(__name__)
+LOOKS_EVERY = 5.0  # seconds
 State = Message.State
 
 WRITE = """
@@ -120,6 +122,19 @@ def replay() -> int:
         return 0
     with journal.alone(folder) as is_mine:
         return sum(_replay_file(path) for path in journal.taken_over(folder)) if is_mine else 0
+
+
+def keep_replaying(ended: Event, every: float = LOOKS_EVERY) -> None:
+    """For a thread of each process that sends: what lies on this host's disk is written down within seconds once the
+    database is back, and before a lease ends, also where nothing else is due and no sweep comes by here.
+    """
+    while not ended.wait(every):
+        try:
+            replay()
+        except Exception as error:  # it lies where it lay
+            log.warning("outcomes_not_replayed", error=str(error))
+        finally:
+            connection.close()  # of this thread; next to always there is none
 
 
 def _replay_file(path: Path) -> int:

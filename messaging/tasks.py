@@ -1,13 +1,16 @@
 """Nudges. Each may come twice, late or never: the rows are the work, and the sweep finds what was missed."""
 
 from collections.abc import Sequence
+from threading import Event, Thread
+from typing import Any
 
 import structlog
 from celery import Task, shared_task
+from celery.signals import worker_process_init
 from django.db.models.functions import Now
 
 from config.nudge import EXPIRES
-from messaging import batches, confirmations, delivery, sweeping
+from messaging import batches, confirmations, delivery, outcomes, sweeping
 from messaging.claiming import LEASE
 from messaging.inbound import inbox
 from messaging.models import Message
@@ -24,6 +27,12 @@ LONGEST_SENDING = int(ROOM + (LEASE + delivery.DOT_LEASE).total_seconds())
 SENDING = {"soft_time_limit": LONGEST_SENDING, "time_limit": LONGEST_SENDING + 60}
 # Above the longest run of calls, which `sending` ends by itself.
 CALLS = {"soft_time_limit": 150, "time_limit": 180}
+
+
+@worker_process_init.connect
+def take_answers_from_disk(**_: Any) -> None:
+    """Not here and now: a process that takes long to begin is ended."""
+    Thread(target=outcomes.keep_replaying, args=[Event()], name="answers", daemon=True).start()
 
 
 @shared_task(name="messaging.tasks.read_log")

@@ -1,9 +1,11 @@
 """Several transports: which one a message takes, when it moves on, and what keeps it where it is."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from celery.signals import worker_process_init
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DatabaseError, connection, transaction
@@ -22,6 +24,7 @@ from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold
 from messaging.routing import Routes
 from messaging.services import NewMessage, close_unknown, enqueue, note, resend
 from messaging.sweeping import DOUBT_WINDOW, REMEMBERED, sweep
+from messaging.tasks import take_answers_from_disk
 from messaging.transports.configured import transport_of
 from messaging.transports.replies import Reply
 from messaging.transports.smtp import Address, Relay
@@ -494,6 +497,29 @@ def test_an_acceptance_lies_on_disk_while_the_database_is_away_and_is_written_wh
     message = Message.objects.get()
     assert (message.state, message.attempts.get().queue_id) == ("accepted", "4F2A")
     assert outcomes.replay() == 0
+
+
+class Looks:
+    """Something happens before each look; after the last one it ends."""
+
+    def __init__(self, *before):
+        self.before = list(before)
+
+    def wait(self, seconds):
+        if self.before:
+            self.before.pop(0)()
+            return False
+        return True
+
+
+def test_each_process_that_sends_takes_answers_from_its_hosts_disk_once_the_database_is_back(committed, handed_over):
+    outcomes.keep(outcomes.Outcome.of(handed_over, "accepted", ANSWER, None, timedelta(0)))
+
+    with ExitStack() as stack:
+        outcomes.keep_replaying(Looks(lambda: stack.enter_context(committed.away()), stack.close))
+
+    assert Message.objects.get().state == "accepted"
+    assert take_answers_from_disk in [receiver() for _, receiver in worker_process_init.receivers]
 
 
 def test_an_outcome_that_is_read_twice_is_told_once(handed_over, settings):
