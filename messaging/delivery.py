@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
 
 from config import statements
 from messaging import health, outcomes, verp
@@ -40,7 +41,7 @@ from messaging.transports.replies import (
 log = structlog.get_logger(__name__)
 
 DOT_LEASE = timedelta(seconds=AFTER_END + 60)  # for the answer to the end, and for writing it down
-MAX_ATTEMPTS = 60  # two days and a half
+GIVE_UP_AFTER, LEAST_TRIES = timedelta(hours=60), 20  # what was held in between has its tries all the same
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 RANDOM = random.SystemRandom()
 AT_ONCE, GROWTH = 50, 4  # messages by one claim at most, and times as many as by the one before
@@ -210,7 +211,7 @@ def _write_down(outcome: outcomes.Outcome) -> None:
 
 
 def _outcome(claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None) -> outcomes.Outcome:
-    pause = timedelta(0) if sent_on_to else pause_after(claimed.message.attempts_made)
+    pause = timedelta(0) if sent_on_to else pause_after(claimed.message.tries)
     return outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
 
 
@@ -230,13 +231,20 @@ def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:
         return finish(claimed, State.IN_DOUBT, error.reply)
     if isinstance(error, Permanent):
         return finish(claimed, State.REJECTED, error.reply)
-    if claimed.message.attempts_made >= MAX_ATTEMPTS:
+    if is_spent(claimed.message):
         return finish(claimed, State.FAILED, error.reply)
     sent_on_to = routes.after(claimed.transport.name, claimed.message.channel) if error.blames_transport else None
     return finish(claimed, State.RETRY_WAIT, error.reply, sent_on_to=sent_on_to)
 
 
+def is_spent(message: Message) -> bool:
+    """Tried often, and for so long, by whatever there was: another try would hardly be the one that helps."""
+    if message.tries < LEAST_TRIES:
+        return False
+    return message.attempts.filter(started_at__lte=Now() - GIVE_UP_AFTER).exists()
+
+
 def pause_after(attempts: int) -> timedelta:
     """Twice as long each time, with jitter, so that what failed together does not come back together."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 10))
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(max(attempts, 1) - 1, 10))
     return timedelta(seconds=RANDOM.uniform(longest / 2, longest))

@@ -28,7 +28,7 @@ State = Message.State
 
 WRITE = """
     SELECT messaging_end_attempt($1::uuid, $2::uuid, $3::int, $4::text, $5::text, $6::int, $7::text, $8::interval,
-                                 $9::text, $10::text, $11::text)
+                                 $9::text, $10::text, $11::text, $12::boolean)
 """
 
 
@@ -94,6 +94,7 @@ def begin(outcome: Outcome) -> Callable[[], None]:
         outcome.status,
         outcome.text,
         outcome.queue_id,
+        str(outcome.was_tried),
     )
     written = statements.begin(WRITE, values)
 

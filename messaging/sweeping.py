@@ -13,7 +13,7 @@ from config.steps import Step, each
 from consent.models import Subject
 from messaging import health, outcomes
 from messaging.claiming import MAYBE_SENT, TOO_LATE
-from messaging.delivery import MAX_ATTEMPTS, pause_after
+from messaging.delivery import is_spent, pause_after
 from messaging.models import FOUR_EYES, DeliveryAttempt, Message
 from messaging.services import note
 from messaging.transports import configured
@@ -37,7 +37,7 @@ def recover() -> int:
         attempt = message.attempts.latest("number")
         if attempt.phase == Phase.INTENT:
             state, why = State.RETRY_WAIT, "The worker went away before anything was sent."
-            if message.attempts_made >= MAX_ATTEMPTS:
+            if is_spent(message):
                 state = State.FAILED
         else:
             state, why = State.IN_DOUBT, "The worker went away while the message was handed over."
@@ -49,7 +49,7 @@ def recover() -> int:
             lease_until=None,
             last_error=why,
             settled_at=Now() if state == State.FAILED else None,
-            not_before=Now() + pause_after(message.attempts_made),
+            not_before=Now() + pause_after(message.tries),
         )
     return len(abandoned)
 

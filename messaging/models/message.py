@@ -147,6 +147,7 @@ class Message(models.Model):
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts_made = models.PositiveIntegerField(default=0)
+    given_back = models.PositiveIntegerField(default=0, help_text="Attempts that were given back untried.")
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
@@ -212,6 +213,11 @@ class Message(models.Model):
     def recipient(self) -> str:
         """The address in clear; empty where none is known, or where it was erased."""
         return unseal(self.recipient_kind, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
+
+    @property
+    def tries(self) -> int:
+        """How often a transport was asked to take it."""
+        return self.attempts_made - self.given_back
 
     @property
     def needs_two(self) -> bool:

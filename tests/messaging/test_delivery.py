@@ -147,12 +147,30 @@ def test_tries_come_at_growing_distances_up_to_an_hour():
     assert 1800 <= pauses[3] <= 3600
 
 
-def test_after_the_last_try_it_has_failed_visibly(owed):
+def tried_since(message, age, tries=delivery.LEAST_TRIES - 1):
+    """Its first try was so long ago, and it had so many."""
+    began = timezone.now() - age
+    DeliveryAttempt.objects.create(
+        message=message, number=1, transport="relay", lease=message.pk, phase="replied", outcome="retry_wait",
+        started_at=began, ended_at=began,
+    )  # fmt: skip
+    later(message, attempts_made=tries)
+
+
+@pytest.mark.parametrize(
+    ("age", "tries", "state"),
+    [
+        (delivery.GIVE_UP_AFTER, delivery.LEAST_TRIES - 1, "failed"),
+        (delivery.GIVE_UP_AFTER - timedelta(minutes=5), 500, "retry_wait"),  # many transports, one after the other
+        (timedelta(days=9), 1, "retry_wait"),  # it was held since
+    ],
+)
+def test_what_was_tried_long_and_often_has_failed_visibly(owed, age, tries, state):
     message = owed()
-    later(message, attempts_made=delivery.MAX_ATTEMPTS - 1)
+    tried_since(message, age, tries)
 
     with fault_server(rcpt="451 4.7.1 come back") as server:
-        assert deliver(transport=server.relay()) == "failed"
+        assert deliver(transport=server.relay()) == state
 
 
 def test_a_relay_that_keeps_failing_is_left_alone_for_a_while(owed):
@@ -253,8 +271,8 @@ def test_abandoned_before_the_point_of_no_return_it_is_tried_again(owed, relay_i
 
 def test_abandoned_at_the_last_try_it_has_failed_and_is_settled(owed):
     message = owed()
+    tried_since(message, delivery.GIVE_UP_AFTER)
     claim(routes=nowhere())
-    later(message, attempts_made=delivery.MAX_ATTEMPTS)
     lease_ended(message)
 
     sweep()
