@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from config import statements
-from messaging import health, outcomes, verp
+from messaging import health, outcomes, suppressing, verp
 from messaging.claiming import Claim, claim
 from messaging.freezing import Texts
 from messaging.models import Message
@@ -32,6 +32,7 @@ from messaging.transports.replies import (
     LeaseLost,
     NotSent,
     Permanent,
+    Refused,
     Reply,
     Temporary,
     Transport,
@@ -230,7 +231,10 @@ def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:
         log.error("message_in_doubt", message=str(claimed.message.pk), error=str(error.reply))
         return finish(claimed, State.IN_DOUBT, error.reply)
     if isinstance(error, Permanent):
-        return finish(claimed, State.REJECTED, error.reply)
+        state = finish(claimed, State.REJECTED, error.reply)
+        if isinstance(error, Refused):
+            suppressing.for_refusal(claimed.message, str(error.reply))
+        return state
     if is_spent(claimed.message):
         return finish(claimed, State.FAILED, error.reply)
     sent_on_to = routes.after(claimed.transport.name, claimed.message.channel) if error.blames_transport else None

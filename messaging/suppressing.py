@@ -15,7 +15,7 @@ from config.models import User
 from consent.identifiers import Identity
 from consent.models import Identifier
 from consent.services import actor_of
-from messaging.inbound.wordings import Class, Verdict
+from messaging.inbound.wordings import Class, Verdict, judge
 from messaging.inbound.wordings import Reason as Why
 from messaging.models import Message, Suppression
 
@@ -41,6 +41,12 @@ def for_bounce(digest: bytes, verdict: Verdict, message_id: UUID | None = None) 
         return None
     reason, lasts = SUPPRESSES[verdict.reason]
     return suppress(digest, reason, detail=verdict.status, lasts=lasts, message_id=message_id)
+
+
+def for_refusal(message: Message, said: str) -> Suppression | None:
+    """A server that says to our face what others say by mail: it names the recipient, since it was asked about them."""
+    digest = digest_of_recipient(message)
+    return for_bounce(digest, judge(said), message.pk) if digest else None
 
 
 @transaction.atomic

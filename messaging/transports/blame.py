@@ -7,7 +7,7 @@ transport or once somebody has mended it.
 
 import re
 
-from messaging.transports.replies import NotSent, Permanent, Reply, Temporary
+from messaging.transports.replies import NotSent, Refused, Reply, Temporary
 
 ENHANCED = re.compile(r"(?<![\d.])[245]\.(\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 # Closing (RFC 5321 4.2.3), authentication and TLS (RFC 4954 6, RFC 3207 4), a host that takes no mail (RFC 7504).
@@ -53,7 +53,7 @@ def refusal(reply: Reply) -> NotSent:
     if speaks_of_us(reply):
         return Temporary(reply, blames_transport=True)
     if (reply.code or 0) // 100 == 5:
-        return Permanent(reply)
+        return Refused(reply)
     return Temporary(reply)
 
 

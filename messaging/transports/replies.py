@@ -75,6 +75,10 @@ class Permanent(NotSent):
     """Certainly not sent; this recipient or this message is refused for good."""
 
 
+class Refused(Permanent):
+    """By a server that spoke of this one recipient, whose words are judged as those of a bounce are."""
+
+
 class InDoubt(NotSent):
     """Handed over, and no answer that can be relied on: it may have been sent."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 from messaging.transports.blame import refusal
-from messaging.transports.replies import Permanent, Reply, Temporary
+from messaging.transports.replies import Refused, Reply, Temporary
 
 ABOUT_THE_RECIPIENT = [
     (550, "5.1.1 <anna@example.org>: Recipient address rejected: User unknown in relay recipient table"),
@@ -84,7 +84,7 @@ PASSING = [
 def test_a_word_about_the_recipient_or_the_message_is_the_last_one(code, text):
     said = refusal(Reply(code, text))
 
-    assert (type(said), said.blames_transport) == (Permanent, False)
+    assert (type(said), said.blames_transport) == (Refused, False)
 
 
 @pytest.mark.parametrize(("code", "text"), ABOUT_US)

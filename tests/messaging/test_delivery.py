@@ -21,6 +21,7 @@ from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_re
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
 from messaging.routing import Routes
 from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold, release, resend
+from messaging.suppressing import lift
 from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
@@ -103,6 +104,38 @@ def test_one_refused_recipient_does_not_touch_the_others(owed, relay_inbox):
 
     assert sorted(Message.objects.values_list("state", flat=True)) == ["accepted", "accepted", "rejected"]
     assert len(relay_inbox.mails) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("550 5.1.1 <anna@example.org>: no such user", "no such mailbox"),
+        ("550 5.2.1 mailbox disabled", "mailbox disabled"),
+        ("552 5.2.2 mailbox full", None),
+        ("554 5.7.1 message rejected as spam", None),
+        ("554 5.7.1 Relay access denied", None),
+        ("450 4.1.1 no such user, perhaps", None),
+    ],
+)
+def test_a_mailbox_that_a_server_says_is_dead_is_not_written_to_again(owed, said, reason):
+    message = owed("anna@example.org")
+
+    with fault_server(rcpt=said) as server:
+        deliver(transport=server.relay())
+
+    found = [(one.reason, one.message_id) for one in Suppression.objects.all()]
+    assert found == ([(reason, message.pk)] if reason else [])
+
+
+def test_a_relay_that_refuses_everybody_makes_nobody_suppressed(owed):
+    owed()
+    for _ in range(health.BELIEVED):
+        health.refused("relay")
+
+    with fault_server(rcpt="550 5.1.1 no such user") as server:
+        deliver(transport=server.relay())
+
+    assert not Suppression.objects.exists()
 
 
 def test_what_a_server_said_is_kept_without_the_address_in_time_and_late(owed):
@@ -505,6 +538,7 @@ def test_what_was_refused_can_be_sent_again_by_a_person(owed, relay_inbox):
     with fault_server(rcpt="550 5.1.1 no such user") as server:
         deliver(transport=server.relay())
 
+    lift(Suppression.objects.get(), reason="The mailbox exists again", by="user:anna")
     resend(message, reason="The mailbox exists again", by="user:anna")
     deliver_due(transport=relay_inbox.relay())
 
