@@ -85,8 +85,10 @@ def configuration() -> dict[str, Any]:
         # Logs go the way Django's go.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        # Queues: what a person waits for is never behind a bulk.
-        "task_queues": [Queue("mail.critical"), Queue("mail.bulk"), Queue("events"), Queue("sweep"), Queue("webhooks")],
+        # Queues: what a person waits for is never behind a bulk, and a text never behind a slow relay.
+        "task_queues": [
+            Queue(name) for name in ("mail.text", "mail.critical", "mail.bulk", "events", "sweep", "webhooks")
+        ],
         "task_default_queue": "events",
         "task_routes": {
             "messaging.tasks.sweep": {"queue": "sweep"},

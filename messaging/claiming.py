@@ -84,7 +84,7 @@ def claim(
 
 
 def _next(at_most: int, message_id: UUID | None, routes: Routes, lane: str) -> list[Message]:
-    """The oldest that are due, by a channel that works, held by nothing; one a person waits for before one of many."""
+    """The oldest that are due, by a channel that works, held by nothing; of the most urgent lane that has any."""
     channels = routes.look()
     due = Message.objects.due(Now()).filter(channel__in=channels)
     for hold in routes.holds:
@@ -92,7 +92,7 @@ def _next(at_most: int, message_id: UUID | None, routes: Routes, lane: str) -> l
     due = due.order_by("not_before", "created_at").select_for_update(skip_locked=True, of=("self",))
     if message_id:
         return list(due.filter(pk=message_id))
-    for wanted in [lane] if lane else [Lane.CRITICAL, Lane.BULK]:
+    for wanted in [lane] if lane else Lane.values:
         if found := list(due.filter(lane=wanted)[:at_most]):
             return found
     return []

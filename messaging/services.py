@@ -52,7 +52,7 @@ class NewMessage:
     incident_id: int | None = None
     notice_id: int | None = None
     version: TemplateVersion | None = None  # a text that was approved for it: rendered from no other
-    lane: str = Message.Lane.CRITICAL
+    lane: str = ""  # empty: as its channel asks for
     on_doubt: str = ""  # empty: as the policy of its class says
     not_before: datetime = field(default_factory=timezone.now)
     owed_by: datetime | None = None
@@ -191,6 +191,7 @@ def note(message: Message, source: str, kind: str, payload: dict[str, Any], *, a
 
 
 def _row(message: NewMessage, message_class: str, address: bytes | None, texts: Texts) -> Message:
+    lane = message.lane or policy.lane(message.channel)
     row = Message(
         intent=message.intent,
         message_class=message_class,
@@ -205,8 +206,8 @@ def _row(message: NewMessage, message_class: str, address: bytes | None, texts: 
         template_key=message.template_key,
         context=dict(message.context),
         locale=message.locale,
-        lane=message.lane,
-        on_doubt=message.on_doubt or policy.on_doubt(message_class, message.lane),
+        lane=lane,
+        on_doubt=message.on_doubt or policy.on_doubt(message_class, lane),
         not_before=message.not_before,
         owed_by=message.owed_by,
         expires_at=message.expires_at,

@@ -12,6 +12,7 @@ from config.nudge import EXPIRES, Nudger
 from messaging import tasks
 from messaging.claiming import LEASE
 from messaging.delivery import DOT_LEASE
+from messaging.models import Message
 from messaging.transports import http, replies, smtp
 from tests.factories import MessageFactory
 
@@ -106,6 +107,7 @@ def test_what_beat_and_routes_name_exists_and_goes_to_a_queue_that_is_listened_t
 
     assert {beat["task"] for beat in beats} | set(app.conf.task_routes) <= set(OURS)
     assert {beat["options"]["queue"] for beat in beats} <= queues
+    assert {f"mail.{lane}" for lane in Message.Lane.values} <= queues
     assert {route["queue"] for route in app.conf.task_routes.values()} | {app.conf.task_default_queue} <= queues
     assert all(beat["options"]["expires"] < beat["schedule"] for beat in beats)
 

@@ -90,8 +90,11 @@ class Message(models.Model):
         ASK = "ask", "ask a person"
 
     class Lane(models.TextChoices):
-        """Which workers send it: a bulk never stands before what a person or the law waits for."""
+        """Which workers send it, the most urgent first: a text is owed within minutes and stands behind no mail, and a
+        bulk never stands before what a person or the law waits for.
+        """
 
+        TEXT = "text", "a text message"
         CRITICAL = "critical", "a person or the law waits for it"
         BULK = "bulk", "one of many"
 

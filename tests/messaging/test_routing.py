@@ -283,6 +283,16 @@ def test_a_bulk_is_sent_after_what_people_wait_for_and_by_workers_of_its_own(rel
     assert len(relay_inbox.mails) == 2
 
 
+def test_a_text_stands_behind_no_mail_that_is_older(relay_inbox):
+    owe("mail@example.org", "text@example.org")
+    last = Message.objects.order_by("created_at").last()
+    Message.objects.filter(pk=last.pk).update(lane="text")
+
+    deliver_due(1, relay_inbox.relay())
+
+    assert [mail.recipients for mail in relay_inbox.mails] == [[last.recipient]]
+
+
 @pytest.mark.parametrize(
     ("scope", "value"),
     [
@@ -329,7 +339,11 @@ def test_a_hold_with_an_end_ends_by_itself_and_can_be_made_again(relay_inbox):
 
 @pytest.mark.parametrize(
     ("scope", "value", "said"),
-    [("lane", "fast", "Known: critical, bulk"), ("template", "nonsense", "opt_out_confirmation"), ("x", "y", "Choose")],
+    [
+        ("lane", "fast", "Known: text, critical, bulk"),
+        ("template", "nonsense", "opt_out_confirmation"),
+        ("x", "y", "Choose"),
+    ],
 )
 def test_a_hold_of_something_unknown_is_refused_with_what_there_is(scope, value, said):
     with pytest.raises(ValidationError, match=said):

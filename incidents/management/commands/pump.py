@@ -31,6 +31,7 @@ STEPS: dict[str, Step] = {
         {"confirmations owed": confirmations.owe, "notices stopped": batches.tend}
     ),
     "notices owed": batches.send_due,
+    "texts sent": lambda: delivery.deliver_due(100, lane=Lane.TEXT),
     "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "changes owed to services": fanout.owe,
