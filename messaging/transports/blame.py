@@ -1,8 +1,8 @@
 """Whom a refusal speaks of: this recipient and this message, or us, and so everybody that we write to.
 
-What a relay says of a recipient is its last word about them. What it says of us (it does not relay for us, it does not
-know our password, it blocks our address) would be said of everybody: the message keeps its chance, by the next
-transport or once somebody has mended it.
+What a relay or a provider says of a recipient is its last word about them. What it says of us (it does not relay for
+us, it does not know our password, it blocks our address) would be said of everybody: the message keeps its chance, by
+the next transport or once somebody has mended it.
 """
 
 import re
@@ -30,19 +30,20 @@ OURS = re.compile(
     r"|(?:not|unable to|cannot|refus\w+ to|no|\w+n't) relay|(?:allowed|my list of) rcpthosts"
     r"|authenticat\w+ (?:is |are )?(?:required|failed|needed|first|invalid|information)|(?:must|not|need to|please) "
     r"(?:be )?(?:log ?ged in|log ?in|authenticat\w+)|unauthenticated|credentials|starttls|\bsmtp auth|\bauth first"
-    r"|client (?:host|ip|was|does)|helo (?:command|name)|sender (?:address|domain|identity|id|verif\w+)\b"
+    r"|client (?:host|ip|was|does)|helo (?:command|name)|sender (?:address|domain|identity|id|signature|verif\w+)\b"
     r"|sender.{0,60}(?:rejected|refused|blocked|denied|not (?:allowed|verified|authori[sz]ed|permitted))"
     r"|from address does not|send(?:ing)? ?as\b|(?:not|un)[ -]?verified"
     r"|your (?:ip|host|server|network|domain)|\bip (?:address|you)|banned sending|reverse dns|\bptr\b|reputation"
     r"|(?:black|block|deny) ?-?list|\brbl\b|dnsbl|spamhaus|spamcop|barracuda|sorbs|blocked using"
     r"|\bspf\b|\bdkim\b|\bdmarc\b"
     r"|sending (?:is |has been )?(?:quota|limit|rate|suspended|paused|disabled)|(?:daily|hourly) .{0,30}(?:quota|limit)"
-    r"|throttl|maximum (?:sending|credits)|traffic not accepted|local configuration error",
+    r"|throttl|maximum (?:sending|credits)|not (?:allowed|permitted|authori[sz]ed) to send\b(?! (?:\w+ )?to\b)"
+    r"|traffic not accepted|local configuration error",
     re.IGNORECASE,
 )
 # Where a host only says that security forbids it: what shows that it means one recipient, or one content.
 ABOUT_ONE = re.compile(
-    r"recipient|mailbox|\busers?\b|addressee|spam|virus|malware|content|attachment|restricted|"
+    r"recipient|mailbox|\busers?\b|addressee|\bgroup\b|mailing list|spam|virus|malware|content|attachment|restricted|"
     r"message (?:was )?(?:rejected|refused|blocked) (?:as|due|because|by)",
     re.IGNORECASE,
 )

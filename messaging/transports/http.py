@@ -10,6 +10,7 @@ from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from messaging.transports.blame import speaks_of_us
 from messaging.transports.replies import InDoubt, NotSent, Permanent, Reply, Temporary
 
 CONNECT, READ = 10.0, 60.0  # seconds
@@ -88,10 +89,9 @@ def refusal(status: int, text: str) -> NotSent:
     reply = Reply(status, text)
     if status in TRY_LATER:
         return Temporary(reply, blames_transport=True)
-    if status in ABOUT_US:
-        return Temporary(reply, blames_transport=True)
     if 400 <= status < 500:
-        return Permanent(reply)
+        is_about_us = status in ABOUT_US or speaks_of_us(reply)
+        return Temporary(reply, blames_transport=True) if is_about_us else Permanent(reply)
     return InDoubt(reply)
 
 

@@ -20,6 +20,7 @@ ABOUT_THE_RECIPIENT = [
     (550, "5.7.17 The owner of this mailbox has changed"),
     (550, "5.5.0 Requested action not taken: mailbox unavailable"),
     (550, "No such user here"),
+    (550, "5.7.1 You are not allowed to send to this group"),
     (551, "User not local; please try <anna@example.net>"),
     (554, "5.5.1 Error: no valid recipients"),
     # about this message, which no other way would make a better one
@@ -64,6 +65,7 @@ ABOUT_US = [
     (550, "5.4.5 Daily user sending quota exceeded"),
     (554, "5.3.5 Local configuration error"),
     (550, "5.7.1 Command rejected"),
+    (550, "This account is not allowed to send"),
     (550, "5.7.1 Delivery not authorized, message refused"),
 ]
 PASSING = [

@@ -65,6 +65,8 @@ def test_an_acceptance_brings_back_the_providers_own_id(way, envelope, good, giv
     [
         ((422, {"ErrorCode": 300, "Message": "no such address"}), Permanent, False),
         ((401, {"Message": "bad key"}), Temporary, True),
+        ((422, {"ErrorCode": 400, "Message": "No Sender Signature of yours has this 'From' address"}), Temporary, True),
+        ((400, {"message": "The from address does not match a verified Sender Identity"}), Temporary, True),
         ((429, {"Message": "slower"}), Temporary, True),
         ((503, {"Message": "later"}), Temporary, True),
         ((500, {"Message": "oops"}), InDoubt, False),
