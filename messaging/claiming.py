@@ -17,11 +17,11 @@ from messaging.freezing import FROZEN, UNREADY, Texts, freeze, why_not
 from messaging.models import Message, TemplateVersion
 from messaging.rendering import published
 from messaging.routing import Routes
-from messaging.transports.replies import Transport
+from messaging.transports.replies import UNTIL_END, Transport
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=150)  # for connecting and everything up to the final dot
+LEASE = timedelta(seconds=UNTIL_END)  # whoever is not so far by then sends no end, and another one begins anew
 NO_WAY = timedelta(seconds=15)  # before a message that nothing would take is looked at again
 TOO_LATE = "Its time has passed: it is not sent any more."
 MAYBE_SENT = "An earlier attempt may have been sent."
@@ -84,7 +84,7 @@ def claim(
 
 
 def _next(at_most: int, message_id: UUID | None, routes: Routes, lane: str) -> list[Message]:
-    """The oldest that are due, by a channel that works, held by nothing; one a person waits for before one of many."""
+    """The oldest that are due, by a channel that works, held by nothing; of the most urgent lane that has any."""
     channels = routes.look()
     due = Message.objects.due(Now()).filter(channel__in=channels)
     for hold in routes.holds:
@@ -92,7 +92,7 @@ def _next(at_most: int, message_id: UUID | None, routes: Routes, lane: str) -> l
     due = due.order_by("not_before", "created_at").select_for_update(skip_locked=True, of=("self",))
     if message_id:
         return list(due.filter(pk=message_id))
-    for wanted in [lane] if lane else [Lane.CRITICAL, Lane.BULK]:
+    for wanted in [lane] if lane else Lane.values:
         if found := list(due.filter(lane=wanted)[:at_most]):
             return found
     return []

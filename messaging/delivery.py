@@ -16,20 +16,33 @@ from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
 
 from config import statements
-from messaging import health, outcomes, verp
+from messaging import health, outcomes, suppressing, verp
 from messaging.claiming import Claim, claim
 from messaging.freezing import Texts
 from messaging.models import Message
 from messaging.rendering import published
 from messaging.routing import Routes
-from messaging.transports.replies import Envelope, InDoubt, LeaseLost, NotSent, Permanent, Reply, Transport, patient
+from messaging.transports.replies import (
+    AFTER_END,
+    Envelope,
+    InDoubt,
+    LeaseLost,
+    NotSent,
+    Permanent,
+    Refused,
+    Reply,
+    Temporary,
+    Transport,
+    patient,
+)
 
 log = structlog.get_logger(__name__)
 
-DOT_LEASE = timedelta(seconds=660)  # for the answer to the dot: longer than the 600 s that SMTP asks us to wait
-MAX_ATTEMPTS = 60  # two days and a half
+DOT_LEASE = timedelta(seconds=AFTER_END + 60)  # for the answer to the end, and for writing it down
+GIVE_UP_AFTER, LEAST_TRIES = timedelta(hours=60), 20  # what was held in between has its tries all the same
 FIRST_PAUSE, LONGEST_PAUSE = 30, 3600  # seconds between tries
 RANDOM = random.SystemRandom()
 AT_ONCE, GROWTH = 50, 4  # messages by one claim at most, and times as many as by the one before
@@ -130,10 +143,7 @@ def send(
         return State.SENDING
     except NotSent as error:
         error.reply = error.reply.without(envelope.recipient)
-        if error.blames_transport:
-            health.failed(transport.name, str(error.reply))
-            routes.look_again()
-        return _not_sent(claimed, error, routes)
+        return _not_sent(claimed, _as_believed(error, transport, routes), routes)
     except (OperationalError, InterfaceError) as error:  # at the point of no return: the end was not sent
         finish(claimed, State.RETRY_WAIT, Reply(text=f"The database went away before anything was sent: {error}"))
         raise
@@ -202,8 +212,18 @@ def _write_down(outcome: outcomes.Outcome) -> None:
 
 
 def _outcome(claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None) -> outcomes.Outcome:
-    pause = timedelta(0) if sent_on_to else pause_after(claimed.message.attempts_made)
+    pause = timedelta(0) if sent_on_to else pause_after(claimed.message.tries)
     return outcomes.Outcome.of(claimed, state, reply, sent_on_to, pause)
+
+
+def _as_believed(error: NotSent, transport: Transport, routes: Routes) -> NotSent:
+    """A refusal of everybody is the transport's own trouble, in whatever words it is said."""
+    if isinstance(error, Permanent) and error.reply.code and not health.refused(transport.name):
+        error = Temporary(error.reply, blames_transport=True)
+    if error.blames_transport:
+        health.failed(transport.name, str(error.reply))
+        routes.look_again()
+    return error
 
 
 def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:
@@ -211,14 +231,24 @@ def _not_sent(claimed: Claim, error: NotSent, routes: Routes) -> str:
         log.error("message_in_doubt", message=str(claimed.message.pk), error=str(error.reply))
         return finish(claimed, State.IN_DOUBT, error.reply)
     if isinstance(error, Permanent):
-        return finish(claimed, State.REJECTED, error.reply)
-    if claimed.message.attempts_made >= MAX_ATTEMPTS:
+        state = finish(claimed, State.REJECTED, error.reply)
+        if isinstance(error, Refused):
+            suppressing.for_refusal(claimed.message, str(error.reply))
+        return state
+    if is_spent(claimed.message):
         return finish(claimed, State.FAILED, error.reply)
     sent_on_to = routes.after(claimed.transport.name, claimed.message.channel) if error.blames_transport else None
     return finish(claimed, State.RETRY_WAIT, error.reply, sent_on_to=sent_on_to)
 
 
+def is_spent(message: Message) -> bool:
+    """Tried often, and for so long, by whatever there was: another try would hardly be the one that helps."""
+    if message.tries < LEAST_TRIES:
+        return False
+    return message.attempts.filter(started_at__lte=Now() - GIVE_UP_AFTER).exists()
+
+
 def pause_after(attempts: int) -> timedelta:
     """Twice as long each time, with jitter, so that what failed together does not come back together."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 10))
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(max(attempts, 1) - 1, 10))
     return timedelta(seconds=RANDOM.uniform(longest / 2, longest))

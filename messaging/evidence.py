@@ -88,7 +88,7 @@ def level_of(message: Message) -> str:
         return "E3: a relay took it, and gave the answer below. Whether it was delivered is not known."
     if message.state in Message.DOUBTFUL:
         return "E2: it was handed over without an answer. It may have been sent."
-    if message.attempts_made:
+    if message.tries:
         return f"E2: {_begun(message)}"
     if message.render_hash:
         return "E1: its text is fixed by a hash. It was not sent."

@@ -13,6 +13,9 @@ from config.text import without_addresses
 from messaging.models import TransportHealth
 
 OPENS_AFTER = 5  # failures in a row
+BELIEVED = (
+    10  # recipients in a row who are said not to exist, or not to be written to: more are nobody's fault but ours
+)
 LONGEST_PAUSE = 60  # seconds
 TRIAL = timedelta(seconds=5)  # for the one who tries whether it works again
 NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row
@@ -62,10 +65,29 @@ def worked(transport: str) -> None:
         return
     now = timezone.now()
     rows = TransportHealth.objects.filter(transport=transport)
-    stale = Q(failures_in_a_row__gt=0) | Q(last_success_at=None) | Q(last_success_at__lt=now - NOTED_EVERY)
-    if not rows.filter(stale).update(failures_in_a_row=0, failing_since=None, open_until=None, last_success_at=now):
+    stale = Q(last_success_at=None) | Q(last_success_at__lt=now - NOTED_EVERY)
+    stale |= Q(failures_in_a_row__gt=0) | Q(refusals_in_a_row__gt=0)
+    fresh = {"failures_in_a_row": 0, "refusals_in_a_row": 0, "failing_since": None, "open_until": None}
+    if not rows.filter(stale).update(last_success_at=now, **fresh):
         TransportHealth.objects.get_or_create(transport=transport, defaults={"last_success_at": now})
     _noted[transport] = time.monotonic()
+
+
+def refused(transport: str) -> bool:
+    """It refused somebody for good; returns whether that is believed. One that has refused many and taken nobody in
+    between has lost its list of recipients, or speaks of us in words that nobody knew.
+    """
+    _noted.pop(transport, None)  # the next acceptance is written down: it ends the row
+    TransportHealth.objects.get_or_create(transport=transport)
+    rows = TransportHealth.objects.filter(transport=transport)
+    rows.update(refusals_in_a_row=F("refusals_in_a_row") + 1)
+    return rows.filter(refusals_in_a_row__lte=BELIEVED).exists()
+
+
+def refusing() -> list[tuple[str, datetime | None]]:
+    """Those that are not believed any more, and when each last took something."""
+    doubted = TransportHealth.objects.filter(refusals_in_a_row__gt=BELIEVED)
+    return list(doubted.values_list("transport", "last_success_at"))
 
 
 def failed(transport: str, error: str) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any, Self
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,11 +23,12 @@ from messaging.services import note
 from messaging.transports.replies import Reply
 
 log = structlog.get_logger(__name__)
+LOOKS_EVERY = 5.0  # seconds
 State = Message.State
 
 WRITE = """
     SELECT messaging_end_attempt($1::uuid, $2::uuid, $3::int, $4::text, $5::text, $6::int, $7::text, $8::interval,
-                                 $9::text, $10::text, $11::text)
+                                 $9::text, $10::text, $11::text, $12::boolean)
 """
 
 
@@ -92,6 +94,7 @@ def begin(outcome: Outcome) -> Callable[[], None]:
         outcome.status,
         outcome.text,
         outcome.queue_id,
+        str(outcome.was_tried),
     )
     written = statements.begin(WRITE, values)
 
@@ -122,8 +125,21 @@ def replay() -> int:
         return sum(_replay_file(path) for path in journal.taken_over(folder)) if is_mine else 0
 
 
+def keep_replaying(ended: Event, every: float = LOOKS_EVERY) -> None:
+    """For a thread of each process that sends: what lies on this host's disk is written down within seconds once the
+    database is back, and before a lease ends, also where nothing else is due and no sweep comes by here.
+    """
+    while not ended.wait(every):
+        try:
+            replay()
+        except Exception as error:  # it lies where it lay
+            log.warning("outcomes_not_replayed", error=str(error))
+        finally:
+            connection.close()  # of this thread; next to always there is none
+
+
 def _replay_file(path: Path) -> int:
-    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.strip()]
     count = 0
     for line in lines:
         try:
@@ -131,7 +147,11 @@ def _replay_file(path: Path) -> int:
         except (ValueError, TypeError):
             log.error("outcome_unreadable", file=path.name)  # a crash cut it off: the lease's end says the rest
             continue
-        write(replace(outcome, pause_seconds=0))
+        try:
+            write(replace(outcome, pause_seconds=0))
+        except DataError as error:  # it would keep those after it waiting, at each try anew
+            journal.put_aside(path.parent, line, str(error))
+            continue
         count += 1
     journal.done_with(path)
     return count

@@ -1,8 +1,14 @@
-"""What becomes of a message that is in doubt, by its class: whether a gap or a copy does more harm."""
+"""What is decided about a message by its class and channel: which workers send it, and what becomes of it in doubt."""
 
+from consent.models import Channel
 from messaging.models import FOUR_EYES, Message, MessageClass
 
 OnDoubt, Lane = Message.OnDoubt, Message.Lane
+
+
+def lane(channel: str) -> str:
+    """Of what is not one of many."""
+    return Lane.TEXT if channel == Channel.SMS else Lane.CRITICAL
 
 
 def on_doubt(message_class: str, lane: str) -> str:

@@ -52,7 +52,7 @@ class NewMessage:
     incident_id: int | None = None
     notice_id: int | None = None
     version: TemplateVersion | None = None  # a text that was approved for it: rendered from no other
-    lane: str = Message.Lane.CRITICAL
+    lane: str = ""  # empty: as its channel asks for
     on_doubt: str = ""  # empty: as the policy of its class says
     not_before: datetime = field(default_factory=timezone.now)
     owed_by: datetime | None = None
@@ -161,11 +161,13 @@ def change(
         raise ValidationError(f"{refusal} It is {locked.get_state_display()}.")
     if locked.sealed_recipient is None and to == State.RETRY_WAIT:
         raise ValidationError(no_address(locked))
-    if to == State.RETRY_WAIT and locked.state in Message.DOUBTFUL:
-        locked.possible_duplicate = True
+    if to == State.RETRY_WAIT and locked.state in SENT_AGAIN:
+        is_unanswered = locked.state in Message.DOUBTFUL or (locked.is_pinned and locked.state == State.FAILED)
+        locked.possible_duplicate |= is_unanswered
+        locked.is_pinned = False  # whoever decides that it goes again lets it go by whatever works
     locked.state, locked.not_before = to, timezone.now()
     locked.settled_at = None if to in (State.RETRY_WAIT, State.HELD) else timezone.now()
-    locked.save(update_fields=["state", "not_before", "settled_at", "possible_duplicate"])
+    locked.save(update_fields=["state", "not_before", "settled_at", "possible_duplicate", "is_pinned"])
     note(locked, "staff", kind, {"by": actor_of(by), "reason": reason})
 
 
@@ -189,6 +191,7 @@ def note(message: Message, source: str, kind: str, payload: dict[str, Any], *, a
 
 
 def _row(message: NewMessage, message_class: str, address: bytes | None, texts: Texts) -> Message:
+    lane = message.lane or policy.lane(message.channel)
     row = Message(
         intent=message.intent,
         message_class=message_class,
@@ -203,8 +206,8 @@ def _row(message: NewMessage, message_class: str, address: bytes | None, texts: 
         template_key=message.template_key,
         context=dict(message.context),
         locale=message.locale,
-        lane=message.lane,
-        on_doubt=message.on_doubt or policy.on_doubt(message_class, message.lane),
+        lane=lane,
+        on_doubt=message.on_doubt or policy.on_doubt(message_class, lane),
         not_before=message.not_before,
         owed_by=message.owed_by,
         expires_at=message.expires_at,

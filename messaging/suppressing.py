@@ -15,7 +15,7 @@ from config.models import User
 from consent.identifiers import Identity
 from consent.models import Identifier
 from consent.services import actor_of
-from messaging.inbound.wordings import Class, Verdict
+from messaging.inbound.wordings import Class, Verdict, judge
 from messaging.inbound.wordings import Reason as Why
 from messaging.models import Message, Suppression
 
@@ -43,6 +43,12 @@ def for_bounce(digest: bytes, verdict: Verdict, message_id: UUID | None = None) 
     return suppress(digest, reason, detail=verdict.status, lasts=lasts, message_id=message_id)
 
 
+def for_refusal(message: Message, said: str) -> Suppression | None:
+    """A server that says to our face what others say by mail: it names the recipient, since it was asked about them."""
+    digest = digest_of_recipient(message)
+    return for_bounce(digest, judge(said), message.pk) if digest else None
+
+
 @transaction.atomic
 def suppress(
     digest: bytes, reason: str, *, detail: str = "", lasts: timedelta | None = None, message_id: UUID | None = None
@@ -60,6 +66,14 @@ def suppress(
     row.reason, row.detail, row.message_id, row.expires_at = reason, detail[:100], message_id, ends
     row.save_as(BY_RULE, "Reported" if is_new else "Reported again")
     return row
+
+
+def take_back(message: Message, *, reason: str) -> None:
+    """What was read out of an answer to this message turned out to say nothing about its recipient."""
+    reasons = [why for why, _ in SUPPRESSES.values()]
+    for row in Suppression.objects.filter(message_id=message.pk, reason__in=reasons):
+        if row.holds():
+            lift(row, reason=reason, by=BY_RULE)
 
 
 @transaction.atomic

@@ -1,17 +1,19 @@
 """What nobody was nudged about, and what a worker left behind: found by looking, every few seconds."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
+from config.steps import Step, each
 from consent.models import Subject
-from messaging import health, outcomes
+from messaging import health, outcomes, suppressing
 from messaging.claiming import MAYBE_SENT, TOO_LATE
-from messaging.delivery import MAX_ATTEMPTS, pause_after
+from messaging.delivery import is_spent, pause_after
 from messaging.models import FOUR_EYES, DeliveryAttempt, Message
 from messaging.services import note
 from messaging.transports import configured
@@ -23,16 +25,8 @@ UNKNOWN_AFTER = timedelta(days=1)  # a doubt that nobody asks again about: by th
 DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
 AT_ONCE = 200
 ERASED_SINCE = timedelta(days=30)  # longer than any message waits; older ones were forgotten long ago
+NOTHING_ELSE: Mapping[str, Step] = {}
 State, Phase = Message.State, DeliveryAttempt.Phase
-
-
-def sweep() -> int:
-    """Write down what lies on disk, set free what was abandoned, expire what is too late, ask again where that is
-    harmless, resend or close what stayed in doubt, forget the erased; returns how many messages changed.
-    """
-    changed = outcomes.replay() + recover() + expire() + ask_again() + resend_doubtful() + close_doubtful() + forget()
-    health.swept(configured.all_names())
-    return changed
 
 
 @transaction.atomic
@@ -43,7 +37,7 @@ def recover() -> int:
         attempt = message.attempts.latest("number")
         if attempt.phase == Phase.INTENT:
             state, why = State.RETRY_WAIT, "The worker went away before anything was sent."
-            if message.attempts_made >= MAX_ATTEMPTS:
+            if is_spent(message):
                 state = State.FAILED
         else:
             state, why = State.IN_DOUBT, "The worker went away while the message was handed over."
@@ -55,7 +49,7 @@ def recover() -> int:
             lease_until=None,
             last_error=why,
             settled_at=Now() if state == State.FAILED else None,
-            not_before=Now() + pause_after(message.attempts_made),
+            not_before=Now() + pause_after(message.tries),
         )
     return len(abandoned)
 
@@ -71,13 +65,14 @@ def expire() -> int:
 
 def ask_again() -> int:
     """A transport that makes one message of two is simply asked again: its answer clears the doubt. Once; and what it
-    could not be asked in time is in doubt again.
+    could not be asked in time, or cannot be asked any more, is in doubt again, to be sent by whatever works.
     """
-    too_old = Message.objects.filter(is_pinned=True, state=State.RETRY_WAIT, pk__in=_in_doubt_since(REMEMBERED))
-    count = too_old.update(state=State.IN_DOUBT)
     idempotent = [
         t.name for channel in configured.channels() for t in configured.transports(channel) if t.is_idempotent
     ]
+    waiting = Message.objects.filter(is_pinned=True, state=State.RETRY_WAIT)
+    lost = waiting.filter(~Q(transport__in=idempotent) | Q(pk__in=_in_doubt_since(REMEMBERED)))
+    count = lost.update(state=State.IN_DOUBT, is_pinned=False)
     fresh = Message.objects.filter(state=State.IN_DOUBT, transport__in=idempotent, is_pinned=False)
     for message in fresh.exclude(pk__in=_in_doubt_since(REMEMBERED))[:AT_ONCE]:
         with transaction.atomic():
@@ -98,7 +93,9 @@ def resend_doubtful() -> int:
         .filter(pk__in=_in_doubt_since(DOUBT_WINDOW))[:AT_ONCE]
     )
     for message in doubtful:
-        Message.objects.filter(pk=message.pk).update(state=State.RETRY_WAIT, possible_duplicate=True, not_before=Now())
+        Message.objects.filter(pk=message.pk).update(
+            state=State.RETRY_WAIT, possible_duplicate=True, is_pinned=False, not_before=Now()
+        )
         note(message, "sweep", "resent", {"by": "system:sweep", "reason": "Nothing was heard within the doubt window."})
     return len(doubtful)
 
@@ -119,6 +116,30 @@ def close_doubtful() -> int:
     return len(doubtful)
 
 
+@transaction.atomic
+def take_up_refused() -> int:
+    """Whoever refuses everybody was believed at first: those refused since it last took something get another try, and
+    nobody is suppressed for it.
+    """
+    count = 0
+    for transport, since in health.refusing():
+        answers = DeliveryAttempt.objects.filter(message=OuterRef("pk"), number=OuterRef("attempts_made"))
+        refused = Message.objects.select_for_update(skip_locked=True).filter(
+            Exists(answers.filter(outcome=State.REJECTED, reply_code__isnull=False)),
+            state=State.REJECTED,
+            transport=transport,
+        )
+        for message in (refused.filter(settled_at__gt=since) if since else refused)[:AT_ONCE]:
+            Message.objects.filter(pk=message.pk).update(
+                state=State.RETRY_WAIT, settled_at=None, transport="", not_before=Now()
+            )
+            reason = f"{transport} refused everybody since, so its word says nothing about this recipient."
+            note(message, "sweep", "resent", {"by": "system:sweep", "reason": reason})
+            suppressing.take_back(message, reason=reason)
+            count += 1
+    return count
+
+
 def forget() -> int:
     """Of a person who was erased no address and no text stays once a message is settled; its hash and its story do."""
     erased = Subject.objects.filter(erased_at__gt=Now() - ERASED_SINCE)
@@ -132,3 +153,26 @@ def _in_doubt_since(window: timedelta) -> Any:
     """Messages whose doubt is older than that."""
     doubts = DeliveryAttempt.objects.filter(outcome=State.IN_DOUBT, message__settled_at=None).values("message")
     return doubts.annotate(last=Max("ended_at")).filter(last__lte=Now() - window).values("message")
+
+
+# In this order: what lies on disk is known before a lease's end is taken for a doubt.
+STEPS: dict[str, Step] = {
+    "answers taken from disk": outcomes.replay,
+    "abandoned set free": recover,
+    "too late expired": expire,
+    "doubts asked about again": ask_again,
+    "doubts sent again": resend_doubtful,
+    "doubts closed": close_doubtful,
+    "refused by who refuses all": take_up_refused,
+    "erased people forgotten": forget,
+}
+
+
+def sweep(others: Mapping[str, Step] = NOTHING_ELSE) -> int:
+    """Every step, and what else whoever sweeps does each time; returns how many messages changed. Only what went
+    through as a whole counts as a sweep.
+    """
+    changed, broken = each({**STEPS, **others})
+    if not broken:
+        health.swept(configured.all_names())
+    return sum(changed.values())

@@ -10,6 +10,10 @@ from django.utils import timezone
 from config.celery import LONGEST_TASK, app
 from config.nudge import EXPIRES, Nudger
 from messaging import tasks
+from messaging.claiming import LEASE
+from messaging.delivery import DOT_LEASE
+from messaging.models import Message
+from messaging.transports import http, replies, smtp
 from tests.factories import MessageFactory
 
 app.loader.import_default_modules()
@@ -82,6 +86,15 @@ def test_no_task_is_given_out_twice_while_it_may_still_run():
     assert max(limits) < LONGEST_TASK
 
 
+def test_no_limit_cuts_a_message_that_may_have_been_sent():
+    last_taken, said, answered = tasks.ROOM, LEASE.total_seconds(), replies.AFTER_END
+
+    assert OURS["messaging.tasks.deliver_due"].soft_time_limit > last_taken + said + answered
+    assert DOT_LEASE.total_seconds() > answered
+    assert said + answered > smtp.Timeouts().command + smtp.Timeouts().dot
+    assert answered > http.CONNECT + http.READ
+
+
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_a_task_is_told_to_stop_before_it_is_stopped(name):
     soft = OURS[name].soft_time_limit or app.conf.task_soft_time_limit
@@ -94,6 +107,7 @@ def test_what_beat_and_routes_name_exists_and_goes_to_a_queue_that_is_listened_t
 
     assert {beat["task"] for beat in beats} | set(app.conf.task_routes) <= set(OURS)
     assert {beat["options"]["queue"] for beat in beats} <= queues
+    assert {f"mail.{lane}" for lane in Message.Lane.values} <= queues
     assert {route["queue"] for route in app.conf.task_routes.values()} | {app.conf.task_default_queue} <= queues
     assert all(beat["options"]["expires"] < beat["schedule"] for beat in beats)
 

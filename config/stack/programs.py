@@ -17,7 +17,7 @@ def programs(folder: Folder) -> list[Program]:
     return [
         Program("inbox", inbox(folder, environment["SMTP_PORT"], environment["INBOX_PORT"])),
         Program("incoming", [sys.executable, str(BASE / "manage.py"), "receive_mail"], first_to_end=True),
-        Program("critical", worker("critical", "mail.critical", 2), WORKER),
+        Program("critical", worker("critical", "mail.text,mail.critical", 2), WORKER),  # the inbox here is never slow
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
         Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
         Program("webhooks", worker("webhooks", "webhooks", 1), WORKER),  # told at once, however long a mailing takes

@@ -193,7 +193,7 @@ def _hold_what_may_have_gone_out(restore: Restore) -> None:
         return
     waiting = Message.objects.filter(
         state__in=Message.WAITING,
-        lane=Message.Lane.CRITICAL,
+        lane__in=[Message.Lane.TEXT, Message.Lane.CRITICAL],
         message_class=MessageClass.CONFIRMATION,
         created_at__lte=restore.copy_at,
     )

@@ -164,7 +164,7 @@ class MessageAdmin(Doubts):
 
     @display(description="Tries")
     def tries(self, message: Message) -> int:
-        return message.attempts_made
+        return message.tries
 
     @display(description="Why")
     def why(self, message: Message) -> str:

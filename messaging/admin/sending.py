@@ -140,6 +140,7 @@ class TransportAdmin(RecordAdmin):
         "place",
         "condition",
         "failures_in_a_row",
+        "refusals_in_a_row",
         moment("open_until", "Left alone until"),
         moment("last_success_at", "Worked last"),
         moment("last_failure_at", "Failed last"),

@@ -19,7 +19,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     subject = serializers.UUIDField(source="subject_id", help_text="The person.")
     decision = serializers.SerializerMethodField(help_text="The decision that it confirms.")
     template = serializers.CharField(source="template_key")
-    attempts = serializers.IntegerField(source="attempts_made")
+    attempts = serializers.IntegerField(source="tries")
     why = serializers.CharField(source="last_error", help_text="Why it is where it is; empty when all went well.")
     evidence = serializers.SerializerMethodField(
         help_text="E0 owed … E3 taken by a relay, E4 delivered, E5 acknowledged; in words."

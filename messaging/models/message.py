@@ -90,8 +90,11 @@ class Message(models.Model):
         ASK = "ask", "ask a person"
 
     class Lane(models.TextChoices):
-        """Which workers send it: a bulk never stands before what a person or the law waits for."""
+        """Which workers send it, the most urgent first: a text is owed within minutes and stands behind no mail, and a
+        bulk never stands before what a person or the law waits for.
+        """
 
+        TEXT = "text", "a text message"
         CRITICAL = "critical", "a person or the law waits for it"
         BULK = "bulk", "one of many"
 
@@ -147,6 +150,7 @@ class Message(models.Model):
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts_made = models.PositiveIntegerField(default=0)
+    given_back = models.PositiveIntegerField(default=0, help_text="Attempts that were given back untried.")
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
@@ -212,6 +216,11 @@ class Message(models.Model):
     def recipient(self) -> str:
         """The address in clear; empty where none is known, or where it was erased."""
         return unseal(self.recipient_kind, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
+
+    @property
+    def tries(self) -> int:
+        """How often a transport was asked to take it."""
+        return self.attempts_made - self.given_back
 
     @property
     def needs_two(self) -> bool:
@@ -387,6 +396,9 @@ class TransportHealth(models.Model):
     transport = models.CharField(primary_key=True, max_length=50)
     failures_in_a_row = models.PositiveIntegerField(default=0)
     failing_since = models.DateTimeField(null=True, help_text="The first of the failures in a row.")
+    refusals_in_a_row = models.PositiveIntegerField(
+        default=0, help_text="Recipients or messages refused for good, and none taken in between."
+    )
     open_until = models.DateTimeField(null=True, help_text="Not tried again before.")
     last_success_at = models.DateTimeField(null=True)
     last_failure_at = models.DateTimeField(null=True)

@@ -6,8 +6,11 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from messaging.transports.blame import speaks_of_us
 from messaging.transports.replies import InDoubt, NotSent, Permanent, Reply, Temporary
 
 CONNECT, READ = 10.0, 60.0  # seconds
@@ -15,6 +18,22 @@ CONNECT, READ = 10.0, 60.0  # seconds
 TRY_LATER = frozenset({408, 425, 429, 503})
 # Not about this message: a key that is wrong or spent, an address of the provider's that moved.
 ABOUT_US = frozenset({401, 402, 403, 404, 405})
+
+
+class Handshake(HTTPSConnection):
+    """No agreement on encryption is no connection. What breaks the same encryption later may come after the request:
+    under TLS 1.3 a server's alert does, and so does whatever cannot be read of its answer.
+    """
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except OSError as error:
+            raise NewConnectionError(self, f"No agreement on encryption: {error}") from error
+
+
+class Encrypted(HTTPSConnectionPool):
+    ConnectionCls = Handshake
 
 
 class LastMoment(HTTPAdapter):
@@ -26,6 +45,10 @@ class LastMoment(HTTPAdapter):
     def __init__(self) -> None:
         super().__init__(max_retries=0)
         self.before_end: Callable[[], None] = lambda: None
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": Encrypted}
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         self.before_end()
@@ -66,10 +89,9 @@ def refusal(status: int, text: str) -> NotSent:
     reply = Reply(status, text)
     if status in TRY_LATER:
         return Temporary(reply, blames_transport=True)
-    if status in ABOUT_US:
-        return Temporary(reply, blames_transport=True)
     if 400 <= status < 500:
-        return Permanent(reply)
+        is_about_us = status in ABOUT_US or speaks_of_us(reply)
+        return Temporary(reply, blames_transport=True) if is_about_us else Permanent(reply)
     return InDoubt(reply)
 
 
@@ -78,7 +100,7 @@ def was_never_made(error: requests.ConnectionError) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         reason = getattr(cause.args[0], "reason", None) if cause.args else None
-        if isinstance(cause, requests.exceptions.SSLError) or isinstance(reason, NewConnectionError):
+        if isinstance(reason, NewConnectionError):
             return True
         cause = cause.__cause__
     return False

@@ -7,6 +7,9 @@ from typing import Protocol, Self
 from uuid import UUID
 
 ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\s")
+# Seconds that a transport may have for one message: until everything but the end is said, and from then on until it is
+# answered. Leases and the limits of tasks are longer, so that none of them cuts a message that may have been sent.
+UNTIL_END, AFTER_END = 150.0, 660.0
 QUEUED_AS = re.compile(
     r"\b(?:(?:queued|kept|accepted) as|queued mail for delivery|id=|ok:? id)[\s:=]*([\w.@<>-]+)", re.IGNORECASE
 )
@@ -72,6 +75,10 @@ class Permanent(NotSent):
     """Certainly not sent; this recipient or this message is refused for good."""
 
 
+class Refused(Permanent):
+    """By a server that spoke of this one recipient, whose words are judged as those of a bounce are."""
+
+
 class InDoubt(NotSent):
     """Handed over, and no answer that can be relied on: it may have been sent."""
 
@@ -102,6 +109,6 @@ class Transport(Protocol):
     ) -> Reply:
         """Hand it over and return the acceptance. `before_end` is called when everything but the end was said: what
         raises there was not sent. `takes_long` is called when the other side lets us wait, before or after that.
-        Raises Temporary, Permanent or InDoubt.
+        Raises Temporary, Permanent or InDoubt, and within AFTER_END.
         """
         ...

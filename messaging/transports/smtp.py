@@ -16,7 +16,18 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from messaging.transports.replies import Envelope, InDoubt, NotSent, Permanent, Reply, Temporary, patient
+from messaging.transports.blame import refusal
+from messaging.transports.replies import (
+    AFTER_END,
+    UNTIL_END,
+    Envelope,
+    InDoubt,
+    NotSent,
+    Permanent,
+    Reply,
+    Temporary,
+    patient,
+)
 
 REUSED_AT_MOST, IDLE_AT_MOST = 100, 30.0  # messages a connection, seconds between two of them
 LONG = 1.0  # seconds for a reply, after which nobody else should wait behind this one
@@ -30,6 +41,14 @@ class Timeouts:
     connect: float = 10
     command: float = 60
     dot: float = 600
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a message would outlast its lease."""
+        if self.connect + self.command > UNTIL_END or self.command + self.dot > AFTER_END:
+            raise ValueError(
+                f"no worker waits that long: connect and command may be {UNTIL_END:.0f} seconds together, "
+                f"command and dot {AFTER_END:.0f}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +161,9 @@ class Connection:
         self.smtp.close()
 
     def _end(self, rest: bytes) -> Reply:
-        self._wait(self.timeouts.dot)
         with self._before_the_end():  # what could not be written whole did not leave whole: the relay saw no end
             self.smtp.send(rest)
+        self._wait(self.timeouts.dot)
         try:
             reply = Reply.of(*self.smtp.getreply())
         except (OSError, smtplib.SMTPException) as error:
@@ -155,10 +174,8 @@ class Connection:
         match (reply.code or 0) // 100:
             case 2:
                 return reply
-            case 4:
-                raise Temporary(reply)
-            case 5:
-                raise Permanent(reply)
+            case 4 | 5:
+                raise refusal(reply)
         raise InDoubt(reply)
 
     @property
@@ -172,8 +189,7 @@ class Connection:
     def _expect(self, code: int, said: int, text: bytes) -> None:
         if said == code or (code == 250 and said == 251):
             return
-        reply = Reply.of(said, text)
-        raise (Permanent if said // 100 == 5 else Temporary)(reply, blames_transport=said == 421)
+        raise refusal(Reply.of(said, text))
 
     @contextmanager
     def _before_the_end(self) -> Iterator[None]:
@@ -222,7 +238,7 @@ class Relay:
         connection = self._begun(envelope, takes_long)
         try:
             reply = connection.hand_over(envelope, before_end)
-        except Permanent:  # a refusal ends the message, not the session
+        except Permanent:  # a refusal of one ends the message, not the session
             if connection.start_over():
                 self.kept.connection = connection
             else:

@@ -29,7 +29,7 @@ from tests.faults.sink import Sink
 from tests.stack.launcher import BASE, until
 
 PEOPLE = 500
-ALL_QUEUES = "mail.critical,mail.bulk,sweep,events"
+ALL_QUEUES = "mail.text,mail.critical,mail.bulk,sweep,events"
 NOBODY_THERE = "redis://127.0.0.1:1/0"
 
 

@@ -102,11 +102,23 @@ def test_how_long_ago_a_sweep_went_through_is_told_and_before_the_first_nothing(
 def test_a_sweep_that_breaks_does_not_count_as_one(settings, tmp_path):
     (tmp_path / "outcomes").write_text("a file in the folder's place")
     settings.SPOOL_DIR = str(tmp_path)
+    late = MessageFactory(expires_at=timezone.now() - timedelta(minutes=1))
 
-    with pytest.raises(NotADirectoryError):
-        sweep()
+    sweep()
 
+    late.refresh_from_db()
+    assert (late.state, health.last_sweep()["seconds_ago"]) == ("expired", None)
+
+
+def test_a_sweep_counts_only_when_what_else_belongs_to_it_went_through():
+    def broken():
+        raise RuntimeError("what nobody thought of")
+
+    sweep({"notices stopped": broken})
     assert health.last_sweep()["seconds_ago"] is None
+
+    sweep({"notices stopped": lambda: 0})
+    assert health.last_sweep()["seconds_ago"] is not None
 
 
 def test_prometheus_is_told_counts_and_nothing_about_a_person(client):

@@ -21,6 +21,7 @@ from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_re
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
 from messaging.routing import Routes
 from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold, release, resend
+from messaging.suppressing import lift
 from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
@@ -105,6 +106,38 @@ def test_one_refused_recipient_does_not_touch_the_others(owed, relay_inbox):
     assert len(relay_inbox.mails) == 2
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("550 5.1.1 <anna@example.org>: no such user", "no such mailbox"),
+        ("550 5.2.1 mailbox disabled", "mailbox disabled"),
+        ("552 5.2.2 mailbox full", None),
+        ("554 5.7.1 message rejected as spam", None),
+        ("554 5.7.1 Relay access denied", None),
+        ("450 4.1.1 no such user, perhaps", None),
+    ],
+)
+def test_a_mailbox_that_a_server_says_is_dead_is_not_written_to_again(owed, said, reason):
+    message = owed("anna@example.org")
+
+    with fault_server(rcpt=said) as server:
+        deliver(transport=server.relay())
+
+    found = [(one.reason, one.message_id) for one in Suppression.objects.all()]
+    assert found == ([(reason, message.pk)] if reason else [])
+
+
+def test_a_relay_that_refuses_everybody_makes_nobody_suppressed(owed):
+    owed()
+    for _ in range(health.BELIEVED):
+        health.refused("relay")
+
+    with fault_server(rcpt="550 5.1.1 no such user") as server:
+        deliver(transport=server.relay())
+
+    assert not Suppression.objects.exists()
+
+
 def test_what_a_server_said_is_kept_without_the_address_in_time_and_late(owed):
     message = owed("anna@example.org")
     with fault_server(rcpt="450 4.2.1 <anna@example.org>: mailbox busy") as server:
@@ -147,12 +180,30 @@ def test_tries_come_at_growing_distances_up_to_an_hour():
     assert 1800 <= pauses[3] <= 3600
 
 
-def test_after_the_last_try_it_has_failed_visibly(owed):
+def tried_since(message, age, tries=delivery.LEAST_TRIES - 1):
+    """Its first try was so long ago, and it had so many."""
+    began = timezone.now() - age
+    DeliveryAttempt.objects.create(
+        message=message, number=1, transport="relay", lease=message.pk, phase="replied", outcome="retry_wait",
+        started_at=began, ended_at=began,
+    )  # fmt: skip
+    later(message, attempts_made=tries)
+
+
+@pytest.mark.parametrize(
+    ("age", "tries", "state"),
+    [
+        (delivery.GIVE_UP_AFTER, delivery.LEAST_TRIES - 1, "failed"),
+        (delivery.GIVE_UP_AFTER - timedelta(minutes=5), 500, "retry_wait"),  # many transports, one after the other
+        (timedelta(days=9), 1, "retry_wait"),  # it was held since
+    ],
+)
+def test_what_was_tried_long_and_often_has_failed_visibly(owed, age, tries, state):
     message = owed()
-    later(message, attempts_made=delivery.MAX_ATTEMPTS - 1)
+    tried_since(message, age, tries)
 
     with fault_server(rcpt="451 4.7.1 come back") as server:
-        assert deliver(transport=server.relay()) == "failed"
+        assert deliver(transport=server.relay()) == state
 
 
 def test_a_relay_that_keeps_failing_is_left_alone_for_a_while(owed):
@@ -253,8 +304,8 @@ def test_abandoned_before_the_point_of_no_return_it_is_tried_again(owed, relay_i
 
 def test_abandoned_at_the_last_try_it_has_failed_and_is_settled(owed):
     message = owed()
+    tried_since(message, delivery.GIVE_UP_AFTER)
     claim(routes=nowhere())
-    later(message, attempts_made=delivery.MAX_ATTEMPTS)
     lease_ended(message)
 
     sweep()
@@ -487,6 +538,7 @@ def test_what_was_refused_can_be_sent_again_by_a_person(owed, relay_inbox):
     with fault_server(rcpt="550 5.1.1 no such user") as server:
         deliver(transport=server.relay())
 
+    lift(Suppression.objects.get(), reason="The mailbox exists again", by="user:anna")
     resend(message, reason="The mailbox exists again", by="user:anna")
     deliver_due(transport=relay_inbox.relay())
 

@@ -1,16 +1,22 @@
 """Providers and gateways that are spoken to by HTTP, and the folder that is the last resort: the same three answers."""
 
+from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
+from ipaddress import ip_address
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.utils import timezone
 
 from messaging.transports import http
 from messaging.transports.configured import SMS, transport_of
 from messaging.transports.folder import Folder
 from messaging.transports.replies import Envelope, InDoubt, LeaseLost, Permanent, Temporary
-from tests.messaging.http import DROP, HANG, calls
+from tests.messaging.http import DROP, GARBLED, HANG, calls
 from tests.messaging.smtp import free_port
 
 MESSAGE = UUID("b0a7c1de-0000-4000-8000-000000000001")
@@ -59,6 +65,8 @@ def test_an_acceptance_brings_back_the_providers_own_id(way, envelope, good, giv
     [
         ((422, {"ErrorCode": 300, "Message": "no such address"}), Permanent, False),
         ((401, {"Message": "bad key"}), Temporary, True),
+        ((422, {"ErrorCode": 400, "Message": "No Sender Signature of yours has this 'From' address"}), Temporary, True),
+        ((400, {"message": "The from address does not match a verified Sender Identity"}), Temporary, True),
         ((429, {"Message": "slower"}), Temporary, True),
         ((503, {"Message": "later"}), Temporary, True),
         ((500, {"Message": "oops"}), InDoubt, False),
@@ -88,6 +96,47 @@ def test_a_provider_that_cannot_be_reached_got_nothing(way, envelope, good, give
         way(f"http://127.0.0.1:{free_port()}").send(envelope(), lambda: None)
 
     assert raised.value.blames_transport
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Of 127.0.0.1, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = timezone.now()
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return path
+
+
+def by_tls(url, trusted):
+    session = http.session(http.LastMoment())
+    session.verify = trusted
+    with http.told():
+        return session.post(url, json={"to": "anna@example.org"})
+
+
+def test_without_agreement_on_encryption_nothing_left(certificate):
+    with calls(POSTMARK_OK, certificate=certificate) as server:
+        with pytest.raises(Temporary) as raised:
+            by_tls(server.url, True)
+
+        assert server.taken == []
+    assert raised.value.blames_transport
+
+
+def test_encryption_that_breaks_after_the_request_is_doubt(certificate):
+    with calls(POSTMARK_OK, GARBLED, certificate=certificate) as server:
+        assert by_tls(server.url, str(certificate)).status_code == 200
+
+        with pytest.raises(InDoubt):
+            by_tls(server.url, str(certificate))
+
+        assert len(server.taken) == 2
 
 
 @pytest.mark.parametrize(("way", "envelope", "good", "given_id"), WAYS)

@@ -1,8 +1,11 @@
 """Several transports: which one a message takes, when it moves on, and what keeps it where it is."""
 
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from celery.signals import worker_process_init
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DatabaseError, connection, transaction
@@ -17,10 +20,11 @@ from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return
 from messaging.doubts import agree, propose, withdraw
 from messaging.holding import hold_sending, let_go
-from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold
+from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold, Suppression
 from messaging.routing import Routes
 from messaging.services import NewMessage, close_unknown, enqueue, note, resend
-from messaging.sweeping import REMEMBERED, sweep
+from messaging.sweeping import DOUBT_WINDOW, REMEMBERED, sweep
+from messaging.tasks import take_answers_from_disk
 from messaging.transports.configured import transport_of
 from messaging.transports.replies import Reply
 from messaging.transports.smtp import Address, Relay
@@ -53,7 +57,16 @@ def by(message):
 # Moving on
 
 
-@pytest.mark.parametrize("fault", [{"greeting": "554 out of order"}, {"mail": "421 4.3.2 shutting down"}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"greeting": "554 out of order"},
+        {"mail": "421 4.3.2 shutting down"},
+        {"rcpt": "554 5.7.1 Relay access denied"},
+        {"data": "530 5.7.0 Authentication required"},
+        {"dot": "550 5.7.60 Client does not have permissions to send as this sender"},
+    ],
+)
 def test_what_a_relay_could_not_take_leaves_at_once_by_the_next(sending_by, relay_inbox, fault):
     message = owe()
     with fault_server(**fault) as broken:
@@ -64,7 +77,53 @@ def test_what_a_relay_could_not_take_leaves_at_once_by_the_next(sending_by, rela
     assert by(message) == [("relay", "retry_wait"), ("backup", "accepted")]
 
 
-def test_after_the_point_of_no_return_nothing_moves_on(sending_by, relay_inbox):
+def test_a_relay_that_refuses_everybody_is_not_believed_for_long(sending_by, relay_inbox):
+    """In words that nobody knew, or since it lost its list of recipients. Who was refused before that was noticed is
+    tried again.
+    """
+    whoever = health.BELIEVED + 4
+    owe(*[f"person{number}@example.org" for number in range(whoever)])
+    with fault_server(rcpt="550 5.1.1 no such user") as broken:
+        sending_by(by_smtp("relay", broken), by_smtp("backup", relay_inbox))
+
+        deliver_due()
+
+    states = list(Message.objects.order_by("state").values_list("state", flat=True))
+    assert states == ["accepted"] * 4 + ["rejected"] * health.BELIEVED
+    assert health.TransportHealth.objects.get(pk="relay").last_error == "550 5.1.1 no such user"
+
+    sweep()
+    assert not any(suppression.holds() for suppression in Suppression.objects.all())
+    deliver_due()
+
+    assert set(Message.objects.values_list("state", flat=True)) == {"accepted"}
+    assert len(relay_inbox.mails) == whoever
+
+
+def test_who_was_refused_before_somebody_was_taken_stays_refused(sending_by):
+    message = owe()
+    with fault_server(rcpt="550 5.1.1 no such user") as broken:
+        sending_by(by_smtp("relay", broken))
+        deliver_due()
+    health.worked("relay")
+    for _ in range(health.BELIEVED + 1):
+        health.refused("relay")
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "rejected"
+
+
+def test_one_who_is_taken_ends_the_row_of_those_who_were_refused():
+    for _ in range(2):
+        health.worked("relay")
+        assert all(health.refused("relay") for _ in range(health.BELIEVED))
+
+    assert not health.refused("relay")
+
+
+def test_after_silence_at_the_end_nothing_moves_on(sending_by, relay_inbox):
     message = owe()
     with fault_server(dot="drop") as broken:
         sending_by(by_smtp("relay", broken), by_smtp("backup", relay_inbox))
@@ -194,19 +253,45 @@ def test_a_doubt_at_such_a_transport_is_never_taken_to_another(sending_by, relay
     assert (message.state, message.is_pinned, relay_inbox.mails) == ("retry_wait", True, [])
 
 
-def test_what_could_not_be_asked_in_time_is_in_doubt_again(sending_by, relay_inbox):
-    message = owe()
-    long_ago = timezone.now() - REMEMBERED - timedelta(minutes=1)
+def doubtful_at(transport, age, **facts):
+    """In doubt since so long at a transport that was to be asked again."""
+    message, since = owe(), timezone.now() - age
     DeliveryAttempt.objects.create(
-        message=message, number=1, transport="mail", lease=message.pk, phase="ponr", outcome="in_doubt",
-        started_at=long_ago, ended_at=long_ago,
+        message=message, number=1, transport=transport, lease=message.pk, phase="ponr", outcome="in_doubt",
+        started_at=since, ended_at=since,
     )  # fmt: skip
-    Message.objects.update(state="retry_wait", is_pinned=True, transport="mail", on_doubt="never", attempts_made=1)
+    pinned = {"state": "retry_wait", "is_pinned": True, "transport": transport, "attempts_made": 1}
+    Message.objects.update(**pinned | facts)
+    return message
 
-    sweep()
+
+@pytest.mark.parametrize("minutes", [1, REMEMBERED.total_seconds() // 60 + 1])
+def test_what_cannot_be_asked_any_more_or_could_not_in_time_is_in_doubt_again(sending_by, relay_inbox, minutes):
+    with calls() as server:
+        asked = f"mail=anymail://resend?api_key=x&api_url={server.url}/"
+        sending_by(*([asked] if minutes > 1 else []), by_smtp("backup", relay_inbox))
+        message = doubtful_at("mail", timedelta(minutes=minutes), on_doubt="never")
+
+        sweep()
+        deliver_due()
 
     message.refresh_from_db()
-    assert message.state == "in_doubt"
+    assert (message.state, message.is_pinned, server.taken, relay_inbox.mails) == ("in_doubt", False, [], [])
+
+
+@pytest.mark.parametrize("decided_by", ["time", "staff", "staff after the last try"])
+def test_once_it_is_decided_that_a_doubt_goes_again_it_goes_by_what_works(sending_by, relay_inbox, decided_by):
+    sending_by(by_smtp("backup", relay_inbox))
+    state = "failed" if "last" in decided_by else "in_doubt"
+    message = doubtful_at("mail", DOUBT_WINDOW, state=state, on_doubt="resend" if decided_by == "time" else "never")
+
+    if decided_by != "time":
+        resend(message, reason="Nothing in the provider's log", by="user:anna")
+    sweep()
+    deliver_due()
+
+    message.refresh_from_db()
+    assert (message.state, message.possible_duplicate, len(relay_inbox.mails)) == ("accepted", True, 1)
 
 
 # Lanes and holds
@@ -221,6 +306,16 @@ def test_a_bulk_is_sent_after_what_people_wait_for_and_by_workers_of_its_own(rel
     deliver_due(transport=relay_inbox.relay(), lane="bulk")
 
     assert len(relay_inbox.mails) == 2
+
+
+def test_a_text_stands_behind_no_mail_that_is_older(relay_inbox):
+    owe("mail@example.org", "text@example.org")
+    last = Message.objects.order_by("created_at").last()
+    Message.objects.filter(pk=last.pk).update(lane="text")
+
+    deliver_due(1, relay_inbox.relay())
+
+    assert [mail.recipients for mail in relay_inbox.mails] == [[last.recipient]]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +364,11 @@ def test_a_hold_with_an_end_ends_by_itself_and_can_be_made_again(relay_inbox):
 
 @pytest.mark.parametrize(
     ("scope", "value", "said"),
-    [("lane", "fast", "Known: critical, bulk"), ("template", "nonsense", "opt_out_confirmation"), ("x", "y", "Choose")],
+    [
+        ("lane", "fast", "Known: text, critical, bulk"),
+        ("template", "nonsense", "opt_out_confirmation"),
+        ("x", "y", "Choose"),
+    ],
 )
 def test_a_hold_of_something_unknown_is_refused_with_what_there_is(scope, value, said):
     with pytest.raises(ValidationError, match=said):
@@ -439,6 +538,29 @@ def test_an_acceptance_lies_on_disk_while_the_database_is_away_and_is_written_wh
     assert outcomes.replay() == 0
 
 
+class Looks:
+    """Something happens before each look; after the last one it ends."""
+
+    def __init__(self, *before):
+        self.before = list(before)
+
+    def wait(self, seconds):
+        if self.before:
+            self.before.pop(0)()
+            return False
+        return True
+
+
+def test_each_process_that_sends_takes_answers_from_its_hosts_disk_once_the_database_is_back(committed, handed_over):
+    outcomes.keep(outcomes.Outcome.of(handed_over, "accepted", ANSWER, None, timedelta(0)))
+
+    with ExitStack() as stack:
+        outcomes.keep_replaying(Looks(lambda: stack.enter_context(committed.away()), stack.close))
+
+    assert Message.objects.get().state == "accepted"
+    assert take_answers_from_disk in [receiver() for _, receiver in worker_process_init.receivers]
+
+
 def test_an_outcome_that_is_read_twice_is_told_once(handed_over, settings):
     outcome = outcomes.Outcome.of(handed_over, "accepted", ANSWER, None, timedelta(0))
     Message.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -459,6 +581,16 @@ def test_a_line_that_a_crash_cut_off_does_not_stop_the_others(handed_over):
 
     assert outcomes.replay() == 1
     assert Message.objects.get().state == "accepted"
+
+
+def test_a_line_that_the_database_cannot_take_is_put_aside_and_does_not_stop_the_others(committed, handed_over):
+    good = outcomes.Outcome.of(handed_over, "accepted", ANSWER, None, timedelta(0))
+    outcomes.keep(replace(good, message="not a number"))
+    outcomes.keep(good)
+
+    assert outcomes.replay() == 1
+    assert Message.objects.get().state == "accepted"
+    assert b"not a number" in (outcomes._folder() / "refused.jsonl").read_bytes()
 
 
 def test_a_look_at_what_waits_on_disk_writes_nothing_there(settings, tmp_path):
@@ -492,6 +624,8 @@ def test_a_spool_that_takes_nothing_is_found_before_it_is_needed(settings, tmp_p
         ("relay=smtp://", "names no host"),
         ("relay=smtp://relay.example?timeout=3", "no option timeout"),
         ("relay=smtp://relay.example?dot=soon", "relay: "),
+        ("relay=smtp://relay.example?dot=900", "command and dot 660"),
+        ("relay=smtp://relay.example?connect=120", "connect and command may be 150 seconds"),
         ("backup=anymail://nobody?api_key=x", "backup: "),
         ("disk=file://unsent", "an/absolute/folder"),
     ],

@@ -1,7 +1,6 @@
 """All the work of workers and beat, without Celery and Redis: the rows are the work, so whoever looks can do it."""
 
 import signal
-from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -9,6 +8,7 @@ import structlog
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from config.steps import Step, each
 from consent import upkeep
 from incidents import alerts, linking, probes, trouble, validation
 from incidents.changes import running as changes
@@ -24,13 +24,14 @@ log = structlog.get_logger(__name__)
 Lane = Message.Lane
 
 # In the order of the line: what a choice leads to, then what is found out about it. Each says how much it did.
-STEPS: dict[str, Callable[[], int]] = {
+STEPS: dict[str, Step] = {
     "database looked at": watching.look,  # first: what follows must not be sent from an older copy
     "choices kept up with": upkeep.keep_up,
-    "confirmations owed": confirmations.owe,
-    "messages swept": sweeping.sweep,
-    "notices stopped": batches.tend,
+    "messages swept": lambda: sweeping.sweep(
+        {"confirmations owed": confirmations.owe, "notices stopped": batches.tend}
+    ),
     "notices owed": batches.send_due,
+    "texts sent": lambda: delivery.deliver_due(100, lane=Lane.TEXT),
     "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "changes owed to services": fanout.owe,
@@ -82,7 +83,7 @@ class Command(BaseCommand):
     def pump(self) -> dict[str, int]:
         """Round after round, until a round finds nothing."""
         done = dict.fromkeys(STEPS, 0)
-        while round_ := {what: count for what, step in STEPS.items() if (count := step())}:
+        while any((round_ := each(STEPS)[0]).values()):
             for what, count in round_.items():
                 done[what] += count
         return done

@@ -395,7 +395,7 @@ def test_one_confirmation_text_is_owed_within_five_minutes_and_no_second_one(cli
 
     [message] = Message.objects.all()
     decision = Decision.objects.get()
-    assert (message.channel, message.template_key) == ("sms", "opt_out_confirmation_sms")
+    assert (message.channel, message.lane, message.template_key) == ("sms", "text", "opt_out_confirmation_sms")
     assert (message.owed_by - decision.received_at).total_seconds() == 300
 
 
