@@ -21,6 +21,10 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """May be claimed now."""
         return self.filter(not_before__lte=now, state__in=Message.WAITING)
 
+    def wait_for_us(self, now: datetime | Expression) -> Self:
+        """Due, or never tried: not those that a recipient's server or a pause keeps until later."""
+        return self.filter(Q(not_before__lte=now) | Q(attempts_made=0), state__in=Message.WAITING)
+
     def kept_back(self, holds: Iterable[SendHold]) -> Self:
         """Those that one of the holds is about."""
         about = Q(pk=None)
