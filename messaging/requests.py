@@ -6,8 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
 from consent.models import PrivacyRequest, Purpose, Reversal
+from consent.replies import email_of
 from consent.second_steps import OPEN_FOR
+from messaging import suppressing
+from messaging.gate import is_stopped_by
+from messaging.models import MessageClass
 from messaging.services import NewMessage, enqueue
 
 
@@ -35,7 +41,17 @@ def owe_extension(sender: object, *, request: PrivacyRequest, by: str, **_: Any)
 
 
 def owe_answer(sender: object, *, request: PrivacyRequest, text: str, by: str, **_: Any) -> None:
-    """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another."""
+    """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another.
+
+    Raises ValidationError where mail to this person would not be sent: the request must not look answered.
+    """
+    address = email_of(request.subject_id)
+    suppression = suppressing.reason_of(bytes(address.digest)) if address else ""
+    if suppression and is_stopped_by(suppression, MessageClass.PRIVACY_NOTICE):
+        raise ValidationError(
+            f"The address of this person is suppressed: {suppression}. Lift that if it is wrong. Else answer by letter "
+            "or telephone, write a note about what you said, and close the request."
+        )
     digest = hashlib.sha256(text.encode()).hexdigest()
     _owe(request, "request_answered", f"answered:{digest}", {"ref": request.ref, "answer": text})
 

@@ -43,6 +43,11 @@ def for_bounce(digest: bytes, verdict: Verdict, message_id: UUID | None = None) 
     return suppress(digest, reason, detail=verdict.status, lasts=lasts, message_id=message_id)
 
 
+def reason_of(digest: bytes) -> str:
+    """Why this address is not written to now; empty where it is."""
+    return Suppression.objects.in_force().filter(digest=digest).values_list("reason", flat=True).first() or ""
+
+
 @transaction.atomic
 def suppress(
     digest: bytes, reason: str, *, detail: str = "", lasts: timedelta | None = None, message_id: UUID | None = None

@@ -40,6 +40,13 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Owed by now, and neither sent nor visibly given up."""
         return self.filter(owed_by__lt=now, state__in=Message.UNSETTLED)
 
+    def in_trouble(self) -> Self:
+        """Not sent, and nothing happens to it until a person looks. Of what the law asks for that is also what was kept
+        from an address that is suppressed, or came too late: somebody has to find another way.
+        """
+        kept_back = Q(state__in=Message.KEPT_BACK, message_class__in=FOUR_EYES, sealed_recipient__isnull=False)
+        return self.filter(Q(state__in=Message.TROUBLE) | kept_back)
+
     def maybe_sent(self) -> Self:
         """Of which an attempt may have been sent, whatever was tried or planned after it."""
         return self.filter(Exists(DeliveryAttempt.objects.maybe_sent().filter(message=OuterRef("pk"))))
@@ -57,6 +64,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 # By which identifier a channel reaches a person.
 RECIPIENTS = {Channel.EMAIL.value: Identifier.Kind.EMAIL.value, Channel.SMS.value: Identifier.Kind.PHONE.value}
+# What the law asks for.
 FOUR_EYES = frozenset({MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
 
@@ -105,10 +113,11 @@ class Message(models.Model):
     WAITING: ClassVar[list[str]] = [State.PENDING, State.READY, State.RETRY_WAIT]
     # Perhaps sent, and nobody knows: also where it was given up to find out.
     DOUBTFUL: ClassVar[list[str]] = [State.IN_DOUBT, State.CLOSED_UNKNOWN]
-    # Not sent, and nothing happens to it until a person looks.
+    # See `in_trouble`.
     TROUBLE: ClassVar[list[str]] = [
         State.FAILED, State.REJECTED, State.RENDER_FAILED, State.IN_DOUBT, State.FILED,
     ]  # fmt: skip
+    KEPT_BACK: ClassVar[list[str]] = [State.SUPPRESSED, State.EXPIRED]
     personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "raw")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -181,7 +190,12 @@ class Message(models.Model):
             models.Index(
                 fields=["-created_at"],
                 name="message_in_trouble",
-                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt", "filed"]),
+                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt", "filed"])
+                | Q(
+                    state__in=["suppressed", "expired"],
+                    message_class__in=["privacy_notice", "incident_notice"],
+                    sealed_recipient__isnull=False,
+                ),
             ),
         ]
         constraints = [

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from consent.identifiers import Identity
 from consent.services import erase
-from messaging import delivery, health
+from messaging import delivery, health, suppressing
 from messaging.claiming import claim
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return, send
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
@@ -435,6 +435,34 @@ def test_a_suppressed_address_is_not_written_to(owed, relay_inbox):
 
     message.refresh_from_db()
     assert (message.state, message.last_error) == ("suppressed", "The address is suppressed: hard bounce.")
+
+
+def suppressed(reason, *addresses):
+    for address in addresses:
+        suppressing.suppress(Identity.of("email", address).digest, reason)
+
+
+def test_whoever_called_our_mail_spam_is_told_what_the_law_asks_for_and_nothing_else(owed, relay_inbox):
+    message = owed("anna@example.org", "bela@example.org")
+    later(message, message_class="incident_notice")
+    suppressed(Suppression.Reason.COMPLAINT, "anna@example.org", "bela@example.org")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert message.state == "accepted"
+    assert Message.objects.exclude(pk=message.pk).get().state == "suppressed"
+
+
+def test_what_the_law_asks_for_and_a_dead_mailbox_kept_back_waits_for_a_person(owed, relay_inbox):
+    message = owed("anna@example.org", "bela@example.org")
+    later(message, message_class="incident_notice")
+    suppressed(Suppression.Reason.NO_MAILBOX, "anna@example.org", "bela@example.org")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    assert set(Message.objects.values_list("state", flat=True)) == {"suppressed"}
+    assert list(Message.objects.in_trouble()) == [message]
 
 
 def test_only_what_the_law_or_the_person_asks_for_reaches_somebody_who_opted_out(owed, relay_inbox):
