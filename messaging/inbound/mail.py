@@ -14,7 +14,7 @@ from consent.models import Cause, Identifier, Subject
 from messaging import verp
 from messaging.events import Kind, NewEvent, find_message, record_events
 from messaging.inbound import auto_replies, revocation, text_messages
-from messaging.inbound.bounces import Bounce, bounces_of, original_ids
+from messaging.inbound.bounces import Bounce, bounces_of, is_from_daemon, original_ids
 from messaging.inbound.complaints import Complaint, complaint_of
 from messaging.inbound.consequences import bounced, complained, digest_of
 from messaging.inbound.opting_out import MAILTO, REPLY, Wish, opt_out
@@ -95,8 +95,11 @@ def understood(row: InboundMessage) -> Found:
         return _bounce(row, bounces, message)
     if signed and signed.use is Use.UNSUBSCRIBE and message:
         return _unsubscribe(row, mail, message)
-    if (signed and signed.use is Use.BOUNCE) or _is_automatic(mail):
+    is_returned = signed is not None and signed.use is Use.BOUNCE
+    if _is_automatic(mail, is_returned):
         return _automatic(row, message)
+    if is_returned and not (message and _word(mail)):
+        return _unknown(message)
     return _reply(row, mail, message if signed else None, message)
 
 
@@ -165,11 +168,16 @@ def _automatic(row: InboundMessage, message: Message | None) -> Found:
     return Found(What.AUTO_REPLY, State.SETTLED, "An automatic answer: it changes nothing.", *_of(message))
 
 
+def _unknown(message: Message | None) -> Found:
+    """No rule knows whether the message came back or somebody wrote, so nothing is concluded from it."""
+    text = "It came to a return path, and is no bounce by rule and no automatic answer: read what it says."
+    return Found(What.UNKNOWN, State.OPEN, text, *_of(message))
+
+
 def _reply(row: InboundMessage, mail: Mail, signed: Message | None, quoted: Message | None) -> Found:
     """One of the words, alone, is a no; everything else is read by a person."""
     message = signed or quoted
-    own = revocation.own_text(mail.text)
-    word = revocation.language_of(own) or (revocation.language_of(mail.header("Subject")) if not own else None)
+    word = _word(mail)
     person = message.subject_id if message else _known(mail)
     if message:
         _note(row, message, Kind.REPLIED, "")
@@ -182,10 +190,21 @@ def _reply(row: InboundMessage, mail: Mail, signed: Message | None, quoted: Mess
     return Found(What.UNSUBSCRIBE, State.SETTLED, _said(decision), message.pk if message else None, person, decision)
 
 
-def _is_automatic(mail: Mail) -> bool:
-    """Apple's mail program marks the unsubscribe that its user pressed as an automatic answer."""
-    is_command = bool(mail.header("X-Apple-Unsubscribe")) and revocation.language_of(mail.header("Subject"))
-    return not is_command and auto_replies.is_automatic(mail)
+def _word(mail: Mail) -> str | None:
+    """The language of the word that it is, alone; in the subject only where nothing else was written."""
+    own = revocation.own_text(mail.text)
+    return revocation.language_of(own) or (revocation.language_of(mail.header("Subject")) if not own else None)
+
+
+def _is_automatic(mail: Mail, is_returned: bool) -> bool:
+    """Apple's mail program marks the unsubscribe that its user pressed as an automatic answer. What comes to a return
+    path from a host, or from nobody, may be a bounce in words that no rule knows.
+    """
+    if mail.header("X-Apple-Unsubscribe") and revocation.language_of(mail.header("Subject")):
+        return False
+    if is_returned:
+        return auto_replies.says_so(mail) and not is_from_daemon(mail)
+    return auto_replies.is_automatic(mail)
 
 
 def _known(mail: Mail) -> UUID | None:

@@ -231,6 +231,34 @@ def test_an_automatic_answer_is_a_fact_and_neither_a_bounce_nor_a_no(sent, heade
     assert not Suppression.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Return_Path": "<>"},
+        {"sender": "MAILER-DAEMON@mx.example", "Auto_Submitted": "auto-replied", "Return_Path": "<>"},
+    ],
+)
+def test_what_comes_to_a_return_path_and_no_rule_knows_is_read_by_a_person(sent, headers):
+    row = received(letter("Det gick inte att leverera brevet.", **headers), to=verp.return_path(sent))
+
+    assert (row.kind, row.state, row.message_id, row.subject_id) == ("unknown", "open", sent.pk, sent.subject_id)
+    assert not sent.events.exists()  # it proves nothing about what became of the message
+
+
+def test_an_automatic_answer_to_a_return_path_needs_nobody(sent):
+    row = received(letter("I am away.", Auto_Submitted="auto-replied"), to=verp.return_path(sent))
+
+    assert (row.kind, row.state) == ("auto_reply", "settled")
+
+
+def test_a_word_that_a_mail_program_sent_to_the_return_path_is_a_no_all_the_same(sent):
+    row = received(letter("STOP"), to=verp.return_path(sent))
+
+    assert (row.kind, row.state) == ("unsubscribe", "settled")
+    assert [decision.exit_path for decision in opt_outs()] == ["mail-reply"]
+
+
 def test_the_same_mail_handed_in_twice_is_one_and_opts_out_once(sent):
     for _ in range(2):
         received(letter("STOP"), to=verp.reply_address(sent))
