@@ -120,11 +120,12 @@ def story_of(message: Message) -> list[Line]:
 
 def contents_of(message: Message) -> Contents | None:
     """None where it was not rendered, or where its bytes were erased. A text message is its text alone."""
-    if not message.raw:
+    raw = message.raw
+    if not raw:
         return None
     if message.channel != Channel.EMAIL:
-        return Contents(headers=[], text=_redacted(bytes(message.raw).decode()), html="")
-    mail = message_from_bytes(bytes(message.raw), policy=default)
+        return Contents(headers=[], text=_redacted(raw.decode()), html="")
+    mail = message_from_bytes(raw, policy=default)
     text, html = (mail.get_body([kind]) for kind in ("plain", "html"))
     return Contents(
         headers=[(name, _redacted(str(mail[name]))) for name in SHOWN_HEADERS if mail[name]],
@@ -136,7 +137,9 @@ def contents_of(message: Message) -> Contents | None:
 def told(subject_ids: list[UUID]) -> Iterable[Entry]:
     """The provider that messaging registers with `consent.story`: a line per message, tied to its decision."""
     messages = list(
-        Message.objects.filter(subject_id__in=subject_ids).defer("raw", "context").order_by("-created_at")[:NEWEST]
+        Message.objects.filter(subject_id__in=subject_ids)
+        .defer("sealed_raw", "context")
+        .order_by("-created_at")[:NEWEST]
     )
     titles = dict(Template.objects.values_list("key", "title")) if messages else {}
     yield from _entries(messages, titles)

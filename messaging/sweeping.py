@@ -123,8 +123,8 @@ def forget() -> int:
     """Of a person who was erased no address and no text stays once a message is settled; its hash and its story do."""
     erased = Subject.objects.filter(erased_at__gt=Now() - ERASED_SINCE)
     settled = Message.objects.filter(subject_id__in=erased.values("pk"), settled_at__isnull=False)
-    return settled.filter(Q(sealed_recipient__isnull=False) | Q(raw__isnull=False) | ~Q(context={})).update(
-        sealed_recipient=None, raw=None, context={}
+    return settled.filter(Q(sealed_recipient__isnull=False) | Q(sealed_raw__isnull=False) | ~Q(context={})).update(
+        sealed_recipient=None, sealed_raw=None, context={}
     )
 
 

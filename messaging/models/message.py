@@ -10,6 +10,7 @@ from django.db.models import Exists, Expression, F, OuterRef, Q
 from django.utils import timezone
 
 from config.history import AppendOnly, TrackedModel
+from config.keys import Seal
 from consent.identifiers import unseal
 from consent.models import Channel, Identifier
 from messaging.models.hold import SendHold
@@ -64,6 +65,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 # By which identifier a channel reaches a person.
 RECIPIENTS = {Channel.EMAIL.value: Identifier.Kind.EMAIL.value, Channel.SMS.value: Identifier.Kind.PHONE.value}
+BYTES = Seal("message-bytes")
 # What the law asks for.
 FOUR_EYES = frozenset({MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
@@ -118,7 +120,7 @@ class Message(models.Model):
         State.FAILED, State.REJECTED, State.RENDER_FAILED, State.IN_DOUBT, State.FILED,
     ]  # fmt: skip
     KEPT_BACK: ClassVar[list[str]] = [State.SUPPRESSED, State.EXPIRED]
-    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "raw")
+    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "sealed_raw")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     intent = models.BinaryField(max_length=32, unique=True, help_text="Hash of why, to whom and with what: owed once.")
@@ -155,8 +157,8 @@ class Message(models.Model):
     is_pinned = models.BooleanField(
         default=False, help_text="In doubt at a transport that makes one message of two: only that one is asked again."
     )
-    raw = models.BinaryField(null=True, help_text="The bytes on the wire, frozen at rendering.")
-    render_hash = models.BinaryField(max_length=32, null=True)
+    sealed_raw = models.BinaryField(null=True, help_text="The bytes on the wire, frozen at rendering, encrypted.")
+    render_hash = models.BinaryField(max_length=32, null=True, help_text="SHA-256 of the bytes on the wire.")
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts_made = models.PositiveIntegerField(default=0)
@@ -206,7 +208,7 @@ class Message(models.Model):
                 violation_error_message="A message is sent under a lease, and only then.",
             ),
             models.CheckConstraint(
-                condition=Q(raw=None) | Q(render_hash__isnull=False),  # the hash outlives bytes that were erased
+                condition=Q(sealed_raw=None) | Q(render_hash__isnull=False),  # the hash outlives bytes that were erased
                 name="message_rendered_with_its_hash",
                 violation_error_message="Rendered bytes come with their hash.",
             ),
@@ -230,6 +232,17 @@ class Message(models.Model):
     def recipient(self) -> str:
         """The address in clear; empty where none is known, or where it was erased."""
         return unseal(self.recipient_kind, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes on the wire, which hold the address and the person's own links; none where they were not made yet,
+        or were erased. Raises cryptography's InvalidTag where they belong to another message or another key.
+        """
+        return BYTES.open_bytes(self.sealed_raw, str(self.pk)) if self.sealed_raw else b""
+
+    @raw.setter
+    def raw(self, clear: bytes) -> None:
+        self.sealed_raw = BYTES.close_bytes(clear, str(self.pk))
 
     @property
     def needs_two(self) -> bool:

@@ -281,7 +281,7 @@ def test_somebody_who_was_erased_since_the_counting_leaves_only_a_number():
     sweep()
 
     message = notice.messages.get(subject_id=known["anna"])
-    assert (message.state, message.sealed_recipient, message.raw) == ("suppressed", None, None)
+    assert (message.state, message.sealed_recipient, message.sealed_raw) == ("suppressed", None, None)
     assert progress_of(notice).counts == {"suppressed": 1, "waiting": 1}
 
 

@@ -1,6 +1,8 @@
 """Claim, send, answer: each message once, and whoever dies on the way leaves a state that says what is known."""
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold,
 from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
+from tests.factories import MessageFactory
 from tests.messaging.smtp import DROP, HANG, fault_server
 
 pytestmark = pytest.mark.usefixtures("newsletter")
@@ -572,15 +575,15 @@ def test_the_answer_to_a_deletion_reaches_its_person_and_is_then_forgotten(owed,
 
     assert len(relay_inbox.mails) == 1
     kept = Message.objects.get(template_key="request_answered")
-    assert (kept.state, kept.sealed_recipient, kept.raw, kept.context) == ("accepted", None, None, {})
+    assert (kept.state, kept.sealed_recipient, kept.sealed_raw, kept.context) == ("accepted", None, None, {})
     assert kept.render_hash
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE messaging_message SET raw = 'other'",
-        "UPDATE messaging_message SET render_hash = sha256('other'), raw = 'other'",
+        "UPDATE messaging_message SET sealed_raw = 'other'",
+        "UPDATE messaging_message SET render_hash = sha256('other'), sealed_raw = 'other'",
         "UPDATE messaging_message SET subject_id = gen_random_uuid()",
         "UPDATE messaging_deliveryattempt SET outcome = 'accepted'",
         "UPDATE messaging_deliveryattempt SET phase = 'intent'",
@@ -595,6 +598,31 @@ def test_the_database_keeps_what_was_sent_and_how_it_ended(owed, statement):
 
     with connection.cursor() as cursor, pytest.raises(DatabaseError):
         cursor.execute(statement)
+
+
+def test_a_dump_of_the_messages_holds_neither_an_address_nor_a_link_of_a_person(owed):
+    message = owed()
+    [token] = re.findall(rb"<https?://[^>]+/u/([A-Za-z0-9_-]{20,})/>", message.raw)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(to_jsonb(m)::text, ' ') FROM messaging_message m")
+        [dump] = cursor.fetchone()
+
+    assert b"anna@example.org" in message.raw
+    for secret in (b"anna@example.org", token):
+        assert not {form for form in (secret.decode(), secret.hex()) if form in dump}
+    assert hashlib.sha256(message.raw).digest() == bytes(message.render_hash)
+
+
+def test_bytes_that_were_moved_to_another_message_are_not_sent_and_stop_nobody_else(owed, relay_inbox):
+    message = owed()
+    taken = {"sealed_raw": message.sealed_raw, "sealed_recipient": message.sealed_recipient}
+    moved = MessageFactory(**taken, render_hash=message.render_hash, subject_id=message.subject_id)
+
+    deliver_due(transport=relay_inbox.relay())
+
+    states = dict(Message.objects.values_list("pk", "state"))
+    assert states == {message.pk: "accepted", moved.pk: "render_failed"}
 
 
 WORKER = """

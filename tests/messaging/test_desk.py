@@ -68,7 +68,7 @@ def test_the_page_of_a_message_tells_what_happened_and_shows_it_in_a_frame_that_
 
 def test_the_page_shows_no_token_that_would_let_staff_act_as_the_person(client, officer, sent):
     sent.refresh_from_db()
-    token = bytes(sent.raw).split(b"/u/")[1].split(b"/")[0].decode()
+    token = sent.raw.split(b"/u/")[1].split(b"/")[0].decode()
 
     text = client.get(page(sent)).content.decode()
 
