@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
 
+from config.text import without_addresses
 from consent import subjects
 from consent.identifiers import Identity
 from consent.models import Cause, Identifier, Subject
@@ -24,6 +27,8 @@ from messaging.verp import Signed, Use
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 100
+KEPT = timedelta(days=30)  # as they came, after they were dealt with
+MOST_FORGOTTEN = 1000  # at once
 ENVELOPE = ("X-Original-To", "Delivered-To", "Envelope-To", "To", "Cc")
 State, What = InboundMessage.State, InboundMessage.Kind
 
@@ -71,7 +76,7 @@ def _read_next() -> bool:
         raise
     except Exception as error:  # the next one is not kept waiting for ever, and this one gets a person's eyes
         log.exception("inbound_not_read", inbound=row.pk)
-        found = Found(What.UNKNOWN, State.OPEN, f"It could not be read by rule: {error}")
+        found = Found(What.UNKNOWN, State.OPEN, f"It could not be read by rule: {without_addresses(str(error))}")
     row.kind, row.state, row.outcome = found.kind, found.state, found.outcome[:300]
     row.message_id, row.subject_id, row.decision_id = found.message_id, found.subject_id, found.decision_id
     row.save()
@@ -104,10 +109,13 @@ def understood(row: InboundMessage) -> Found:
 
 
 def forget() -> int:
-    """Of a person who was erased only what it was and what was done stays."""
+    """Of a person who was erased, and of what was dealt with long ago, whoever wrote it: only what it was and what was
+    done stays. What waits for a person waits as it came.
+    """
     rows = InboundMessage.objects.filter(raw__isnull=False).exclude(state=State.STORED)
-    erased = Subject.objects.filter(erased_at__isnull=False)
-    return rows.filter(subject_id__in=erased.values("pk")).update(raw=None, sender="", subject="")
+    erased = rows.filter(subject_id__in=Subject.objects.filter(erased_at__isnull=False).values("pk"))
+    old = InboundMessage.objects.long_dealt_with(timezone.now() - KEPT).values("pk")[:MOST_FORGOTTEN]
+    return sum(found.update(raw=None, sender="", subject="") for found in (erased, rows.filter(pk__in=old)))
 
 
 def _message(signed: Signed | None, ids: Sequence[str]) -> Message | None:
