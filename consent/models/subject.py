@@ -30,6 +30,10 @@ class Subject(models.Model):
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
+        indexes = [
+            models.Index(fields=["id"], name="subject_erased", condition=Q(erased_at__isnull=False)),
+            models.Index(fields=["erased_at"], name="subject_erased_lately", condition=Q(erased_at__isnull=False)),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(merged_into=models.F("id")),

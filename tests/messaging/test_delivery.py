@@ -16,8 +16,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from consent.identifiers import Identity
+from consent.models import Subject
 from consent.services import erase
-from messaging import delivery, health, suppressing
+from messaging import delivery, health, suppressing, sweeping
 from messaging.claiming import claim
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return, send
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
@@ -26,7 +27,7 @@ from messaging.services import NewMessage, cancel, close_unknown, enqueue, hold,
 from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
-from tests.factories import MessageFactory
+from tests.factories import MessageFactory, SubjectFactory
 from tests.messaging.smtp import DROP, HANG, fault_server
 
 pytestmark = pytest.mark.usefixtures("newsletter")
@@ -577,6 +578,32 @@ def test_the_answer_to_a_deletion_reaches_its_person_and_is_then_forgotten(owed,
     kept = Message.objects.get(template_key="request_answered")
     assert (kept.state, kept.sealed_recipient, kept.sealed_raw, kept.context) == ("accepted", None, None, {})
     assert kept.render_hash
+
+
+def test_what_settles_long_after_its_person_was_erased_is_forgotten_too(owed):
+    message = owed()
+    later(message, state="in_doubt")
+    erase(message.subject_id, by="user:anna")
+    Subject.objects.filter(pk=message.subject_id).update(erased_at=timezone.now() - timedelta(days=40))
+    sweep()
+    assert Message.objects.get().raw  # two people have not decided yet
+
+    later(message, state="closed_unknown", settled_at=timezone.now())
+    sweep()
+
+    kept = Message.objects.get()
+    assert (kept.sealed_recipient, kept.sealed_raw, kept.context) == (None, None, {})
+
+
+def test_all_who_were_ever_erased_are_looked_at_again_from_wherever_it_begins(db, monkeypatch):
+    erased = [SubjectFactory(erased_at=timezone.now() - timedelta(days=40)).pk for _ in range(5)]
+    SubjectFactory()
+    monkeypatch.setattr(sweeping, "AT_ONCE", 3)
+
+    seen = [sweeping._some_who_were_erased() for _ in range(100)]
+
+    assert {len(set(some)) for some in seen} == {3}
+    assert {person for some in seen for person in some} == set(erased)
 
 
 @pytest.mark.parametrize(
