@@ -390,7 +390,6 @@ class Suppression(TrackedModel):
         NO_DOMAIN = "no such domain", "no such domain"
         DISABLED = "mailbox disabled", "mailbox disabled"
         COMPLAINT = "spam complaint", "spam complaint"
-        PROVIDER = "blocked at the provider", "blocked at the provider"
 
     personal: ClassVar[tuple[str, ...]] = ()
 
