@@ -79,7 +79,7 @@ def level_of(message: Message) -> str:
     if message.acknowledged_at:
         return "E5: the person said that it reached them."
     if message.delivery in (Message.Delivery.BOUNCED_HARD, Message.Delivery.BOUNCED_SOFT):
-        return "E3: a relay took it, and it came back: it did not reach the recipient."
+        return "E3: whoever was to pass it on says that it did not reach the recipient."
     if message.delivery == Message.Delivery.DELIVERED:
         return "E4: the recipient's server confirmed delivery."
     if message.state == State.FILED:

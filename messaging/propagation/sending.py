@@ -216,7 +216,9 @@ def settle(delivery: WebhookDelivery, answer: Answer, started_at: datetime) -> N
 
 
 def outcome_of(tries: int, answer: Answer) -> tuple[str, timedelta]:
-    """The next state and the pause before another try. A 410 costs no try: it waits for somebody to resume."""
+    """The next state and the pause before another try. After a 410 it waits for somebody to resume the endpoint,
+    however often it was tried.
+    """
     if answer.is_taken:
         return State.DELIVERED, timedelta()
     if answer.status == 410:
