@@ -80,6 +80,9 @@ class InboundMessageAdmin(RecordAdmin):
     @display(description="Text")
     def text_shown(self, row: InboundMessage) -> SafeString | str:
         """As plain text: nothing in it is markup, and nothing is loaded."""
+        if row.hook_id:
+            url = reverse("admin:messaging_hookdelivery_change", args=[row.hook_id])
+            return format_html('No letter: <a href="{}">a post of the provider</a> holds what was said.', url)
         if not row.raw:
             return f"It was emptied: letters are kept for {KEPT.days} days, and none of a person who was erased."
         if row.channel == "sms":

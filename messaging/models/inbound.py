@@ -94,6 +94,14 @@ class InboundMessage(models.Model):
         null=True, help_text="As it came; emptied when its person is erased, and 30 days after it was dealt with."
     )
     raw_digest = models.BinaryField(max_length=32)
+    hook = models.ForeignKey(
+        HookDelivery,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="What came in place of a letter.",
+    )
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.UNREAD)
     state = models.CharField(max_length=10, choices=State.choices, default=State.STORED)
     outcome = models.CharField(max_length=300, blank=True, help_text="What was done, in words.")
@@ -115,6 +123,7 @@ class InboundMessage(models.Model):
             models.Index(fields=["received_at"], name="inboundmessage_to_read", condition=Q(state="stored")),
             models.Index(fields=["-received_at", "-id"], name="inboundmessage_recent"),
             models.Index(fields=["subject_id"], name="inboundmessage_of_subject"),
+            models.Index(fields=["hook"], name="inboundmessage_of_hook", condition=Q(hook__isnull=False)),
             models.Index(
                 fields=["received_at"],
                 name="inboundmessage_to_forget",
