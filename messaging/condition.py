@@ -58,7 +58,7 @@ def _given_up(now: datetime) -> Iterable[Condition]:
     refused: dict[str, list[datetime]] = {}
     for message_class, state, at in _recently_given_up(now).values_list("message_class", "state", "settled_at")[:MOST]:
         is_ordinary = state == State.REJECTED and message_class not in FOUR_EYES
-        (refused if is_ordinary else found).setdefault(message_class, []).append(at)
+        (refused if is_ordinary else found).setdefault(message_class, []).append(at or now)
     for message_class, moments in refused.items():
         if len(moments) >= MANY_REFUSED and not _most_were_taken(message_class, len(moments), now):
             found[message_class] = found.get(message_class, []) + moments
