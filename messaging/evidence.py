@@ -8,6 +8,7 @@ from email import message_from_bytes
 from email.policy import default
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from django.urls import reverse
 
 from consent.models import Channel
@@ -44,6 +45,7 @@ DEEDS = {
     "proposed": "Proposed",
     "withdrawn": "The proposal was withdrawn",
 }
+UNOPENED = "(It cannot be opened: was PRIVACY_KEY changed since it was stored?)"
 State = Message.State
 NOT_SENT: dict[str, str] = {
     State.REJECTED: "it was refused. It was not sent.",
@@ -120,7 +122,10 @@ def story_of(message: Message) -> list[Line]:
 
 def contents_of(message: Message) -> Contents | None:
     """None where it was not rendered, or where its bytes were erased. A text message is its text alone."""
-    raw = message.raw
+    try:
+        raw = message.raw
+    except InvalidTag:
+        return Contents(headers=[], text=UNOPENED, html="")
     if not raw:
         return None
     if message.channel != Channel.EMAIL:
@@ -138,7 +143,7 @@ def told(subject_ids: list[UUID]) -> Iterable[Entry]:
     """The provider that messaging registers with `consent.story`: a line per message, tied to its decision."""
     messages = list(
         Message.objects.filter(subject_id__in=subject_ids)
-        .defer("sealed_raw", "context")
+        .defer("sealed_raw", "sealed_context")
         .order_by("-created_at")[:NEWEST]
     )
     titles = dict(Template.objects.values_list("key", "title")) if messages else {}

@@ -138,9 +138,9 @@ def _some_who_were_erased() -> list[UUID]:
 
 def _forget(people: Any) -> int:
     settled = Message.objects.filter(subject_id__in=people, settled_at__isnull=False)
-    return settled.filter(Q(sealed_recipient__isnull=False) | Q(sealed_raw__isnull=False) | ~Q(context={})).update(
-        sealed_recipient=None, sealed_raw=None, context={}
-    )
+    return settled.filter(
+        Q(sealed_recipient__isnull=False) | Q(sealed_raw__isnull=False) | Q(sealed_context__isnull=False)
+    ).update(sealed_recipient=None, sealed_raw=None, sealed_context=None)
 
 
 def _in_doubt_since(window: timedelta) -> Any:

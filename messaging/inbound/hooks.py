@@ -122,7 +122,9 @@ def _take(delivery: HookDelivery, event: AnymailTrackingEvent | AnymailInboundEv
 def _follow(delivery: HookDelivery, event: NewEvent, verdict: Verdict, *, address: str) -> None:
     """The event into the message's story, and what it means for the address and the person."""
     message = (
-        Message.objects.defer("sealed_raw", "context").filter(pk=event.message_id).first() if event.message_id else None
+        Message.objects.defer("sealed_raw", "sealed_context").filter(pk=event.message_id).first()
+        if event.message_id
+        else None
     )
     if message is not None and event.kind == Kind.COMPLAINED:
         complained(message, event)

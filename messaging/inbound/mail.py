@@ -120,7 +120,7 @@ def forget() -> int:
 
 def _message(signed: Signed | None, ids: Sequence[str]) -> Message | None:
     number = find_message(ids=[str(signed.message_id)] if signed else ids)
-    return Message.objects.defer("sealed_raw", "context").filter(pk=number).first() if number else None
+    return Message.objects.defer("sealed_raw", "sealed_context").filter(pk=number).first() if number else None
 
 
 def _complaint(row: InboundMessage, complaint: Complaint, signed: Signed | None) -> Found:

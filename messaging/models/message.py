@@ -1,9 +1,10 @@
 """A message is owed before it is sent: the row is the work. Submission is ours and strict; delivery is heard about."""
 
+import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Exists, Expression, F, OuterRef, Q
@@ -65,7 +66,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 # By which identifier a channel reaches a person.
 RECIPIENTS = {Channel.EMAIL.value: Identifier.Kind.EMAIL.value, Channel.SMS.value: Identifier.Kind.PHONE.value}
-BYTES = Seal("message-bytes")
+BYTES, CONTEXT = Seal("message-bytes"), Seal("message-context")
 # What the law asks for.
 FOUR_EYES = frozenset({MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
@@ -120,7 +121,7 @@ class Message(models.Model):
         State.FAILED, State.REJECTED, State.RENDER_FAILED, State.IN_DOUBT, State.FILED,
     ]  # fmt: skip
     KEPT_BACK: ClassVar[list[str]] = [State.SUPPRESSED, State.EXPIRED]
-    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "sealed_raw")
+    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "sealed_context", "sealed_raw")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     intent = models.BinaryField(max_length=32, unique=True, help_text="Hash of why, to whom and with what: owed once.")
@@ -138,7 +139,7 @@ class Message(models.Model):
         TemplateVersion, models.PROTECT, null=True, related_name="messages", db_index=False
     )
     template_key = models.CharField(max_length=50)
-    context = models.JSONField(default=dict)
+    sealed_context = models.BinaryField(null=True, help_text="What its text names, as JSON, encrypted.")
     locale = models.CharField(max_length=35, default="en")
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.CRITICAL)
     on_doubt = models.CharField(max_length=10, choices=OnDoubt.choices, default=OnDoubt.RESEND)
@@ -232,6 +233,15 @@ class Message(models.Model):
     def recipient(self) -> str:
         """The address in clear; empty where none is known, or where it was erased."""
         return unseal(self.recipient_kind, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What its text names: an answer holds all that is known of a person. Empty where it was erased."""
+        return json.loads(CONTEXT.open(self.sealed_context, str(self.pk))) if self.sealed_context else {}
+
+    @context.setter
+    def context(self, clear: Mapping[str, Any]) -> None:
+        self.sealed_context = CONTEXT.close(json.dumps(clear), str(self.pk))
 
     @property
     def raw(self) -> bytes:

@@ -110,6 +110,14 @@ def test_a_text_message_is_found_by_its_number_and_shown_as_it_was_written(clien
     assert 'aria-label="Headers"' not in shown
 
 
+def test_a_message_that_was_sealed_under_another_key_says_so_on_its_page(client, officer):
+    message = MessageFactory(sealed_raw=b"sealed by another key, some time ago", render_hash=b"x" * 32)
+
+    shown = client.get(page(message)).content.decode()
+
+    assert "It cannot be opened: was PRIVACY_KEY changed" in shown
+
+
 def test_what_was_sent_before_a_merge_is_found_by_either_address(client, officer, message):
     other = known("email", "anna@work.example")
     merge(message.subject_id, other, reason="The same person", by="user:olga")

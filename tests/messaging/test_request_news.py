@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -93,6 +93,17 @@ def test_an_answer_that_would_not_be_sent_is_refused_and_the_request_stays_open(
     request.refresh_from_db()
     assert request.state != "answered"
     assert not Message.objects.filter(template_key="request_answered").exists()
+
+
+def test_a_dump_of_the_messages_holds_nothing_of_what_an_answer_says():
+    replies.answer(logged(), "This is all that we know of you:\n\n{data}", by="user:bela")
+    assert "anna@example.org" in told("request_answered").context["answer"]
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(to_jsonb(m)::text, ' ') FROM messaging_message m")
+        [dump] = cursor.fetchone()
+
+    assert not {form for form in ("anna@example.org", b"anna@example.org".hex(), "all that we know") if form in dump}
 
 
 def test_whoever_called_our_mail_spam_gets_the_answer_that_they_asked_for():
