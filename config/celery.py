@@ -1,4 +1,4 @@
-"""Celery carries nudges: an id, at most twice, sometimes never. The rows are the work, and a sweep finds the rest."""
+"""Celery carries nudges, which come once, twice or never. The rows are the work, and a sweep finds the rest."""
 
 import logging.config
 import os
@@ -36,7 +36,7 @@ def broker_url(redis_url: str) -> str:
 def configuration() -> dict[str, Any]:
     return {
         "broker_url": broker_url(settings.REDIS_URL),
-        # What is sent: JSON, and only ids, so that broker dumps and logs hold nothing personal.
+        # What is sent: JSON, and ids or lanes at most, so that broker dumps and logs hold nothing personal.
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,  # state lives in the database; results would only grow keys

@@ -31,11 +31,18 @@ class Seal:
 
     def close(self, text: str, bound_to: str) -> bytes:
         """`bound_to` says whose it is: moved to another place, it does not open."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + _cipher(derive(self.use)).encrypt(nonce, text.encode(), bound_to.encode())
+        return self.close_bytes(text.encode(), bound_to)
 
     def open(self, sealed: bytes | memoryview, bound_to: str) -> str:
         """Raises cryptography's InvalidTag where the bytes were changed, moved, or sealed by another key."""
+        return self.open_bytes(sealed, bound_to).decode()
+
+    def close_bytes(self, clear: bytes, bound_to: str) -> bytes:
+        """As `close`, for what need not be text."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + _cipher(derive(self.use)).encrypt(nonce, clear, bound_to.encode())
+
+    def open_bytes(self, sealed: bytes | memoryview, bound_to: str) -> bytes:
+        """As `open`."""
         sealed = bytes(sealed)
-        opened = _cipher(derive(self.use)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
-        return opened.decode()
+        return _cipher(derive(self.use)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())

@@ -89,7 +89,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         cards.append(card)
     if user.has_perm("messaging.view_message"):
         cards.append(_messages(now))
-        trouble = Message.objects.filter(state__in=Message.TROUBLE).order_by("-created_at")
+        trouble = Message.objects.in_trouble().order_by("-created_at")
         fields = ("pk", "state", "template_key", "last_error", "created_at")
         context["failed_messages"] = [
             (_page("messaging_message_change", m.pk), m) for m in trouble.only(*fields)[:ROWS]

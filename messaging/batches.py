@@ -91,9 +91,11 @@ def send_batch(notice_id: int) -> int:
 
 
 def allowed_now(notice: Notice) -> int:
-    """How many may be owed now: what is left of this minute's rate, and no more than a minute's worth waiting."""
+    """How many may be owed now: what is left of this minute's rate, and no more than a minute's worth waiting for us.
+    Whoever is asked to come back later keeps nobody else waiting.
+    """
     owed = notice.recipients.owed_within(MINUTE).count()
-    waiting = Message.objects.filter(notice=notice, state__in=Message.WAITING).count()
+    waiting = Message.objects.filter(notice=notice).wait_for_us(Now()).count()
     return max(0, notice.rate - max(owed, waiting))
 
 

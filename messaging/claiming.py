@@ -109,7 +109,7 @@ def _late(messages: Sequence[Message]) -> set[UUID]:
 def _ready(message: Message, routes: Routes, texts: Texts) -> Claim | Message:
     """With its bytes, and a way to take; or what stands in its way."""
     try:
-        if message.recipient and message.render_hash is None:  # when it was owed, its text could not be rendered
+        if message.recipient and not message.raw:  # when it was owed, its text could not be rendered
             freeze(message, _versions_of(message, texts))
             message.save(update_fields=FROZEN)
     except UNREADY as error:

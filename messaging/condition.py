@@ -9,10 +9,14 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from messaging import health
-from messaging.models import Difference, Message, SendHold, TransportHealth
+from messaging.models import FOUR_EYES, Difference, Message, MessageClass, SendHold, TransportHealth
 from messaging.transports import configured
 
 ALARMING_DOUBT = timedelta(minutes=15)
+RECENTLY = timedelta(days=3)  # given up since: a weekend must not pass over it
+LOOKED_AT = timedelta(days=30)  # messages owed since: longer than any is tried
+# A mailbox that is gone is nobody's trouble. That so many refuse, and more than one in ten, is ours.
+MANY_REFUSED, REFUSED_PART = 20, 10
 MOST = 10_000  # what is counted stops here: a heap is a heap
 State = Message.State
 
@@ -28,9 +32,9 @@ class Condition:
 
 
 def conditions(now: datetime | None = None) -> list[Condition]:
-    """What is wrong now, worst first; empty when all is well. Four bounded statements."""
+    """What is wrong now, worst first; empty when all is well. A few bounded statements."""
     now = now or timezone.now()
-    return [*_overdue(now), *_failing(), *_in_doubt(now), *_differing(now)]
+    return [*_overdue(now), *_failing(), *_given_up(now), *_in_doubt(now), *_differing(now)]
 
 
 def _overdue(now: datetime) -> Iterable[Condition]:
@@ -44,6 +48,38 @@ def _failing() -> Iterable[Condition]:
     for found in _configured().filter(failures_in_a_row__gte=health.OPENS_AFTER).order_by("pk"):
         title = f"The transport {found.pk} failed {found.failures_in_a_row} times in a row"
         yield Condition(f"transport-{found.pk}", title, found.failing_since or timezone.now(), found.failures_in_a_row)
+
+
+def _given_up(now: datetime) -> Iterable[Condition]:
+    """What ended without being sent is no longer overdue: it is told here, by class. Of what the law asks for each one
+    counts, since somebody has to find another way to that person.
+    """
+    found: dict[str, list[datetime]] = {}
+    refused: dict[str, list[datetime]] = {}
+    for message_class, state, at in _recently_given_up(now).values_list("message_class", "state", "settled_at")[:MOST]:
+        is_ordinary = state == State.REJECTED and message_class not in FOUR_EYES
+        (refused if is_ordinary else found).setdefault(message_class, []).append(at or now)
+    for message_class, moments in refused.items():
+        if len(moments) >= MANY_REFUSED and not _most_were_taken(message_class, len(moments), now):
+            found[message_class] = found.get(message_class, []) + moments
+    for message_class, moments in sorted(found.items()):
+        count = len(moments)
+        title = f"{_counted(count)} given up, not sent: {MessageClass(message_class).label}"
+        yield Condition(f"mail-given-up-{message_class}", title, min(moments), count)
+
+
+def _recently_given_up(now: datetime) -> QuerySet[Message]:
+    """Of those in trouble the ones that ended: what is in doubt, and texts that fail, are told of by themselves."""
+    ended = [State.FAILED, State.REJECTED, *Message.KEPT_BACK]
+    lately = Message.objects.in_trouble().filter(created_at__gte=now - LOOKED_AT, settled_at__gte=now - RECENTLY)
+    return lately.filter(state__in=ended).order_by("-created_at")
+
+
+def _most_were_taken(message_class: str, refused: int, now: datetime) -> bool:
+    """Counted no further than needed."""
+    enough = refused * (REFUSED_PART - 1)
+    taken = Message.objects.filter(message_class=message_class, state=State.ACCEPTED, created_at__gte=now - LOOKED_AT)
+    return taken.filter(settled_at__gte=now - RECENTLY).order_by("-created_at")[:enough].count() == enough
 
 
 def _in_doubt(now: datetime) -> Iterable[Condition]:
@@ -79,6 +115,14 @@ def metrics() -> Iterable[Metric]:
         doubt.add_metric([transport], (now - since).total_seconds() if since else 0)
     overdue = GaugeMetricFamily("holdfast_messages_overdue", "Messages owed by now and not sent.")
     overdue.add_metric([], len(Message.objects.overdue(now).values_list("pk")[:MOST]))
+    given_up = GaugeMetricFamily(
+        "holdfast_messages_given_up",
+        f"Messages that ended within {RECENTLY.days} days without being sent.",
+        labels=["message_class", "state"],
+    )
+    ended = _recently_given_up(now).order_by().values_list("message_class", "state")
+    for message_class, state, count in ended.annotate(count=Count("pk")):
+        given_up.add_metric([message_class, state], count)
     failing = GaugeMetricFamily("holdfast_transport_failures", "Failures in a row.", labels=["transport"])
     for found in _configured():
         failing.add_metric([found.pk], found.failures_in_a_row)
@@ -87,7 +131,7 @@ def metrics() -> Iterable[Metric]:
     sweep = GaugeMetricFamily("holdfast_sweep_age_seconds", "Since a sweep of messages last went through.")
     if (age := health.last_sweep()["seconds_ago"]) is not None:
         sweep.add_metric([], age)
-    return [unsettled, doubt, overdue, failing, holds, sweep]
+    return [unsettled, doubt, overdue, given_up, failing, holds, sweep]
 
 
 def _configured() -> QuerySet[TransportHealth]:

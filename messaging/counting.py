@@ -9,8 +9,8 @@ from django.db import connection
 
 from config.statements import plain
 from consent.services import Query, check
-from messaging.gate import ALLOWED_ANYWAY
-from messaging.models import Notice, NoticeRecipient, TemplateVersion
+from messaging.gate import ALLOWED_ANYWAY, is_stopped_by
+from messaging.models import Notice, NoticeRecipient, Suppression, TemplateVersion
 
 AT_ONCE = 10_000  # people whose consent one statement asks for
 Excluded = NoticeRecipient.Excluded
@@ -23,7 +23,8 @@ COUNT_IN = """
            CASE WHEN root.erased_at IS NOT NULL THEN 'erased'
                 WHEN address.digest IS NULL THEN 'no_address'
                 WHEN EXISTS (SELECT FROM messaging_suppression p WHERE p.digest = address.digest
-                              AND (p.expires_at IS NULL OR p.expires_at > clock_timestamp())) THEN 'suppressed'
+                              AND (p.expires_at IS NULL OR p.expires_at > clock_timestamp())
+                              AND p.reason <> ALL (%s::text[])) THEN 'suppressed'
                 ELSE '' END
       FROM (SELECT DISTINCT coalesce(s.merged_into_id, s.id) AS id
               FROM unnest(%s::uuid[]) AS wanted(id) JOIN consent_subject s USING (id)) people
@@ -46,8 +47,10 @@ def count_in(notice: Notice, subject_ids: Sequence[UUID]) -> None:
     """Write the cohort down anew and put the totals and the digest into the notice. The notice must be a draft."""
     NoticeRecipient.objects.filter(notice=notice).delete()
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_IN, [notice.pk, plain(subject_ids)])
-        if notice.template.message_class not in ALLOWED_ANYWAY:
+        message_class = notice.template.message_class
+        passed_over = [reason for reason in Suppression.Reason.values if not is_stopped_by(reason, message_class)]
+        cursor.execute(COUNT_IN, [notice.pk, passed_over, plain(subject_ids)])
+        if message_class not in ALLOWED_ANYWAY:
             leave_out_who_said_no(notice)
         cursor.execute(TOTALS, [notice.pk])
         notice.to_write, notice.left_out, notice.cohort_digest = cursor.fetchone()

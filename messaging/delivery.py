@@ -126,7 +126,7 @@ def send(
     """
     unfinished = last or Unfinished()
     message, transport = claimed.message, claimed.transport
-    envelope = Envelope(verp.return_path(message), message.recipient, bytes(message.raw or b""), message.pk)
+    envelope = Envelope(verp.return_path(message), message.recipient, message.raw, message.pk)
 
     def before_end() -> None:
         unfinished.end()

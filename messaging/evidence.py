@@ -8,6 +8,7 @@ from email import message_from_bytes
 from email.policy import default
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from django.urls import reverse
 
 from consent.models import Channel
@@ -44,6 +45,7 @@ DEEDS = {
     "proposed": "Proposed",
     "withdrawn": "The proposal was withdrawn",
 }
+UNOPENED = "(It cannot be opened: was PRIVACY_KEY changed since it was stored?)"
 State = Message.State
 NOT_SENT: dict[str, str] = {
     State.REJECTED: "it was refused. It was not sent.",
@@ -79,7 +81,7 @@ def level_of(message: Message) -> str:
     if message.acknowledged_at:
         return "E5: the person said that it reached them."
     if message.delivery in (Message.Delivery.BOUNCED_HARD, Message.Delivery.BOUNCED_SOFT):
-        return "E3: a relay took it, and it came back: it did not reach the recipient."
+        return "E3: whoever was to pass it on says that it did not reach the recipient."
     if message.delivery == Message.Delivery.DELIVERED:
         return "E4: the recipient's server confirmed delivery."
     if message.state == State.FILED:
@@ -120,11 +122,15 @@ def story_of(message: Message) -> list[Line]:
 
 def contents_of(message: Message) -> Contents | None:
     """None where it was not rendered, or where its bytes were erased. A text message is its text alone."""
-    if not message.raw:
+    try:
+        raw = message.raw
+    except InvalidTag:
+        return Contents(headers=[], text=UNOPENED, html="")
+    if not raw:
         return None
     if message.channel != Channel.EMAIL:
-        return Contents(headers=[], text=_redacted(bytes(message.raw).decode()), html="")
-    mail = message_from_bytes(bytes(message.raw), policy=default)
+        return Contents(headers=[], text=_redacted(raw.decode()), html="")
+    mail = message_from_bytes(raw, policy=default)
     text, html = (mail.get_body([kind]) for kind in ("plain", "html"))
     return Contents(
         headers=[(name, _redacted(str(mail[name]))) for name in SHOWN_HEADERS if mail[name]],
@@ -136,7 +142,9 @@ def contents_of(message: Message) -> Contents | None:
 def told(subject_ids: list[UUID]) -> Iterable[Entry]:
     """The provider that messaging registers with `consent.story`: a line per message, tied to its decision."""
     messages = list(
-        Message.objects.filter(subject_id__in=subject_ids).defer("raw", "context").order_by("-created_at")[:NEWEST]
+        Message.objects.filter(subject_id__in=subject_ids)
+        .defer("sealed_raw", "sealed_context")
+        .order_by("-created_at")[:NEWEST]
     )
     titles = dict(Template.objects.values_list("key", "title")) if messages else {}
     yield from _entries(messages, titles)

@@ -12,7 +12,7 @@ from messaging.models import Message, TemplateVersion
 from messaging.rendering import RenderError, render
 
 Texts = Callable[[str], list[TemplateVersion]]
-FROZEN = ("raw", "render_hash", "template_version", "is_degraded")
+FROZEN = ("sealed_raw", "render_hash", "template_version", "is_degraded")
 UNREADY = (RenderError, InvalidTag)  # one that cannot be made ready must not keep the others waiting
 
 
@@ -25,8 +25,8 @@ def freeze(message: Message, versions: Sequence[TemplateVersion]) -> None:
         locale=message.locale,
         preferences_url=preferences_url(message),
     )
-    message.raw = compose(message, rendered, version)
-    message.render_hash = hashlib.sha256(message.raw).digest()
+    message.raw = raw = compose(message, rendered, version)
+    message.render_hash = hashlib.sha256(raw).digest()
     message.template_version = version
 
 

@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidTag
 from config.statements import blobs, plain, prepared
 from consent.identifiers import Identity
 from consent.services import Query, check
-from messaging.models import Message, MessageClass
+from messaging.models import FOUR_EYES, Message, MessageClass, Suppression
 
 FACTS = """
     SELECT EXISTS (SELECT FROM consent_subject WHERE id = asked.subject_id AND erased_at IS NOT NULL),
@@ -20,6 +20,13 @@ FACTS = """
 # What a person's opt-out does not stop: the confirmation of it, and what the law or their own request asks for. None of
 # these may carry marketing, which publishing their texts sees to.
 ALLOWED_ANYWAY = frozenset({MessageClass.CONFIRMATION, MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
+
+
+def is_stopped_by(suppression: str, message_class: str) -> bool:
+    """Whether an address that is suppressed for this reason gets nothing of this class. Whoever called a mail of ours
+    spam is told what the law asks for all the same; a mailbox that is gone takes nothing.
+    """
+    return suppression != Suppression.Reason.COMPLAINT or message_class not in FOUR_EYES
 
 
 def is_about_their_choice(message: Message) -> bool:
@@ -55,7 +62,9 @@ def _refusal(message: Message, is_erased: bool, suppressed: str | None) -> str:
         return "No address is known."
     if is_erased and message.message_class != MessageClass.PRIVACY_NOTICE:  # a deletion is answered after it was done
         return "This person was erased: nobody is written to."
-    return f"The address is suppressed: {suppressed}." if suppressed else ""
+    if suppressed and is_stopped_by(suppressed, message.message_class):
+        return f"The address is suppressed: {suppressed}."
+    return ""
 
 
 def _goes_anyway(message: Message) -> bool:

@@ -77,7 +77,7 @@ def recipients_of(notice: Notice) -> QuerySet[Any]:
         NoticeRecipient.objects.filter(notice=notice)
         .with_outcome()
         .select_related("message")
-        .defer("message__raw", "message__context", "message__sealed_recipient")
+        .defer("message__sealed_raw", "message__sealed_context", "message__sealed_recipient")
         .annotate(
             delivered_at=Subquery(events.filter(kind="delivered").values_list(Max("occurred_at"))),
             bounced_at=Subquery(events.filter(kind__startswith="bounce").values_list(Max("occurred_at"))),

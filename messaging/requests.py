@@ -9,9 +9,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from consent.models import PrivacyRequest, Purpose, Reversal
+from consent.replies import email_of
 from consent.second_steps import OPEN_FOR
+from messaging import suppressing
+from messaging.gate import is_stopped_by
 from messaging.gates import problems_of_facts
-from messaging.models import TemplateVersion
+from messaging.models import MessageClass, TemplateVersion
 from messaging.services import NewMessage, enqueue
 
 
@@ -45,10 +48,17 @@ def owe_extension(sender: object, *, request: PrivacyRequest, by: str, **_: Any)
 def owe_answer(sender: object, *, request: PrivacyRequest, written: str, text: str, by: str, **_: Any) -> None:
     """Receiver of consent.signals.request_answered. The same answer twice is one message; another one is another.
 
-    Raises ValidationError for what no notice may say, see `gates`. What is stored about the person is theirs to see,
-    whatever it holds.
+    Raises ValidationError for what no notice may say, see `gates`: what is stored about the person is theirs to see,
+    whatever it holds. And where mail to this person would not be sent: the request must not look answered.
     """
     _let_through("request_answered", {"ref": request.ref, "answer": written})
+    address = email_of(request.subject_id)
+    suppression = suppressing.reason_of(bytes(address.digest)) if address else ""
+    if suppression and is_stopped_by(suppression, MessageClass.PRIVACY_NOTICE):
+        raise ValidationError(
+            f"The address of this person is suppressed: {suppression}. Lift that if it is wrong. Else answer by letter "
+            "or telephone, write a note about what you said, and close the request."
+        )
     digest = hashlib.sha256(text.encode()).hexdigest()
     _owe(request, "request_answered", f"answered:{digest}", {"ref": request.ref, "answer": text})
 

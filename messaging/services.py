@@ -204,7 +204,6 @@ def _row(message: NewMessage, message_class: str, address: bytes | None, texts: 
         notice_id=message.notice_id,
         sealed_recipient=address,
         template_key=message.template_key,
-        context=dict(message.context),
         locale=message.locale,
         lane=lane,
         on_doubt=message.on_doubt or policy.on_doubt(message_class, lane),
@@ -212,6 +211,7 @@ def _row(message: NewMessage, message_class: str, address: bytes | None, texts: 
         owed_by=message.owed_by,
         expires_at=message.expires_at,
     )
+    row.context = message.context
     if address is None:
         row.state, row.last_error, row.settled_at = State.SUPPRESSED, no_address(row), timezone.now()
     else:

@@ -49,6 +49,11 @@ def for_refusal(message: Message, said: str) -> Suppression | None:
     return for_bounce(digest, judge(said), message.pk) if digest else None
 
 
+def reason_of(digest: bytes) -> str:
+    """Why this address is not written to now; empty where it is."""
+    return Suppression.objects.in_force().filter(digest=digest).values_list("reason", flat=True).first() or ""
+
+
 @transaction.atomic
 def suppress(
     digest: bytes, reason: str, *, detail: str = "", lasts: timedelta | None = None, message_id: UUID | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import structlog
 from django.db import transaction
@@ -24,8 +25,8 @@ REMEMBERED = timedelta(hours=20)  # those that make one of two promise it for a 
 UNKNOWN_AFTER = timedelta(days=1)  # a doubt that nobody asks again about: by then whatever could be heard was heard
 DOUBT_WINDOW = timedelta(minutes=15)  # for evidence to arrive, before a confirmation is sent again
 AT_ONCE = 200
-ERASED_SINCE = timedelta(days=30)  # longer than any message waits; older ones were forgotten long ago
 NOTHING_ELSE: Mapping[str, Step] = {}
+LATELY = timedelta(days=1)  # whoever was erased since is looked at each time; of those before some
 State, Phase = Message.State, DeliveryAttempt.Phase
 
 
@@ -142,11 +143,25 @@ def take_up_refused() -> int:
 
 def forget() -> int:
     """Of a person who was erased no address and no text stays once a message is settled; its hash and its story do."""
-    erased = Subject.objects.filter(erased_at__gt=Now() - ERASED_SINCE)
-    settled = Message.objects.filter(subject_id__in=erased.values("pk"), settled_at__isnull=False)
-    return settled.filter(Q(sealed_recipient__isnull=False) | Q(raw__isnull=False) | ~Q(context={})).update(
-        sealed_recipient=None, raw=None, context={}
-    )
+    lately = Subject.objects.filter(erased_at__gt=Now() - LATELY).values("pk")
+    return sum(_forget(people) for people in (lately, _some_who_were_erased()))
+
+
+def _some_who_were_erased() -> list[UUID]:
+    """From somewhere on, and round. A message that waited for a decision may settle long after its person was erased:
+    each is looked at again within hours, and no mark has to be kept of who was.
+    """
+    erased = Subject.objects.filter(erased_at__isnull=False).order_by("pk").values_list("pk", flat=True)
+    start = uuid4()
+    some = list(erased.filter(pk__gte=start)[:AT_ONCE])
+    return some + list(erased.filter(pk__lt=start)[: AT_ONCE - len(some)])
+
+
+def _forget(people: Any) -> int:
+    settled = Message.objects.filter(subject_id__in=people, settled_at__isnull=False)
+    return settled.filter(
+        Q(sealed_recipient__isnull=False) | Q(sealed_raw__isnull=False) | Q(sealed_context__isnull=False)
+    ).update(sealed_recipient=None, sealed_raw=None, sealed_context=None)
 
 
 def _in_doubt_since(window: timedelta) -> Any:

@@ -12,11 +12,10 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from config.history import AppendOnly, DatabaseVersion, WrittenByDatabase
-from consent.models.subject import Subject
+from consent.models.subject import TX, Subject
 
 ANY = "*"  # every purpose, or every channel, also those created later
 
-TX = RawSQL("(pg_current_xact_id()::text)::bigint", ())  # the top-level transaction, also inside savepoints
 CLOCK = RawSQL("clock_timestamp()", ())
 SESSION_USER = RawSQL("session_user::text", ())
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 from django.db import models
 
 from config.history import TrackedModel
-from consent.models.decision import TX
 from consent.models.purpose import code
+from consent.models.subject import TX
 
 
 class ExitPath(TrackedModel):

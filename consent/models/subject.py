@@ -5,9 +5,12 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from config.history import AppendOnly
+
+TX = RawSQL("(pg_current_xact_id()::text)::bigint", ())  # the top-level transaction, also inside savepoints
 
 
 class Subject(models.Model):
@@ -27,6 +30,10 @@ class Subject(models.Model):
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
+        indexes = [
+            models.Index(fields=["id"], name="subject_erased", condition=Q(erased_at__isnull=False)),
+            models.Index(fields=["erased_at"], name="subject_erased_lately", condition=Q(erased_at__isnull=False)),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(merged_into=models.F("id")),
@@ -74,6 +81,10 @@ class SubjectMerge(AppendOnly):
     reason = models.CharField(max_length=200)
     merged_at = models.DateTimeField(default=timezone.now)
     merged_by = models.CharField(max_length=200, help_text="An actor, e.g. user:anna or service:shop.")
+    tx = models.BigIntegerField(db_default=TX, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["tx", "id"], name="subjectmerge_log_order")]
 
     def __str__(self) -> str:
         return f"{self.merged_id} → {self.into_id}"

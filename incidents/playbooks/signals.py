@@ -163,7 +163,7 @@ def guard(asked: Asked) -> str:
 
 
 def sending_trouble(asked: Asked) -> list[str]:
-    """What is wrong with sending now: transport-…, mail-overdue, mail-in-doubt."""
+    """What is wrong with sending now: transport-…, mail-overdue, mail-given-up-…, mail-in-doubt."""
     return [condition.key for condition in conditions(asked.now)]
 
 

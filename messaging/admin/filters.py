@@ -1,7 +1,7 @@
 """Filters of the outbox. Their values come from short tables, never from a DISTINCT over the messages."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -12,13 +12,13 @@ from messaging.belonging import REGISTERED
 from messaging.models import Message, TransportHealth
 
 AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-# What somebody comes to look at: (name, title, condition).
-QUEUES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("overdue", "Overdue", {}),
-    ("doubt", "In doubt", {"state": Message.State.IN_DOUBT}),
-    ("held", "Held", {"state": Message.State.HELD}),
-    ("trouble", "Not sent", {"state__in": Message.TROUBLE}),
-    ("twice", "Possibly twice", {"possible_duplicate": True}),
+# What somebody comes to look at: (name, title, question).
+QUEUES: tuple[tuple[str, str, Callable[[], QuerySet[Message]]], ...] = (
+    ("overdue", "Overdue", lambda: Message.objects.overdue(timezone.now())),
+    ("doubt", "In doubt", lambda: Message.objects.filter(state=Message.State.IN_DOUBT)),
+    ("held", "Held", lambda: Message.objects.filter(state=Message.State.HELD)),
+    ("trouble", "Not sent", Message.objects.in_trouble),
+    ("twice", "Possibly twice", lambda: Message.objects.filter(possible_duplicate=True)),
 )
 
 
@@ -40,10 +40,8 @@ class QueueFilter(admin.SimpleListFilter):
         return [(name, title) for name, title, _ in QUEUES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
-        if self.value() == "overdue":
-            return queryset & Message.objects.overdue(timezone.now())
-        condition = next((found for name, _, found in QUEUES if name == self.value()), {})
-        return queryset.filter(**condition)
+        asked = next((question for name, _, question in QUEUES if name == self.value()), None)
+        return queryset & asked() if asked else queryset
 
 
 class TransportFilter(admin.SimpleListFilter):

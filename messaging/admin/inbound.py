@@ -18,6 +18,7 @@ from config.deeds import carry_out
 from messaging import suppressing
 from messaging.admin.finding import may_see_people, named
 from messaging.inbound import desk, parsing, text_messages
+from messaging.inbound.mail import KEPT
 from messaging.models import HookDelivery, InboundMessage, Suppression
 
 STATES = {"open": "warning", "answered": "success", "stored": "info"}
@@ -79,8 +80,11 @@ class InboundMessageAdmin(RecordAdmin):
     @display(description="Text")
     def text_shown(self, row: InboundMessage) -> SafeString | str:
         """As plain text: nothing in it is markup, and nothing is loaded."""
+        if row.hook_id:
+            url = reverse("admin:messaging_hookdelivery_change", args=[row.hook_id])
+            return format_html('No letter: <a href="{}">a post of the provider</a> holds what was said.', url)
         if not row.raw:
-            return "It was erased with its person." if row.subject_id else "It came without a letter."
+            return f"It was emptied: letters are kept for {KEPT.days} days, and none of a person who was erased."
         if row.channel == "sms":
             try:
                 text = text_messages.parse(bytes(row.raw)).text

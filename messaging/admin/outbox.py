@@ -111,7 +111,7 @@ class MessageAdmin(Doubts):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        return super().get_queryset(request).defer("raw", "context").select_related("template_version")
+        return super().get_queryset(request).defer("sealed_raw", "sealed_context").select_related("template_version")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str

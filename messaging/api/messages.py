@@ -60,7 +60,7 @@ class MessagesView(generics.ListAPIView[Message]):
     filterset_class = MessageFilter
 
     def get_queryset(self) -> QuerySet[Message]:
-        return Message.objects.defer("raw", "context", "sealed_recipient")
+        return Message.objects.defer("sealed_raw", "sealed_context", "sealed_recipient")
 
 
 class MessageView(generics.RetrieveAPIView[Message]):
@@ -71,4 +71,4 @@ class MessageView(generics.RetrieveAPIView[Message]):
     filter_backends: tuple[Any, ...] = ()
 
     def get_queryset(self) -> QuerySet[Message]:
-        return Message.objects.defer("raw", "context", "sealed_recipient")
+        return Message.objects.defer("sealed_raw", "sealed_context", "sealed_recipient")

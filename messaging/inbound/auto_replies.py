@@ -17,6 +17,11 @@ HEADERS = ("X-Autoreply", "X-Autorespond", "X-Auto-Reply-From", "X-Mail-Autorepl
 
 
 def is_automatic(mail: Mail) -> bool:
+    """It says so, or comes from nobody."""
+    return says_so(mail) or mail.header("Return-Path").replace(" ", "") == "<>"
+
+
+def says_so(mail: Mail) -> bool:
     """`X-Auto-Response-Suppress` asks for no answer; people's mail programs do not set it, so it counts too."""
     submitted = mail.header("Auto-Submitted").partition(";")[0].strip().lower()
     if submitted and submitted != "no":
@@ -27,4 +32,4 @@ def is_automatic(mail: Mail) -> bool:
         return True
     if any(mail.header(name) for name in ("List-Id", "List-Unsubscribe", "List-Post")):
         return True
-    return mail.header("Return-Path").replace(" ", "") == "<>" or bool(SUBJECTS.search(mail.header("Subject")))
+    return bool(SUBJECTS.search(mail.header("Subject")))

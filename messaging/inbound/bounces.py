@@ -1,7 +1,8 @@
 """Mails that say another one did not arrive: RFC 3464 first, then what hosts write without a standard.
 
 A report, or a mail from nobody that speaks of a failure, is a bounce whatever its other headers say: real ones carry
-`Auto-Submitted: auto-replied`. Nothing here raises, and what cannot be classed is unknown, not guessed.
+`Auto-Submitted: auto-replied`. Nothing here raises. What came back for reasons that cannot be classed is unknown, which
+suppresses nobody.
 """
 
 import re
@@ -100,6 +101,11 @@ def own_words(mail: Mail) -> str:
     return text[: start.start()] if start else text
 
 
+def is_from_daemon(mail: Mail) -> bool:
+    """A host wrote it, by the name that it gives itself."""
+    return bool(DAEMON.search(f"{mail.header('From')} {mail.header('Return-Path')}"))
+
+
 def _reported(mail: Mail) -> Iterator[Bounce]:
     """The blocks of message/delivery-status: the first is about the mail, each other one about a recipient."""
     for text in _statuses(mail):
@@ -194,7 +200,7 @@ def _sounds_like_one(mail: Mail) -> bool:
     if mail.header("X-Failed-Recipients") or "delivery-status" in mail.header("Content-Type"):
         return True
     is_from_nobody = mail.header("Return-Path").replace(" ", "") == "<>"
-    is_daemon = bool(DAEMON.search(f"{mail.header('From')} {mail.header('Return-Path')}"))
+    is_daemon = is_from_daemon(mail)
     is_called_one = bool(SUBJECT.search(mail.header("Subject")))
     words = own_words(mail)
     speaks_of_it = bool(ENHANCED.search(words) or any(w.search(words) for *_, w in WORDS))

@@ -8,14 +8,14 @@ from config.models import User
 from consent.models import Cause
 from consent.services import actor_of
 from messaging.inbound.opting_out import REPLY, Wish, opt_out
-from messaging.models import InboundMessage
+from messaging.models import HookDelivery, InboundMessage
 
 State = InboundMessage.State
 
 
-def wait_for_a_person(kind: str, why: str, *, source: str, digest: bytes) -> None:
+def wait_for_a_person(kind: str, why: str, *, hook: HookDelivery, digest: bytes) -> None:
     """What came without a letter and that no rule can settle. `digest`: the same is there once."""
-    facts = {"source": source[:50], "kind": kind, "state": State.OPEN, "outcome": why[:300]}
+    facts = {"source": hook.provider, "kind": kind, "state": State.OPEN, "outcome": why[:300], "hook": hook}
     InboundMessage.objects.get_or_create(raw_digest=digest, recipient="", defaults=facts)
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 from anymail.signals import AnymailInboundEvent, AnymailTrackingEvent
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from config.text import without_addresses
@@ -56,9 +57,13 @@ def read_stored(limit: int = AT_ONCE) -> int:
 
 
 def forget() -> int:
-    """Posts name people, and what they said is in the stories of messages by then: of old ones the digest stays."""
+    """Posts name people, and what they said is in the stories of messages by then: of old ones the digest stays. Not of
+    those that a person has still to look at.
+    """
     old = HookDelivery.objects.exclude(outcome=Outcome.STORED).filter(
-        body__isnull=False, received_at__lt=timezone.now() - KEPT
+        ~Exists(InboundMessage.objects.for_a_person().filter(hook=OuterRef("pk"))),
+        body__isnull=False,
+        received_at__lt=timezone.now() - KEPT,
     )
     return HookDelivery.objects.filter(pk__in=old.values("pk")[:MOST_FORGOTTEN]).update(body=None)
 
@@ -116,7 +121,11 @@ def _take(delivery: HookDelivery, event: AnymailTrackingEvent | AnymailInboundEv
 
 def _follow(delivery: HookDelivery, event: NewEvent, verdict: Verdict, *, address: str) -> None:
     """The event into the message's story, and what it means for the address and the person."""
-    message = Message.objects.defer("raw", "context").filter(pk=event.message_id).first() if event.message_id else None
+    message = (
+        Message.objects.defer("sealed_raw", "sealed_context").filter(pk=event.message_id).first()
+        if event.message_id
+        else None
+    )
     if message is not None and event.kind == Kind.COMPLAINED:
         complained(message, event)
         return
@@ -141,7 +150,7 @@ def _no_without_message(delivery: HookDelivery, event: NewEvent, address: str) -
     desk.wait_for_a_person(
         InboundMessage.Kind.COMPLAINT if is_complaint else InboundMessage.Kind.UNSUBSCRIBE,
         f"{'A complaint' if is_complaint else 'An unsubscribe'} that names neither a message of ours nor an address: "
-        f"hook {delivery} holds what was said, for {KEPT.days} days. Whose it is, a person must find out.",
-        source=delivery.provider,
+        f"{delivery} holds what was said. Whose it is, a person must find out.",
+        hook=delivery,
         digest=event.key,
     )

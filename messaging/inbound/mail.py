@@ -3,18 +3,21 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
 
+from config.text import without_addresses
 from consent import subjects
 from consent.identifiers import Identity
 from consent.models import Cause, Identifier, Subject
 from messaging import verp
 from messaging.events import Kind, NewEvent, find_message, record_events
 from messaging.inbound import auto_replies, revocation, text_messages
-from messaging.inbound.bounces import Bounce, bounces_of, original_ids
+from messaging.inbound.bounces import Bounce, bounces_of, is_from_daemon, original_ids
 from messaging.inbound.complaints import Complaint, complaint_of
 from messaging.inbound.consequences import bounced, complained, digest_of
 from messaging.inbound.opting_out import MAILTO, REPLY, Wish, opt_out
@@ -24,6 +27,8 @@ from messaging.verp import Signed, Use
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 100
+KEPT = timedelta(days=30)  # as they came, after they were dealt with
+MOST_FORGOTTEN = 1000  # at once
 ENVELOPE = ("X-Original-To", "Delivered-To", "Envelope-To", "To", "Cc")
 State, What = InboundMessage.State, InboundMessage.Kind
 
@@ -71,7 +76,7 @@ def _read_next() -> bool:
         raise
     except Exception as error:  # the next one is not kept waiting for ever, and this one gets a person's eyes
         log.exception("inbound_not_read", inbound=row.pk)
-        found = Found(What.UNKNOWN, State.OPEN, f"It could not be read by rule: {error}")
+        found = Found(What.UNKNOWN, State.OPEN, f"It could not be read by rule: {without_addresses(str(error))}")
     row.kind, row.state, row.outcome = found.kind, found.state, found.outcome[:300]
     row.message_id, row.subject_id, row.decision_id = found.message_id, found.subject_id, found.decision_id
     row.save()
@@ -95,21 +100,27 @@ def understood(row: InboundMessage) -> Found:
         return _bounce(row, bounces, message)
     if signed and signed.use is Use.UNSUBSCRIBE and message:
         return _unsubscribe(row, mail, message)
-    if (signed and signed.use is Use.BOUNCE) or _is_automatic(mail):
+    is_returned = signed is not None and signed.use is Use.BOUNCE
+    if _is_automatic(mail, is_returned):
         return _automatic(row, message)
+    if is_returned and not (message and _word(mail)):
+        return _unknown(message)
     return _reply(row, mail, message if signed else None, message)
 
 
 def forget() -> int:
-    """Of a person who was erased only what it was and what was done stays."""
+    """Of a person who was erased, and of what was dealt with long ago, whoever wrote it: only what it was and what was
+    done stays. What waits for a person waits as it came.
+    """
     rows = InboundMessage.objects.filter(raw__isnull=False).exclude(state=State.STORED)
-    erased = Subject.objects.filter(erased_at__isnull=False)
-    return rows.filter(subject_id__in=erased.values("pk")).update(raw=None, sender="", subject="")
+    erased = rows.filter(subject_id__in=Subject.objects.filter(erased_at__isnull=False).values("pk"))
+    old = InboundMessage.objects.long_dealt_with(timezone.now() - KEPT).values("pk")[:MOST_FORGOTTEN]
+    return sum(found.update(raw=None, sender="", subject="") for found in (erased, rows.filter(pk__in=old)))
 
 
 def _message(signed: Signed | None, ids: Sequence[str]) -> Message | None:
     number = find_message(ids=[str(signed.message_id)] if signed else ids)
-    return Message.objects.defer("raw", "context").filter(pk=number).first() if number else None
+    return Message.objects.defer("sealed_raw", "sealed_context").filter(pk=number).first() if number else None
 
 
 def _complaint(row: InboundMessage, complaint: Complaint, signed: Signed | None) -> Found:
@@ -165,11 +176,16 @@ def _automatic(row: InboundMessage, message: Message | None) -> Found:
     return Found(What.AUTO_REPLY, State.SETTLED, "An automatic answer: it changes nothing.", *_of(message))
 
 
+def _unknown(message: Message | None) -> Found:
+    """No rule knows whether the message came back or somebody wrote, so nothing is concluded from it."""
+    text = "It came to a return path, and is no bounce by rule and no automatic answer: read what it says."
+    return Found(What.UNKNOWN, State.OPEN, text, *_of(message))
+
+
 def _reply(row: InboundMessage, mail: Mail, signed: Message | None, quoted: Message | None) -> Found:
     """One of the words, alone, is a no; everything else is read by a person."""
     message = signed or quoted
-    own = revocation.own_text(mail.text)
-    word = revocation.language_of(own) or (revocation.language_of(mail.header("Subject")) if not own else None)
+    word = _word(mail)
     person = message.subject_id if message else _known(mail)
     if message:
         _note(row, message, Kind.REPLIED, "")
@@ -182,10 +198,21 @@ def _reply(row: InboundMessage, mail: Mail, signed: Message | None, quoted: Mess
     return Found(What.UNSUBSCRIBE, State.SETTLED, _said(decision), message.pk if message else None, person, decision)
 
 
-def _is_automatic(mail: Mail) -> bool:
-    """Apple's mail program marks the unsubscribe that its user pressed as an automatic answer."""
-    is_command = bool(mail.header("X-Apple-Unsubscribe")) and revocation.language_of(mail.header("Subject"))
-    return not is_command and auto_replies.is_automatic(mail)
+def _word(mail: Mail) -> str | None:
+    """The language of the word that it is, alone; in the subject only where nothing else was written."""
+    own = revocation.own_text(mail.text)
+    return revocation.language_of(own) or (revocation.language_of(mail.header("Subject")) if not own else None)
+
+
+def _is_automatic(mail: Mail, is_returned: bool) -> bool:
+    """Apple's mail program marks the unsubscribe that its user pressed as an automatic answer. What comes to a return
+    path from a host, or from nobody, may be a bounce in words that no rule knows.
+    """
+    if mail.header("X-Apple-Unsubscribe") and revocation.language_of(mail.header("Subject")):
+        return False
+    if is_returned:
+        return auto_replies.says_so(mail) and not is_from_daemon(mail)
+    return auto_replies.is_automatic(mail)
 
 
 def _known(mail: Mail) -> UUID | None:

@@ -1,5 +1,6 @@
 """What came in: each webhook delivery as it was posted, and each mail or text message, with what became of it."""
 
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
@@ -51,6 +52,12 @@ class HookDelivery(models.Model):
 
 
 class InboundQuerySet(models.QuerySet["InboundMessage"]):
+    def long_dealt_with(self, before: datetime) -> Self:
+        """Settled by rule or by a person before that moment, and still as it came."""
+        done = [InboundMessage.State.SETTLED, InboundMessage.State.ANSWERED, InboundMessage.State.CLOSED]
+        old = self.filter(raw__isnull=False, state__in=done, received_at__lt=before)
+        return old.filter(Q(handled_at=None) | Q(handled_at__lt=before))
+
     def for_a_person(self) -> Self:
         """Waits for somebody of the staff."""
         return self.filter(state=InboundMessage.State.OPEN)
@@ -83,8 +90,18 @@ class InboundMessage(models.Model):
     sender = models.CharField(max_length=320, blank=True)
     recipient = models.CharField(max_length=320, blank=True)
     subject = models.CharField(max_length=300, blank=True)
-    raw = models.BinaryField(null=True, help_text="As it came; emptied when its person is erased.")
+    raw = models.BinaryField(
+        null=True, help_text="As it came; emptied when its person is erased, and 30 days after it was dealt with."
+    )
     raw_digest = models.BinaryField(max_length=32)
+    hook = models.ForeignKey(
+        HookDelivery,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="What came in place of a letter.",
+    )
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.UNREAD)
     state = models.CharField(max_length=10, choices=State.choices, default=State.STORED)
     outcome = models.CharField(max_length=300, blank=True, help_text="What was done, in words.")
@@ -106,6 +123,12 @@ class InboundMessage(models.Model):
             models.Index(fields=["received_at"], name="inboundmessage_to_read", condition=Q(state="stored")),
             models.Index(fields=["-received_at", "-id"], name="inboundmessage_recent"),
             models.Index(fields=["subject_id"], name="inboundmessage_of_subject"),
+            models.Index(fields=["hook"], name="inboundmessage_of_hook", condition=Q(hook__isnull=False)),
+            models.Index(
+                fields=["received_at"],
+                name="inboundmessage_to_forget",
+                condition=Q(raw__isnull=False, state__in=["settled", "answered", "closed"]),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["raw_digest", "recipient"], name="inboundmessage_kept_once"),

@@ -1,15 +1,17 @@
 """A message is owed before it is sent: the row is the work. Submission is ours and strict; delivery is heard about."""
 
+import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Exists, Expression, F, OuterRef, Q
 from django.utils import timezone
 
 from config.history import AppendOnly, TrackedModel
+from config.keys import Seal
 from consent.identifiers import unseal
 from consent.models import Channel, Identifier
 from messaging.models.hold import SendHold
@@ -20,6 +22,10 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def due(self, now: datetime | Expression) -> Self:
         """May be claimed now."""
         return self.filter(not_before__lte=now, state__in=Message.WAITING)
+
+    def wait_for_us(self, now: datetime | Expression) -> Self:
+        """Due, or never tried: not those that a recipient's server or a pause keeps until later."""
+        return self.filter(Q(not_before__lte=now) | Q(attempts_made=0), state__in=Message.WAITING)
 
     def kept_back(self, holds: Iterable[SendHold]) -> Self:
         """Those that one of the holds is about."""
@@ -35,6 +41,13 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def overdue(self, now: datetime | Expression) -> Self:
         """Owed by now, and neither sent nor visibly given up."""
         return self.filter(owed_by__lt=now, state__in=Message.UNSETTLED)
+
+    def in_trouble(self) -> Self:
+        """Not sent, and nothing happens to it until a person looks. Of what the law asks for that is also what was kept
+        from an address that is suppressed, or came too late: somebody has to find another way.
+        """
+        kept_back = Q(state__in=Message.KEPT_BACK, message_class__in=FOUR_EYES, sealed_recipient__isnull=False)
+        return self.filter(Q(state__in=Message.TROUBLE) | kept_back)
 
     def maybe_sent(self) -> Self:
         """Of which an attempt may have been sent, whatever was tried or planned after it."""
@@ -53,6 +66,8 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 # By which identifier a channel reaches a person.
 RECIPIENTS = {Channel.EMAIL.value: Identifier.Kind.EMAIL.value, Channel.SMS.value: Identifier.Kind.PHONE.value}
+BYTES, CONTEXT = Seal("message-bytes"), Seal("message-context")
+# What the law asks for.
 FOUR_EYES = frozenset({MessageClass.PRIVACY_NOTICE, MessageClass.INCIDENT_NOTICE})
 
 
@@ -104,11 +119,12 @@ class Message(models.Model):
     WAITING: ClassVar[list[str]] = [State.PENDING, State.READY, State.RETRY_WAIT]
     # Perhaps sent, and nobody knows: also where it was given up to find out.
     DOUBTFUL: ClassVar[list[str]] = [State.IN_DOUBT, State.CLOSED_UNKNOWN]
-    # Not sent, and nothing happens to it until a person looks.
+    # See `in_trouble`.
     TROUBLE: ClassVar[list[str]] = [
         State.FAILED, State.REJECTED, State.RENDER_FAILED, State.IN_DOUBT, State.FILED,
     ]  # fmt: skip
-    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "context", "raw")
+    KEPT_BACK: ClassVar[list[str]] = [State.SUPPRESSED, State.EXPIRED]
+    personal: ClassVar[tuple[str, ...]] = ("sealed_recipient", "sealed_context", "sealed_raw")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     intent = models.BinaryField(max_length=32, unique=True, help_text="Hash of why, to whom and with what: owed once.")
@@ -126,7 +142,7 @@ class Message(models.Model):
         TemplateVersion, models.PROTECT, null=True, related_name="messages", db_index=False
     )
     template_key = models.CharField(max_length=50)
-    context = models.JSONField(default=dict)
+    sealed_context = models.BinaryField(null=True, help_text="What its text names, as JSON, encrypted.")
     locale = models.CharField(max_length=35, default="en")
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.CRITICAL)
     on_doubt = models.CharField(max_length=10, choices=OnDoubt.choices, default=OnDoubt.RESEND)
@@ -145,8 +161,8 @@ class Message(models.Model):
     is_pinned = models.BooleanField(
         default=False, help_text="In doubt at a transport that makes one message of two: only that one is asked again."
     )
-    raw = models.BinaryField(null=True, help_text="The bytes on the wire, frozen at rendering.")
-    render_hash = models.BinaryField(max_length=32, null=True)
+    sealed_raw = models.BinaryField(null=True, help_text="The bytes on the wire, frozen at rendering, encrypted.")
+    render_hash = models.BinaryField(max_length=32, null=True, help_text="SHA-256 of the bytes on the wire.")
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts_made = models.PositiveIntegerField(default=0)
@@ -181,7 +197,12 @@ class Message(models.Model):
             models.Index(
                 fields=["-created_at"],
                 name="message_in_trouble",
-                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt", "filed"]),
+                condition=Q(state__in=["failed", "rejected", "render_failed", "in_doubt", "filed"])
+                | Q(
+                    state__in=["suppressed", "expired"],
+                    message_class__in=["privacy_notice", "incident_notice"],
+                    sealed_recipient__isnull=False,
+                ),
             ),
         ]
         constraints = [
@@ -192,7 +213,7 @@ class Message(models.Model):
                 violation_error_message="A message is sent under a lease, and only then.",
             ),
             models.CheckConstraint(
-                condition=Q(raw=None) | Q(render_hash__isnull=False),  # the hash outlives bytes that were erased
+                condition=Q(sealed_raw=None) | Q(render_hash__isnull=False),  # the hash outlives bytes that were erased
                 name="message_rendered_with_its_hash",
                 violation_error_message="Rendered bytes come with their hash.",
             ),
@@ -221,6 +242,26 @@ class Message(models.Model):
     def tries(self) -> int:
         """How often a transport was asked to take it."""
         return self.attempts_made - self.given_back
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What its text names: an answer holds all that is known of a person. Empty where it was erased."""
+        return json.loads(CONTEXT.open(self.sealed_context, str(self.pk))) if self.sealed_context else {}
+
+    @context.setter
+    def context(self, clear: Mapping[str, Any]) -> None:
+        self.sealed_context = CONTEXT.close(json.dumps(clear), str(self.pk))
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes on the wire, which hold the address and the person's own links; none where they were not made yet,
+        or were erased. Raises cryptography's InvalidTag where they belong to another message or another key.
+        """
+        return BYTES.open_bytes(self.sealed_raw, str(self.pk)) if self.sealed_raw else b""
+
+    @raw.setter
+    def raw(self, clear: bytes) -> None:
+        self.sealed_raw = BYTES.close_bytes(clear, str(self.pk))
 
     @property
     def needs_two(self) -> bool:
@@ -368,7 +409,6 @@ class Suppression(TrackedModel):
         NO_DOMAIN = "no such domain", "no such domain"
         DISABLED = "mailbox disabled", "mailbox disabled"
         COMPLAINT = "spam complaint", "spam complaint"
-        PROVIDER = "blocked at the provider", "blocked at the provider"
 
     personal: ClassVar[tuple[str, ...]] = ()
 

@@ -120,7 +120,9 @@ class WebhookAttempt(AppendOnly):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(default=timezone.now)
     status = models.PositiveSmallIntegerField(null=True, help_text="Of the HTTP answer.")
-    reply = models.CharField(max_length=500, blank=True, help_text="How the answer began.")
+    reply = models.CharField(
+        max_length=500, blank=True, help_text="How a refusal began; of an answer 2xx its length and SHA-256."
+    )
     error = models.CharField(max_length=50, blank=True)
 
     class Meta:

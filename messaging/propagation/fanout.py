@@ -6,7 +6,6 @@ from consent import feed
 from messaging.models import Endpoint, WebhookDelivery
 
 READER = feed.CHANGES + "webhooks"
-MERGES_LOOKED_AT = 5_000  # the newest: one that commits later than so many others would be missed
 
 # `*` in a change is about every purpose or channel, so it is news for each of them.
 WANTED = """
@@ -30,12 +29,13 @@ CHANGES = f"""
      WHERE h.history_id = ANY (%s) AND h.state IS DISTINCT FROM h.previous
     ON CONFLICT (endpoint_id, kind, source_id) DO NOTHING
 """
+# From the reader's cursor on, which has not moved yet: what is behind it has ended, and was seen when it moved there.
 MERGES = f"""
     {COLUMNS}
     SELECT gen_random_uuid(), e.id, 'subject.merged', m.id, m.merged_id, m.into_id, ARRAY[]::uuid[], '', '', NULL, NULL,
            false, '', NULL, 0, m.merged_at, 'due', statement_timestamp(), 0, 0, '', statement_timestamp()
       FROM consent_subjectmerge m JOIN messaging_endpoint e ON e.state <> 'retired' AND e.created_at <= m.merged_at
-     WHERE m.id > (SELECT coalesce(max(id), 0) - %s FROM consent_subjectmerge)
+     WHERE m.tx >= (SELECT tx FROM consent_feedcursor WHERE reader = %s)
        AND NOT EXISTS (SELECT FROM messaging_webhookdelivery k
                         WHERE k.endpoint_id = e.id AND k.kind = 'subject.merged' AND k.source_id = m.id)
     ON CONFLICT (endpoint_id, kind, source_id) DO NOTHING
@@ -47,13 +47,11 @@ def owe(limit: int = 1000) -> int:
     if not Endpoint.objects.exclude(state=Endpoint.State.RETIRED).exists():
         feed.skip(READER)
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(MERGES, [MERGES_LOOKED_AT])
+    with feed.changes(READER, limit) as versions, connection.cursor() as cursor:
+        cursor.execute(MERGES, [READER])
         merges = cursor.rowcount
-    with feed.changes(READER, limit) as versions:
         if versions:
-            with connection.cursor() as cursor:
-                cursor.execute(CHANGES, [[version.pk for version in versions]])
+            cursor.execute(CHANGES, [[version.pk for version in versions]])
         return len(versions) + merges
 
 

@@ -8,6 +8,7 @@ import json
 import random
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +23,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.text import without_addresses
 from consent.identifiers import unseal
 from consent.models import Identifier
 from messaging.models import Endpoint, EndpointHealth, WebhookAttempt, WebhookDelivery
@@ -139,7 +141,7 @@ def send(delivery: WebhookDelivery) -> Answer:
     started_at = timezone.now()
     try:
         body = body_of(delivery, endpoint)
-        answer = post(endpoint.url, body, signed(delivery, endpoint, body))
+        answer = _redacted(post(endpoint.url, body, signed(delivery, endpoint, body)), delivery, endpoint)
     except InvalidTag:
         answer = Answer(None, "What was sealed cannot be opened: was PRIVACY_KEY changed?", "sealed")
     settle(delivery, answer, started_at)
@@ -214,7 +216,9 @@ def settle(delivery: WebhookDelivery, answer: Answer, started_at: datetime) -> N
 
 
 def outcome_of(tries: int, answer: Answer) -> tuple[str, timedelta]:
-    """The next state and the pause before another try. A 410 costs no try: it waits for somebody to resume."""
+    """The next state and the pause before another try. After a 410 it waits for somebody to resume the endpoint,
+    however often it was tried.
+    """
     if answer.is_taken:
         return State.DELIVERED, timedelta()
     if answer.status == 410:
@@ -272,6 +276,15 @@ def recover(at_once: int = 200) -> int:
         answer = Answer(None, "The worker went away during the call.", "worker_lost")
         settle(delivery, answer, timezone.now())
     return len(abandoned)
+
+
+def _redacted(answer: Answer, delivery: WebhookDelivery, endpoint: Endpoint) -> Answer:
+    """Without addresses, and without the user ids that a service was told and repeats: attempts are kept for good."""
+    text = without_addresses(answer.text)
+    if text and endpoint.with_user_ids and delivery.subject_id:
+        for user_id in _user_ids(delivery.subject_id):
+            text = text.replace(user_id, "(a user id)")
+    return replace(answer, text=text)
 
 
 def _user_ids(subject_id: UUID) -> list[str]:

@@ -31,7 +31,7 @@ def test_a_message_is_told_with_its_state_and_what_is_proved(reader):
     assert (row["id"], row["subject"], row["decision"]) == (str(message.pk), str(message.subject_id), "4711")
     assert (row["state"], row["attempts"]) == ("accepted", 1)
     assert row["evidence"].startswith("E3")
-    assert not {"recipient", "sealed_recipient", "raw", "context"} & set(row)
+    assert not {"recipient", "sealed_recipient", "raw", "sealed_raw", "context", "sealed_context"} & set(row)
     assert reader.get(f"{URL}{message.pk}/").json() == row
 
 

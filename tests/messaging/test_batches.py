@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
+from django.utils import timezone
 
 from consent.identifiers import Identity
 from consent.models import Identifier, Subject
@@ -72,6 +73,21 @@ def test_no_more_than_a_minutes_worth_waits(monkeypatch):
     Message.objects.filter(pk=notice.messages.first().pk).update(state="accepted")
 
     assert batches.send_all() == 1
+
+
+def test_those_who_are_asked_to_wait_keep_nobody_else_waiting(monkeypatch):
+    """A large provider that answers 450 to each of its customers is no reason to leave out everybody else."""
+    monkeypatch.setattr(batches, "MINUTE", batches.MINUTE * 0)  # the minute is over
+    notice = started(people(*"abcde").values(), rate=2)
+    batches.send_all()
+
+    with fault_server(rcpt="450 4.2.1 greylisted") as server:
+        deliver_due(transport=server.relay())
+
+    assert states(notice) == ["retry_wait"] * 2
+    assert batches.send_all() == 2
+    Message.objects.filter(state="retry_wait").update(not_before=timezone.now())
+    assert batches.send_all() == 0  # what is due again counts again
 
 
 def test_what_is_published_after_the_approval_does_not_reach_the_people(relay_inbox):
@@ -265,7 +281,7 @@ def test_somebody_who_was_erased_since_the_counting_leaves_only_a_number():
     sweep()
 
     message = notice.messages.get(subject_id=known["anna"])
-    assert (message.state, message.sealed_recipient, message.raw) == ("suppressed", None, None)
+    assert (message.state, message.sealed_recipient, message.sealed_raw) == ("suppressed", None, None)
     assert progress_of(notice).counts == {"suppressed": 1, "waiting": 1}
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from messaging import health
-from messaging.condition import ALARMING_DOUBT, conditions
+from messaging.condition import ALARMING_DOUBT, MANY_REFUSED, conditions
 from messaging.holding import hold_sending
 from messaging.models import DeliveryAttempt, Message, TransportHealth
 from messaging.sweeping import sweep
@@ -70,6 +70,50 @@ def test_a_doubt_is_as_old_as_the_last_attempt_and_is_told_once():
     assert told.since == twice.attempts.get(number=2).ended_at
 
 
+def given_up(state, message_class="confirmation", days=0, **facts):
+    """Owed and ended without being sent, or with it, so many days ago."""
+    at = timezone.now() - timedelta(days=days)
+    facts = {"owed_by": at} | facts
+    facts |= {"owed_by": at, "created_at": at}
+    return MessageFactory(state=state, message_class=message_class, settled_at=at, **facts)
+
+
+def test_what_was_tried_until_it_was_given_up_is_told_by_class_although_it_is_overdue_no_longer():
+    first = given_up("failed", days=1)
+    given_up("failed")
+    given_up("failed", "incident_notice", owed_by=None)
+    given_up("failed", days=4)
+
+    assert [(told.key, told.count) for told in conditions()] == [
+        ("mail-given-up-confirmation", 2),
+        ("mail-given-up-incident_notice", 1),
+    ]
+    told = conditions()[0]
+    assert (told.title, told.since) == ("2 messages are given up, not sent: confirmation", first.settled_at)
+
+
+def test_of_what_the_law_asks_for_each_refusal_is_told_and_what_an_address_kept_back():
+    given_up("rejected", "privacy_notice")
+    given_up("suppressed", "privacy_notice")
+    given_up("suppressed", "privacy_notice", sealed_recipient=None)  # nobody to tell: erased, or never known
+    given_up("suppressed")
+
+    assert [(told.key, told.count) for told in conditions()] == [("mail-given-up-privacy_notice", 2)]
+
+
+def test_refusals_are_told_where_they_are_many_and_more_than_one_in_ten():
+    for _ in range(MANY_REFUSED - 1):
+        given_up("rejected")
+    assert conditions() == []
+
+    given_up("rejected")
+    assert [told.count for told in conditions()] == [MANY_REFUSED]
+
+    for _ in range(9 * MANY_REFUSED):
+        given_up("accepted")
+    assert conditions() == []
+
+
 def test_a_transport_that_works_again_is_no_longer_told():
     for _ in range(health.OPENS_AFTER):
         health.failed("relay", "out of order")
@@ -124,6 +168,7 @@ def test_a_sweep_counts_only_when_what_else_belongs_to_it_went_through():
 def test_prometheus_is_told_counts_and_nothing_about_a_person(client):
     MessageFactory(owed_by=timezone.now() - timedelta(minutes=5), lane="bulk")
     in_doubt(30)
+    given_up("failed")
     health.failed("relay", "out of order")
     hold_sending("lane", "bulk", reason="Wrong text", by="user:anna")
 
@@ -131,6 +176,7 @@ def test_prometheus_is_told_counts_and_nothing_about_a_person(client):
 
     assert 'holdfast_messages_unsettled{lane="bulk",state="pending"} 1.0' in text
     assert "holdfast_messages_overdue 1.0" in text
+    assert 'holdfast_messages_given_up{message_class="confirmation",state="failed"} 1.0' in text
     assert 'holdfast_messages_in_doubt_oldest_seconds{transport="relay"} 1' in text
     assert 'holdfast_transport_failures{transport="relay"} 1.0' in text
     assert "holdfast_send_holds 1.0" in text

@@ -1,6 +1,8 @@
 """Claim, send, answer: each message once, and whoever dies on the way leaves a state that says what is known."""
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +16,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from consent.identifiers import Identity
+from consent.models import Subject
 from consent.services import erase
-from messaging import delivery, health
+from messaging import delivery, health, suppressing, sweeping
 from messaging.claiming import claim
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return, send
 from messaging.models import DeliveryAttempt, DeliveryEvent, Message, Suppression, TransportHealth
@@ -25,6 +28,7 @@ from messaging.suppressing import lift
 from messaging.sweeping import DOUBT_WINDOW, UNKNOWN_AFTER, sweep
 from messaging.transports.replies import LeaseLost, Reply
 from messaging.transports.smtp import Address, Relay
+from tests.factories import MessageFactory, SubjectFactory
 from tests.messaging.smtp import DROP, HANG, fault_server
 
 pytestmark = pytest.mark.usefixtures("newsletter")
@@ -488,6 +492,34 @@ def test_a_suppressed_address_is_not_written_to(owed, relay_inbox):
     assert (message.state, message.last_error) == ("suppressed", "The address is suppressed: hard bounce.")
 
 
+def suppressed(reason, *addresses):
+    for address in addresses:
+        suppressing.suppress(Identity.of("email", address).digest, reason)
+
+
+def test_whoever_called_our_mail_spam_is_told_what_the_law_asks_for_and_nothing_else(owed, relay_inbox):
+    message = owed("anna@example.org", "bela@example.org")
+    later(message, message_class="incident_notice")
+    suppressed(Suppression.Reason.COMPLAINT, "anna@example.org", "bela@example.org")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    message.refresh_from_db()
+    assert message.state == "accepted"
+    assert Message.objects.exclude(pk=message.pk).get().state == "suppressed"
+
+
+def test_what_the_law_asks_for_and_a_dead_mailbox_kept_back_waits_for_a_person(owed, relay_inbox):
+    message = owed("anna@example.org", "bela@example.org")
+    later(message, message_class="incident_notice")
+    suppressed(Suppression.Reason.NO_MAILBOX, "anna@example.org", "bela@example.org")
+
+    deliver_due(transport=relay_inbox.relay())
+
+    assert set(Message.objects.values_list("state", flat=True)) == {"suppressed"}
+    assert list(Message.objects.in_trouble()) == [message]
+
+
 def test_only_what_the_law_or_the_person_asks_for_reaches_somebody_who_opted_out(owed, relay_inbox):
     message = owed()
     later(message, message_class="operational")
@@ -596,15 +628,41 @@ def test_the_answer_to_a_deletion_reaches_its_person_and_is_then_forgotten(owed,
 
     assert len(relay_inbox.mails) == 1
     kept = Message.objects.get(template_key="request_answered")
-    assert (kept.state, kept.sealed_recipient, kept.raw, kept.context) == ("accepted", None, None, {})
+    assert (kept.state, kept.sealed_recipient, kept.sealed_raw, kept.context) == ("accepted", None, None, {})
     assert kept.render_hash
+
+
+def test_what_settles_long_after_its_person_was_erased_is_forgotten_too(owed):
+    message = owed()
+    later(message, state="in_doubt")
+    erase(message.subject_id, by="user:anna")
+    Subject.objects.filter(pk=message.subject_id).update(erased_at=timezone.now() - timedelta(days=40))
+    sweep()
+    assert Message.objects.get().raw  # two people have not decided yet
+
+    later(message, state="closed_unknown", settled_at=timezone.now())
+    sweep()
+
+    kept = Message.objects.get()
+    assert (kept.sealed_recipient, kept.sealed_raw, kept.context) == (None, None, {})
+
+
+def test_all_who_were_ever_erased_are_looked_at_again_from_wherever_it_begins(db, monkeypatch):
+    erased = [SubjectFactory(erased_at=timezone.now() - timedelta(days=40)).pk for _ in range(5)]
+    SubjectFactory()
+    monkeypatch.setattr(sweeping, "AT_ONCE", 3)
+
+    seen = [sweeping._some_who_were_erased() for _ in range(100)]
+
+    assert {len(set(some)) for some in seen} == {3}
+    assert {person for some in seen for person in some} == set(erased)
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE messaging_message SET raw = 'other'",
-        "UPDATE messaging_message SET render_hash = sha256('other'), raw = 'other'",
+        "UPDATE messaging_message SET sealed_raw = 'other'",
+        "UPDATE messaging_message SET render_hash = sha256('other'), sealed_raw = 'other'",
         "UPDATE messaging_message SET subject_id = gen_random_uuid()",
         "UPDATE messaging_deliveryattempt SET outcome = 'accepted'",
         "UPDATE messaging_deliveryattempt SET phase = 'intent'",
@@ -619,6 +677,31 @@ def test_the_database_keeps_what_was_sent_and_how_it_ended(owed, statement):
 
     with connection.cursor() as cursor, pytest.raises(DatabaseError):
         cursor.execute(statement)
+
+
+def test_a_dump_of_the_messages_holds_neither_an_address_nor_a_link_of_a_person(owed):
+    message = owed()
+    [token] = re.findall(rb"<https?://[^>]+/u/([A-Za-z0-9_-]{20,})/>", message.raw)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(to_jsonb(m)::text, ' ') FROM messaging_message m")
+        [dump] = cursor.fetchone()
+
+    assert b"anna@example.org" in message.raw
+    for secret in (b"anna@example.org", token):
+        assert not {form for form in (secret.decode(), secret.hex()) if form in dump}
+    assert hashlib.sha256(message.raw).digest() == bytes(message.render_hash)
+
+
+def test_bytes_that_were_moved_to_another_message_are_not_sent_and_stop_nobody_else(owed, relay_inbox):
+    message = owed()
+    taken = {"sealed_raw": message.sealed_raw, "sealed_recipient": message.sealed_recipient}
+    moved = MessageFactory(**taken, render_hash=message.render_hash, subject_id=message.subject_id)
+
+    deliver_due(transport=relay_inbox.relay())
+
+    states = dict(Message.objects.values_list("pk", "state"))
+    assert states == {message.pk: "accepted", moved.pk: "render_failed"}
 
 
 WORKER = """

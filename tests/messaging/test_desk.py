@@ -69,7 +69,7 @@ def test_the_page_of_a_message_tells_what_happened_and_shows_it_in_a_frame_that_
 
 def test_the_page_shows_no_token_that_would_let_staff_act_as_the_person(client, officer, sent):
     sent.refresh_from_db()
-    token = bytes(sent.raw).split(b"/u/")[1].split(b"/")[0].decode()
+    token = sent.raw.split(b"/u/")[1].split(b"/")[0].decode()
 
     text = client.get(page(sent)).content.decode()
 
@@ -109,6 +109,14 @@ def test_a_text_message_is_found_by_its_number_and_shown_as_it_was_written(clien
     assert "Du bist abgemeldet, Zoë. https://shop.example/u/…/" in shown
     assert "text message" in shown
     assert 'aria-label="Headers"' not in shown
+
+
+def test_a_message_that_was_sealed_under_another_key_says_so_on_its_page(client, officer):
+    message = MessageFactory(sealed_raw=b"sealed by another key, some time ago", render_hash=b"x" * 32)
+
+    shown = client.get(page(message)).content.decode()
+
+    assert "It cannot be opened: was PRIVACY_KEY changed" in shown
 
 
 def test_what_was_sent_before_a_merge_is_found_by_either_address(client, officer, message):

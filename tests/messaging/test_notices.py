@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from consent.models import Identifier, Subject
 from consent.services import erase, merge, record
-from messaging import notices
+from messaging import notices, suppressing
 from messaging.cohorts import COHORTS, by_query, read_list
 from messaging.models import Notice, NoticeRecipient, Suppression
 from messaging.models.template import MessageClass
@@ -82,6 +82,19 @@ def test_counting_says_who_is_left_out_and_why_and_seals_the_rest_with_a_digest(
     assert left_out(notice) == {known["bela"]: "erased", known["cem"]: "suppressed", nobody: "no_address"}
     ids = sorted(str(known[name]) for name in ("anna", "dora"))
     assert bytes(notice.cohort_digest) == hashlib.sha256("\n".join(ids).encode()).digest()
+
+
+def test_a_breach_notice_is_counted_for_whoever_called_our_mail_spam_and_an_update_is_not():
+    known = people("anna", "bela", "cem")
+    record([opt_in(person, "newsletter") for person in known.values()])
+    suppressing.suppress(email("anna@example.org")[0].digest, Suppression.Reason.COMPLAINT)
+    suppressing.suppress(email("bela@example.org")[0].digest, Suppression.Reason.NO_MAILBOX)
+
+    breach = counted(known.values())
+    update = counted(known.values(), message_class=MessageClass.CONSENT_UPDATE, purpose="newsletter")
+
+    assert left_out(breach) == {known["bela"]: "suppressed"}
+    assert left_out(update) == {known["anna"]: "suppressed", known["bela"]: "suppressed"}
 
 
 def test_a_breach_notice_goes_to_people_who_opted_out_and_an_update_does_not():

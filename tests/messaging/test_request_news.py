@@ -6,13 +6,15 @@ from email.policy import default
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
 from consent import access, replies, requests
 from consent.identifiers import Identity
 from consent.models import DeadlineRule
-from messaging.models import Message
+from messaging import suppressing
+from messaging.models import Message, Suppression
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -126,3 +128,34 @@ def test_support_extends_by_a_button_that_is_there_once(client):
     request.refresh_from_db()
     assert request.extended_by == "user:sam"
     assert url not in client.get(page).content.decode()
+
+
+def test_an_answer_that_would_not_be_sent_is_refused_and_the_request_stays_open():
+    request = logged()
+    suppressing.suppress(ANNA[0].digest, Suppression.Reason.NO_MAILBOX)
+
+    with pytest.raises(ValidationError, match="no such mailbox"), transaction.atomic():
+        replies.answer(request, "This is all that we know.", by="user:bela")
+
+    request.refresh_from_db()
+    assert request.state != "answered"
+    assert not Message.objects.filter(template_key="request_answered").exists()
+
+
+def test_a_dump_of_the_messages_holds_nothing_of_what_an_answer_says():
+    replies.answer(logged(), "This is all that we know of you:\n\n{data}", by="user:bela")
+    assert "anna@example.org" in told("request_answered").context["answer"]
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(to_jsonb(m)::text, ' ') FROM messaging_message m")
+        [dump] = cursor.fetchone()
+
+    assert not {form for form in ("anna@example.org", b"anna@example.org".hex(), "all that we know") if form in dump}
+
+
+def test_whoever_called_our_mail_spam_gets_the_answer_that_they_asked_for():
+    suppressing.suppress(ANNA[0].digest, Suppression.Reason.COMPLAINT)
+
+    replies.answer(logged(), "This is all that we know.", by="user:bela")
+
+    assert told("request_answered").state == "ready"

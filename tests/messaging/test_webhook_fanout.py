@@ -105,6 +105,38 @@ def test_two_who_are_one_person_are_told_as_such():
     assert (newest.subject_id, newest.after, newest.merged) == (anne.pk, "opt_out", [anna.pk])
 
 
+def merged_by_hand(connection, merged, into):
+    connection.execute("UPDATE consent_subject SET merged_into_id = %s WHERE id = %s", [into.pk, merged.pk])
+    connection.execute(
+        "INSERT INTO consent_subjectmerge (merged_id, into_id, reason, merged_at, merged_by) "
+        "VALUES (%s, %s, 'Import', clock_timestamp(), 'service:crm')",
+        [merged.pk, into.pk],
+    )
+
+
+def test_a_merge_that_commits_late_is_told_whatever_was_told_before_it(committed):
+    """By the order of transactions, not of numbers, and however many others came between two looks."""
+    EndpointFactory()
+    people = [SubjectFactory() for _ in range(6)]
+    told()
+    with committed.connect("holdfast_app", autocommit=False) as late:
+        merged_by_hand(late, people[0], people[1])
+        merge(people[2].pk, people[3].pk, reason="One customer", by="user:olga")
+        record([opt_out(people[5])])
+        told()
+        late.commit()
+    record([opt_out(people[4])])
+
+    told()
+
+    assert set(WebhookDelivery.objects.filter(kind="subject.merged").values_list("subject_id", flat=True)) == {
+        people[0].pk,
+        people[2].pk,
+    }
+    told()
+    assert WebhookDelivery.objects.filter(kind="subject.merged").count() == 2
+
+
 def test_what_commits_late_is_told_and_delays_nobody_for_good(committed):
     EndpointFactory()
     subject = SubjectFactory()

@@ -1,5 +1,6 @@
 """Told at least once under one id: retries, circuits, 410, rotation, and workers that die."""
 
+import hashlib
 from datetime import timedelta
 from uuid import uuid4
 
@@ -67,6 +68,23 @@ def test_a_change_is_told_signed_and_noted(service, registered):
     attempt = WebhookAttempt.objects.get()
     assert (attempt.number, attempt.status, attempt.error) == (1, 204, "")
     assert EndpointHealth.objects.get().last_success_at
+
+
+def test_of_what_a_service_answers_nothing_about_a_person_is_kept(service, crm):
+    crm = endpoints.change(crm, {"with_user_ids": True}, reason="They know no other id", by="user:olga")
+    person = SubjectFactory()
+    known = Identity.of("user_id", "u-17")
+    Identifier.objects.create(subject=person, kind=known.kind, digest=known.digest, sealed=known.seal())
+    service.body = b'{"id": "u-17", "mail": "anna@example.org"}'
+    service.answers = [500, 200]
+    delivery = owed(crm, subject_id=person.pk)
+
+    sending.tell(crm.pk)
+    again(delivery)
+
+    refused, taken = WebhookAttempt.objects.order_by("number")
+    assert refused.reply == '{"id": "(a user id)", "mail": "(an address)"}'
+    assert taken.reply == f"42 bytes, SHA-256 {hashlib.sha256(service.body).hexdigest()}"
 
 
 def test_nobody_is_named_unless_the_endpoint_is_set_to_get_user_ids(service, crm):

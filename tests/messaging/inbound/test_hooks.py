@@ -7,6 +7,7 @@ import json
 import time
 
 import pytest
+import time_machine
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from messaging import signing
 from messaging.checks import providers_are_known_by_something
 from messaging.confirmations import confirmations_of, owe_all
 from messaging.delivery import deliver_due
-from messaging.inbound import hooks, inbox
+from messaging.inbound import desk, hooks, inbox
 from messaging.models import DeliveryAttempt, HookDelivery, InboundMessage, Message, Suppression
 from tests.factories import HookDeliveryFactory, PurposeFactory, UserFactory
 from tests.messaging.http import calls
@@ -157,7 +158,24 @@ def test_a_complaint_that_names_nobody_at_all_waits_for_a_person_once(client, se
     row = InboundMessage.objects.get()
     assert (row.state, row.kind, row.source) == ("open", "complaint", "postmark")
     assert "names neither a message of ours nor an address" in row.outcome
+    first = HookDelivery.objects.earliest("pk")
+    client.force_login(UserFactory(role="Support"))
+    page = client.get(f"/admin/messaging/inboundmessage/{row.pk}/change/").content.decode()
+    assert f"/admin/messaging/hookdelivery/{first.pk}/change/" in page
     assert not Decision.objects.filter(choice="opt_out").exists()
+
+
+def test_a_post_that_a_person_has_still_to_look_at_is_kept_until_then(client, sent):
+    told(client, "/hooks/mail/postmark/", spam_complaint(Email="", Recipient=""), **BASIC)
+    told_of, row = HookDelivery.objects.get(), InboundMessage.objects.get()
+    with time_machine.travel(timezone.now() + hooks.KEPT * 2):
+        assert hooks.forget() == 0
+
+        desk.close(row, reason="Nobody we know", by="user:anna")
+
+        assert hooks.forget() == 1
+    told_of.refresh_from_db()
+    assert told_of.body is None
 
 
 def test_what_a_provider_says_is_kept_for_good_without_the_address(client, taken):

@@ -1,6 +1,9 @@
 """What comes back by mail is stored first, and only a no that somebody really said opts anybody out."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from consent.models import Decision, ExitPath
 from consent.services import erase, may_contact
@@ -10,7 +13,7 @@ from messaging.inbound.bounces import bounces_of
 from messaging.inbound.consequences import bounced
 from messaging.inbound.parsing import read
 from messaging.models import InboundMessage, Message, Suppression
-from tests.factories import SubjectFactory
+from tests.factories import InboundMessageFactory, SubjectFactory
 from tests.messaging.inbound.mails import complaint, is_there, letter, report, vectors
 
 pytestmark = pytest.mark.django_db
@@ -231,6 +234,34 @@ def test_an_automatic_answer_is_a_fact_and_neither_a_bounce_nor_a_no(sent, heade
     assert not Suppression.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Return_Path": "<>"},
+        {"sender": "MAILER-DAEMON@mx.example", "Auto_Submitted": "auto-replied", "Return_Path": "<>"},
+    ],
+)
+def test_what_comes_to_a_return_path_and_no_rule_knows_is_read_by_a_person(sent, headers):
+    row = received(letter("Det gick inte att leverera brevet.", **headers), to=verp.return_path(sent))
+
+    assert (row.kind, row.state, row.message_id, row.subject_id) == ("unknown", "open", sent.pk, sent.subject_id)
+    assert not sent.events.exists()  # it proves nothing about what became of the message
+
+
+def test_an_automatic_answer_to_a_return_path_needs_nobody(sent):
+    row = received(letter("I am away.", Auto_Submitted="auto-replied"), to=verp.return_path(sent))
+
+    assert (row.kind, row.state) == ("auto_reply", "settled")
+
+
+def test_a_word_that_a_mail_program_sent_to_the_return_path_is_a_no_all_the_same(sent):
+    row = received(letter("STOP"), to=verp.return_path(sent))
+
+    assert (row.kind, row.state) == ("unsubscribe", "settled")
+    assert [decision.exit_path for decision in opt_outs()] == ["mail-reply"]
+
+
 def test_the_same_mail_handed_in_twice_is_one_and_opts_out_once(sent):
     for _ in range(2):
         received(letter("STOP"), to=verp.reply_address(sent))
@@ -247,11 +278,16 @@ def test_a_second_no_changes_nothing_while_the_first_stands(sent):
 
 
 def test_a_mail_that_breaks_its_reader_gets_a_persons_eyes_and_holds_up_nobody(sent, monkeypatch):
-    monkeypatch.setattr(mail, "complaint_of", lambda found: 1 / 0)
+    def breaks(found):
+        raise KeyError(found.header("From"))
+
+    monkeypatch.setattr(mail, "complaint_of", breaks)
 
     row = received(letter("STOP"), to=verp.reply_address(sent))
 
     assert (row.kind, row.state) == ("unknown", "open")
+    assert "(an address)" in row.outcome
+    assert "anna" not in row.outcome
 
 
 def test_of_an_erased_person_no_letter_stays(sent):
@@ -263,6 +299,23 @@ def test_of_an_erased_person_no_letter_stays(sent):
 
     row.refresh_from_db()
     assert (row.raw, row.sender, row.subject, row.kind) == (None, "", "", "reply")
+
+
+def test_a_letter_is_emptied_a_month_after_it_was_dealt_with_whoever_wrote_it():
+    now = timezone.now()
+    old = now - mail.KEPT - timedelta(days=1)
+    handled = {"handled_by": "user:anna", "handled_reason": "By letter"}
+    settled = InboundMessageFactory(received_at=old, state="settled")
+    closed = InboundMessageFactory(received_at=old, state="closed", handled_at=old, **handled)
+    InboundMessageFactory(received_at=old, state="answered", handled_at=now, **handled)
+    InboundMessageFactory(received_at=old, state="open")
+    InboundMessageFactory(received_at=now, state="settled")
+
+    assert mail.forget() == 2
+
+    assert set(InboundMessage.objects.filter(raw=None)) == {settled, closed}
+    settled.refresh_from_db()
+    assert (settled.sender, settled.subject) == ("", "")
 
 
 def test_the_ways_out_that_lead_here_are_registered():
