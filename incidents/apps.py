@@ -7,7 +7,7 @@ class IncidentsConfig(AppConfig):
     def ready(self) -> None:
         from config.health import COLLECTORS
         from consent import feed, story
-        from incidents import health, mails, marks, vitals
+        from incidents import attention, health, mails, marks, vitals
         from incidents.changes import configuration, operations
         from incidents.changes import deeds as deeds_on_changes
         from incidents.changes import vitals as change_vitals
@@ -22,7 +22,7 @@ class IncidentsConfig(AppConfig):
         feed.READERS.add("incidents.tasks.read_log")
         story.PROVIDERS.extend([tied, looked_again])
         marks.MARKER_SOURCES.extend([marks.alerts, marks.incidents, marks.notices, marks.markers])
-        COLLECTORS.append(vitals.metrics)
+        COLLECTORS.extend([vitals.metrics, attention.metrics])
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
         deeds.ready()

@@ -4,7 +4,7 @@ from time import monotonic
 
 from celery import shared_task
 
-from incidents import alerts, linking, probes, trouble, validation
+from incidents import alerts, attention, linking, probes, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect as judge
 from incidents.playbooks import attaching, auditing, running
@@ -66,6 +66,7 @@ def audit_playbooks() -> None:
 
 @shared_task
 def watch_messages() -> None:
+    attention.watch()
     trouble.watch()
 
 

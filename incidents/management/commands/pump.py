@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
-from incidents import alerts, linking, probes, trouble, validation
+from incidents import alerts, attention, linking, probes, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect
 from incidents.playbooks import attaching, auditing, running
@@ -48,6 +48,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "buckets judged": detect,
     "ways out tried": probes.run_due,
     "causes looked at again": linking.look_again,
+    "legal clocks that ran out": attention.watch,
     "trouble with messages": trouble.watch,
     "playbooks begun by signals": attaching.start_by_signals,
     "playbooks gone on with": running.run_due,
