@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from consent import upkeep
-from incidents import alerts, attention, linking, probes, trouble, validation
+from incidents import alerts, apart, attention, linking, probes, silence, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect
 from incidents.playbooks import attaching, auditing, running
@@ -47,6 +48,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "states put right": validation.keep_states,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
+    "ways out that fell silent": silence.watch,
     "causes looked at again": linking.look_again,
     "legal clocks that ran out": attention.watch,
     "trouble with messages": trouble.watch,
@@ -77,13 +79,19 @@ class Command(BaseCommand):
                 self.pump()
             except (OperationalError, InterfaceError) as error:
                 log.error("pump_without_database", error=str(error))
+            except Exception as error:  # told in full where it broke: the next round tries again
+                log.error("pump_broken", error=str(error))
             close_old_connections()
             ended.wait(every)
 
     def pump(self) -> dict[str, int]:
-        """Round after round, until a round finds nothing."""
+        """Round after round, until a round finds nothing. Raises what broke in a round when all had their turn."""
         done = dict.fromkeys(STEPS, 0)
-        while round_ := {what: count for what, step in STEPS.items() if (count := step())}:
-            for what, count in round_.items():
-                done[what] += count
+
+        def counted(what: str, step: Callable[[], int]) -> int:
+            done[what] += (count := step())
+            return count
+
+        while apart.each({what: partial(counted, what, step) for what, step in STEPS.items()}):
+            pass
         return done
