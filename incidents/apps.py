@@ -7,7 +7,7 @@ class IncidentsConfig(AppConfig):
     def ready(self) -> None:
         from config.health import COLLECTORS
         from consent import feed, story
-        from incidents import health, mails, marks, vitals
+        from incidents import attention, checks, health, mails, marks, vitals  # noqa: F401  # registers itself
         from incidents.changes import configuration, operations
         from incidents.changes import deeds as deeds_on_changes
         from incidents.changes import vitals as change_vitals
@@ -22,7 +22,7 @@ class IncidentsConfig(AppConfig):
         feed.READERS.add("incidents.tasks.read_log")
         story.PROVIDERS.extend([tied, looked_again])
         marks.MARKER_SOURCES.extend([marks.alerts, marks.incidents, marks.notices, marks.change_sets, marks.markers])
-        COLLECTORS.append(vitals.metrics)
+        COLLECTORS.extend([vitals.metrics, attention.metrics])
         belonging.REGISTERED.append(belonging.Incidents(mails.newest, mails.messages_of, mails.visible_ids))
         COHORTS["incident"] = Provider(find=tied_people, choices=newest)
         deeds.ready()

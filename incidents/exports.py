@@ -3,7 +3,7 @@ with the SHA-256 of its bytes, so that a file can be held against what was hande
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,19 +11,16 @@ from typing import Any
 
 import typst
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils import timezone
 
 from config import csv_files
 from config.models import User
 from consent.services import actor_of
 from incidents import affected, chain, timeline
-from incidents.changing import locked
 from incidents.models import AffectedSet, Incident
 from incidents.scope import told_scope, told_window
 from incidents.timeline import Kind, Line, Source
 
-PAGE = 500
 MOST_ON_PAPER = 5000  # lines; more make a book that nobody reads, and a compiler that nobody waits for
 COLUMNS = (
     "seq", "occurred_at", "recorded_at", "kind", "text", "actor", "source", "old", "new", "supersedes",
@@ -43,35 +40,29 @@ class Export:
         return hashlib.sha256(self.body).digest()
 
 
-@transaction.atomic
 def export(incident: Incident, format: str, *, by: User | str, source: str = Source.UI) -> Export:
     """The whole story, oldest first, with the seal over its ties and whether its chain is whole.
 
-    `format` is json, csv or pdf. Raises ValidationError for another one, and for a story too long for paper.
+    Nobody waits for the file: the seal and the line are a moment each, and it is read and written between them, with
+    no transaction open. What is tied in between may be under the seal and not among the lines. `format` is json, csv
+    or pdf. Raises ValidationError for another one, and for a story too long for paper.
     """
     if format not in FORMATS:
         raise ValidationError({"format": f"Ask for one of: {', '.join(FORMATS)}."})
-    incident = locked(incident)
+    content_type, write, most = FORMATS[format]
+    incident = Incident.objects.get(pk=incident.pk)
+    lines = list(timeline.whole(incident))
+    if most and len(lines) > most:
+        raise ValidationError({"format": f"It has more than {most:,} lines: too many for paper. Take JSON or CSV."})
     sealed = affected.seal(incident, reason=f"Export as {format}", by=by)
-    content_type, write = FORMATS[format]
     now = timezone.now()
-    body = write(incident, sealed, now)
+    body = write(header(incident, sealed, now), lines)
     made = Export(f"{incident.ref}-timeline-{now:%Y%m%dT%H%M%SZ}.{format}", content_type, body)
     timeline.append(
         incident, Kind.EXPORT, f"Timeline exported as {format}, {len(body):,} bytes.", source=source,
         actor=actor_of(by), evidence=made.name, evidence_digest=made.digest,
     )  # fmt: skip
     return made
-
-
-def lines_of(incident: Incident) -> Iterator[Line]:
-    """Every line of the story, oldest first, read page by page."""
-    place = None
-    while True:
-        page = timeline.story(incident, place, size=PAGE, newest_first=False)
-        yield from page.lines
-        if (place := page.next) is None:
-            return
 
 
 def row(line: Line) -> dict[str, Any]:
@@ -131,25 +122,19 @@ def seal_facts(sealed: AffectedSet) -> dict[str, Any]:
     }
 
 
-def _json(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
-    story = {"incident": header(incident, sealed, now), "lines": [row(line) for line in lines_of(incident)]}
+def _json(header: dict[str, Any], lines: Sequence[Line]) -> bytes:
+    story = {"incident": header, "lines": [row(line) for line in lines]}
     return json.dumps(story, ensure_ascii=False, indent=1).encode()
 
 
-def _csv(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
-    rows = (row(line).values() for line in lines_of(incident))
+def _csv(header: dict[str, Any], lines: Sequence[Line]) -> bytes:
+    rows = (row(line).values() for line in lines)
     return "".join([csv_files.MARK, *csv_files.lines([COLUMNS, *rows])]).encode()
 
 
-def _pdf(incident: Incident, sealed: AffectedSet, now: datetime) -> bytes:
-    lines = []
-    for line in lines_of(incident):
-        lines.append({**row(line), "when": f"{line.place.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"})
-        if len(lines) > MOST_ON_PAPER:
-            raise ValidationError(
-                {"format": f"It has more than {MOST_ON_PAPER:,} lines: too many for paper. Take JSON or CSV."}
-            )
-    return paper({**header(incident, sealed, now), "lines": lines})
+def _pdf(header: dict[str, Any], lines: Sequence[Line]) -> bytes:
+    dated = [{**row(line), "when": f"{line.place.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"} for line in lines]
+    return paper({**header, "lines": dated})
 
 
 def paper(facts: dict[str, Any]) -> bytes:
@@ -168,8 +153,9 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-FORMATS: dict[str, tuple[str, Callable[[Incident, AffectedSet, datetime], bytes]]] = {
-    "json": ("application/json", _json),
-    "csv": (csv_files.CONTENT_TYPE, _csv),
-    "pdf": ("application/pdf", _pdf),
+# How it is written, and how many lines it may have; None: as many as there are.
+FORMATS: dict[str, tuple[str, Callable[[dict[str, Any], Sequence[Line]], bytes], int | None]] = {
+    "json": ("application/json", _json, None),
+    "csv": (csv_files.CONTENT_TYPE, _csv, None),
+    "pdf": ("application/pdf", _pdf, MOST_ON_PAPER),
 }

@@ -6,9 +6,10 @@ later look settles it.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import requests
@@ -17,11 +18,11 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from config.steps import in_turn
 from consent import exit_paths, tokens
 from consent.models import Decision, ExitPath
 from incidents import canaries, timeline
 from incidents.canaries import Canary
-from incidents.detection import counts
 from incidents.detection.raising import BY, raise_alarm
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident
 from incidents.timeline import Kind, Source
@@ -37,6 +38,7 @@ SLOWEST = 5.0  # seconds, I7
 MAIL_WITHIN = timedelta(minutes=6)
 GAVE_UP = [State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CANCELLED, State.EXPIRED, State.CLOSED_UNKNOWN]
 MET, BREACHED, UNMEASURED = Verdict.MET.value, Verdict.BREACHED.value, Verdict.UNMEASURED.value
+FLIPPED, MAIL, TOLD = "state flipped", "confirmation accepted", "webhooks acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,20 @@ class Step:
 
 
 def run_due(now: datetime | None = None) -> int:
-    """Settle what was tried, try what is due, and look for ways out that fell silent; returns how much was done."""
-    now = now or timezone.now()
+    """Settle what was tried, and try what is due; returns how much was done."""
     if not settings.EXIT_PATH_PROBES:
-        return watch_silence(now)
-    settled = settle(now)
-    due = [watch for watch in _watched() if _is_due(watch, now)]
-    tried = sum(probe(watch.exit_path_id) is not None for watch in due)
-    return settled + tried + watch_silence(now)
+        return 0
+    now = now or timezone.now()
+    return in_turn({"settle": partial(settle, now), "try": partial(_try_due, now)})
+
+
+def _try_due(now: datetime) -> int:
+    due = [watch.exit_path_id for watch in _watched() if _is_due(watch, now)]
+    return in_turn({path: partial(_try, path) for path in due})
+
+
+def _try(path: str) -> bool:
+    return probe(path) is not None
 
 
 def probe(path: str, by: str = "system:probe") -> ExitPathProbe | None:
@@ -77,54 +85,21 @@ def probe(path: str, by: str = "system:probe") -> ExitPathProbe | None:
 
 def settle(now: datetime) -> int:
     """Look for what comes later: mails and webhooks of tries that have not ended. Returns how many ended."""
-    ended = 0
-    for row in ExitPathProbe.objects.filter(ended_at=None).order_by("started_at")[:50]:
-        if row.decision_id is None:
-            if row.lease_until < now:
-                _end(row, [Step("finished", UNMEASURED, 0.0, "The prober did not come back.")])
-                ended += 1
-            continue
-        later = [step for step in (_mail(row, now), _webhooks(row, now)) if step]
-        if len(later) == 2:
-            _end(row, [*_steps_of(row), *later])
-            ended += 1
-    return ended
+    running = ExitPathProbe.objects.filter(ended_at=None).order_by("started_at")[:50]
+    return in_turn({str(row.pk): partial(_settle, row, now) for row in running})
 
 
-def watch_silence(now: datetime) -> int:
-    """Ways out that people used to use within so many hours, and nobody did. Returns how many alarms were raised."""
-    silent = 0
-    for watch in ExitPathWatch.objects.filter(
-        is_active=True, used_within_hours__isnull=False, exit_path__is_active=True
-    ):
-        since = now - timedelta(hours=watch.used_within_hours or 0)
-        changed = watch.history.order_by("-history_id").values_list("history_date", flat=True).first()
-        used = counts.opt_outs(since, now, exit_path=watch.exit_path_id, count__gt=0)
-        if (changed and changed > since) or used.exists():
-            continue
-        silent += _tell_silence(watch, since, now)
-    return silent
-
-
-def _tell_silence(watch: ExitPathWatch, since: datetime, now: datetime) -> bool:
-    path = watch.exit_path_id
-    words = f"nobody used it for {watch.used_within_hours} hours"
-    key = f"silence:{path}:{now:%Y-%m-%d}"
-    if Alarm.objects.filter(key=key).exists():
+def _settle(row: ExitPathProbe, now: datetime) -> bool:
+    if row.decision_id is None:
+        if row.lease_until >= now:
+            return False
+        _end(row, [Step("finished", UNMEASURED, 0.0, "The prober did not come back.")])
+        return True
+    later = [step for step in (_mail(row, now), _webhooks(row, now)) if step]
+    if len(later) < 2:
         return False
-    with transaction.atomic():
-        return raise_alarm(
-            Alarm(
-                detector=Alarm.Detector.SILENCE,
-                key=key,
-                title=f"Way out {path} fell silent",
-                exit_path=path,
-                bucket=now,
-                inputs={"since": since.isoformat(), "hours": watch.used_within_hours, "words": words},
-            ),
-            began=since,
-            severity=Incident.Severity.SEV3,
-        )
+    _end(row, [*_steps_of(row), *later])
+    return True
 
 
 def _watched() -> list[ExitPathWatch]:
@@ -186,10 +161,12 @@ def _token(canary: Canary) -> str:
 def _press(row: ExitPathProbe, canary: Canary) -> ExitPathProbe:
     before = _newest(canary)
     steps = [_answer(row.exit_path_id, canary)]
+    if steps[0].verdict == UNMEASURED:
+        return _end(row, steps)
     started = time.monotonic()
     is_out = not canary.is_in
     words = f"{canary.purpose}/{canary.channel} is {'opted out' if is_out else 'still contactable'}"
-    steps.append(Step("state flipped", MET if is_out else BREACHED, round(time.monotonic() - started, 3), words))
+    steps.append(Step(FLIPPED, MET if is_out else BREACHED, round(time.monotonic() - started, 3), words))
     row.canary = canary.subject_id
     newest = _newest(canary)
     if newest == before or not is_out:
@@ -205,6 +182,8 @@ def _answer(path: str, canary: Canary) -> Step:
         response = DOORS[path](canary)
     except requests.RequestException as error:
         return Step("answered", BREACHED, _since(started), f"No answer: {type(error).__name__}")
+    except canaries.NotReady as error:  # it was not called
+        return Step("answered", UNMEASURED, _since(started), str(error)[:300])
     seconds = _since(started)
     if not 200 <= response.status_code < 300:
         return Step("answered", BREACHED, seconds, f"Answered {response.status_code}")
@@ -224,33 +203,33 @@ def _newest(canary: Canary) -> int:
 
 def _mail(row: ExitPathProbe, now: datetime) -> Step | None:
     """The confirmation, rendered and taken by the relay; None while there is time."""
-    name = "confirmation accepted"
     message = Message.objects.filter(decision_id=row.decision_id).order_by("created_at").first()
     waited = round((now - row.started_at).total_seconds(), 3)
     if message and message.state == State.ACCEPTED:
         taken = ((message.settled_at or now) - row.started_at).total_seconds()
-        return Step(name, MET, round(taken, 3), "Rendered, and accepted by the relay")
+        return Step(MAIL, MET, round(taken, 3), "Rendered, and accepted by the relay")
     if message and message.state == State.SUPPRESSED:
-        return Step(name, UNMEASURED, waited, message.last_error or "It was not to be sent.")
+        return Step(MAIL, UNMEASURED, waited, message.last_error or "It was not to be sent.")
     if message and message.state in GAVE_UP:
-        return Step(name, BREACHED, waited, f"{message.get_state_display()}: {message.last_error}"[:300])
+        return Step(MAIL, BREACHED, waited, f"{message.get_state_display()}: {message.last_error}"[:300])
     if now - row.started_at < MAIL_WITHIN:
         return None
     state = message.get_state_display() if message else "not even owed"
-    return Step(name, BREACHED, waited, f"Not accepted within {MAIL_WITHIN}: {state}")
+    return Step(MAIL, BREACHED, waited, f"Not accepted within {MAIL_WITHIN}: {state}")
 
 
 def _webhooks(row: ExitPathProbe, now: datetime) -> Step | None:
     """Each service that is told of this choice took it. Where none is, there is nothing to measure."""
-    name, waited = "webhooks acknowledged", round((now - row.started_at).total_seconds(), 3)
+    waited = round((now - row.started_at).total_seconds(), 3)
     owed, taken = fanout.told_of(row.decision_id or 0)
     if owed and owed == taken:
-        return Step(name, MET, waited, f"Taken by {taken} of {owed} services.")
-    if now - row.started_at < MAIL_WITHIN and Endpoint.objects.filter(state=Endpoint.State.ACTIVE).exists():
+        return Step(TOLD, MET, waited, f"Taken by {taken} of {owed} services.")
+    services = Endpoint.objects.filter(state=Endpoint.State.ACTIVE, about=Endpoint.About.CHOICES)
+    if now - row.started_at < MAIL_WITHIN and services.exists():
         return None
     if owed:
-        return Step(name, BREACHED, waited, f"Taken by {taken} of {owed} services within {MAIL_WITHIN}.")
-    return Step(name, UNMEASURED, waited, "No service is told of this choice.")
+        return Step(TOLD, BREACHED, waited, f"Taken by {taken} of {owed} services within {MAIL_WITHIN}.")
+    return Step(TOLD, UNMEASURED, waited, "No service is told of this choice.")
 
 
 def _steps_of(row: ExitPathProbe) -> list[Step]:
@@ -258,17 +237,26 @@ def _steps_of(row: ExitPathProbe) -> list[Step]:
 
 
 def _end(row: ExitPathProbe, steps: list[Step]) -> ExitPathProbe:
-    """Write the verdict down. Broken where a step is; works where it was tried and nothing broke; else unmeasured."""
-    verdicts = {step.verdict for step in steps}
-    row.verdict = BREACHED if BREACHED in verdicts else MET if MET in verdicts else UNMEASURED
+    """Write the verdict down, and tell what broke, or works again."""
+    row.verdict = verdict_of(steps)
     row.steps, row.ended_at = [asdict(step) for step in steps], timezone.now()
     with transaction.atomic():
         row.save(update_fields=["canary", "decision_id", "steps", "verdict", "ended_at"])
         if row.verdict == BREACHED:
             _tell_broken(row, steps)
-        elif row.verdict == MET:
+        elif row.verdict in ExitPathProbe.WORKS:
             _tell_works_again(row)
     return row
+
+
+def verdict_of(steps: Sequence[Step]) -> str:
+    """Broken where a step is. Works where the person is out; whether they hear of it too is said beside that."""
+    verdicts = {step.name: step.verdict for step in steps}
+    if BREACHED in verdicts.values():
+        return BREACHED
+    if verdicts.get(FLIPPED) != MET:
+        return UNMEASURED
+    return MET if verdicts.get(MAIL) == MET else Verdict.NO_MAIL.value
 
 
 def _tell_broken(row: ExitPathProbe, steps: list[Step]) -> None:
@@ -290,7 +278,7 @@ def _tell_broken(row: ExitPathProbe, steps: list[Step]) -> None:
 def _worked_last(row: ExitPathProbe) -> datetime:
     """It broke at some moment after it was last seen to work: people who tried since then are the incident's."""
     before = ExitPathProbe.objects.filter(
-        exit_path=row.exit_path_id, verdict=Verdict.MET, started_at__lt=row.started_at
+        exit_path=row.exit_path_id, verdict__in=ExitPathProbe.WORKS, started_at__lt=row.started_at
     )
     last = before.order_by("-started_at").values_list("started_at", flat=True).first()
     return max(last, row.started_at - timedelta(hours=24)) if last else row.started_at

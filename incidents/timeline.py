@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,18 +17,24 @@ from incidents.models import Incident, TimelineEntry
 
 Kind, Source = TimelineEntry.Kind, TimelineEntry.Source
 
-# Entries and rollups are two tables with one order: (moment, rank, number). Rank puts a minute before its lines.
+# Entries and rollups are two tables with one order: (moment, rank, number). Rank puts a minute before its lines. Each
+# half begins at the place itself, by its index, and gives no more than a page.
 STORY = """
     SELECT moment, rank, number, id, exit_path, choice, cause, count FROM (
-      SELECT occurred_at AS moment, 1 AS rank, seq AS number, id, '' AS exit_path, '' AS choice, '' AS cause, 0 AS count
-        FROM incidents_timelineentry
-       WHERE incident_id = %(incident)s AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
+      (SELECT occurred_at AS moment, 1 AS rank, seq AS number, id, '' AS exit_path, '' AS choice, '' AS cause,
+              0 AS count
+         FROM incidents_timelineentry
+        WHERE incident_id = %(incident)s AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s)) {entries}
+        ORDER BY occurred_at {direction}, seq {direction} {limit})
       UNION ALL
-      SELECT minute, 0, id, id, exit_path, choice, cause, count
-        FROM incidents_decisionrollup
-       WHERE incident_id = %(incident)s AND (%(kinds)s::text[] IS NULL OR 'decisions' = ANY (%(kinds)s))
-    ) lines
+      (SELECT minute, 0, id, id, exit_path, choice, cause, count
+         FROM incidents_decisionrollup
+        WHERE incident_id = %(incident)s AND (%(kinds)s::text[] IS NULL OR 'decisions' = ANY (%(kinds)s)) {rollups}
+        ORDER BY minute {direction}, id {direction} {limit})
+    ) lines ORDER BY moment {direction}, rank {direction}, number {direction} {limit}
 """
+BEYOND = "AND {moment} {sign}= %(moment)s AND ({moment}, {rank}, {number}) {sign} (%(moment)s, %(rank)s, %(number)s)"
+AT_A_TIME = 500  # entries
 PLACE = re.compile(r"([0-9]{1,11})-([0-9]{1,6})-([01])-([0-9]{1,18})")
 
 
@@ -222,25 +228,44 @@ def story(
     on, or nothing at its end. Raises ValueError for a kind that does not exist."""
     if unknown := set(kinds) - set(Kind.values):
         raise ValueError(f"No such kind of line: {', '.join(sorted(unknown))}.")
-    direction, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
-    where = f"WHERE (moment, rank, number) {beyond} (%(moment)s, %(rank)s, %(number)s)" if after else ""
-    order = f"ORDER BY moment {direction}, rank {direction}, number {direction} LIMIT %(size)s"
+    direction, sign = ("DESC", "<") if newest_first else ("ASC", ">")
     facts: dict[str, Any] = {"incident": incident.pk, "size": size + 1, "kinds": list(kinds) or None}
+    entries = rollups = ""
     if after:
         facts |= {"moment": after.moment, "rank": after.rank, "number": after.number}
-    with connection.cursor() as cursor:
-        cursor.execute(f"{STORY} {where} {order}", facts)
-        rows = cursor.fetchall()
+        entries = BEYOND.format(moment="occurred_at", rank=1, number="seq", sign=sign)
+        rollups = BEYOND.format(moment="minute", rank=0, number="id", sign=sign)
+    query = STORY.format(direction=direction, entries=entries, rollups=rollups, limit="LIMIT %(size)s")
+    rows = _rows(query, facts)
     lines = _lines(rows[:size])
     return Story(lines, lines[-1].place if len(rows) > size else None)
 
 
-def _lines(rows: Sequence[tuple[Any, ...]]) -> list[Line]:
+def whole(incident: Incident) -> Iterator[Line]:
+    """All of the story as it stands at one moment, oldest first. Nothing is locked, and no transaction is needed: one
+    statement finds what belongs to it, and what has been written does not change."""
+    rows = _rows(
+        STORY.format(direction="ASC", entries="", rollups="", limit=""), {"incident": incident.pk, "kinds": None}
+    )
+    newest = max((row[3] for row in rows if row[1] == 1), default=0)
+    for start in range(0, len(rows), AT_A_TIME):
+        yield from _lines(rows[start : start + AT_A_TIME], newest)
+
+
+def _rows(query: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, facts)
+        return cursor.fetchall()
+
+
+def _lines(rows: Sequence[tuple[Any, ...]], newest: int | None = None) -> list[Line]:
+    """`newest`: what a later entry says of them is not known yet."""
     ids = [row[3] for row in rows if row[1] == 1]
     entries = TimelineEntry.objects.select_related("supersedes", "pins").in_bulk(ids) if ids else {}
-    superseded = (
-        set(TimelineEntry.objects.filter(supersedes__in=ids).values_list("supersedes_id", flat=True)) if ids else set()
-    )
+    corrections = TimelineEntry.objects.filter(supersedes__in=ids)
+    if newest is not None:
+        corrections = corrections.filter(pk__lte=newest)
+    superseded = set(corrections.values_list("supersedes_id", flat=True)) if ids else set()
     return [
         Line(Place(moment, rank, number), entries[pk], is_superseded=pk in superseded)
         if rank

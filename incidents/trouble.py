@@ -9,6 +9,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from incidents import timeline
+from incidents.attention import CLOCK
 from incidents.models import Incident, Trouble
 from incidents.playbooks import auditing
 from incidents.services import open_or_join
@@ -30,7 +31,8 @@ def watch() -> int:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('incidents.trouble'))")
-        lasting = {t.key: t for t in Trouble.objects.filter(over_at=None).select_related("incident__duplicate_of")}
+        known = Trouble.objects.filter(over_at=None).exclude(key__startswith=CLOCK)
+        lasting = {trouble.key: trouble for trouble in known.select_related("incident__duplicate_of")}
         for key, trouble in lasting.items():
             if key not in found:
                 _over(trouble, now)

@@ -7,7 +7,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection
 
-from config.steps import each
+from config.steps import each, in_turn
 from incidents.management.commands import pump
 
 
@@ -17,9 +17,20 @@ def broken():
 
 @pytest.mark.django_db
 def test_a_step_that_breaks_is_named_and_keeps_none_of_the_others_from_being_done():
-    counts, names = each({"first": lambda: 1, "second": broken, "third": lambda: 3})
+    counts, errors = each({"first": lambda: 1, "second": broken, "third": lambda: 3})
 
-    assert (counts, names) == ({"first": 1, "second": 0, "third": 3}, ["second"])
+    assert (counts, list(errors)) == ({"first": 1, "second": 0, "third": 3}, ["second"])
+
+
+@pytest.mark.django_db
+def test_whoever_called_fails_too_when_every_step_had_its_turn():
+    done = []
+
+    with pytest.raises(IntegrityError, match="nobody thought of"):
+        in_turn({"broken": broken, "silent": lambda: None, "behind": lambda: done.append("behind")})
+
+    assert done == ["behind"]
+    assert in_turn({"two": lambda: 2, "none": lambda: None, "one": lambda: True}) == 3
 
 
 def test_a_worker_whose_time_is_over_goes_no_further():
@@ -44,6 +55,7 @@ def test_the_pump_goes_on_after_a_step_that_broke(monkeypatch):
     monkeypatch.setattr(pump, "STEPS", {"judged": broken, "sent": lambda: left.pop(0)})
     told = StringIO()
 
-    call_command("pump", once=True, stdout=told)
+    with pytest.raises(IntegrityError):
+        call_command("pump", once=True, stdout=told)
 
     assert "       2  sent" in told.getvalue()

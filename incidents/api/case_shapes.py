@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from config.api import Moment, Text
-from incidents import facts
+from incidents import exports, facts
 from incidents.api.shapes import Given, Reason
 from incidents.models import (
     AffectedSet,
@@ -36,6 +36,10 @@ class Closing(Reason):
 
 class Other(Reason):
     other = serializers.RegexField(r"^INC-[0-9]{1,9}$", help_text="The ref of the other incident.")
+
+
+class FileWanted(Given):
+    format = serializers.ChoiceField(list(exports.FORMATS), default="json")
 
 
 class Description(Reason):

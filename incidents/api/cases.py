@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -271,8 +271,8 @@ class AffectedView(OfIncident):
         }
 
 
-class AsAsked(BaseContentNegotiation):
-    """`format` names the file that is wanted, not a renderer."""
+class AsAFile(BaseContentNegotiation):
+    """What is sent is JSON; what comes back is the file that the body names, whatever `Accept` says."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         return parsers[0]
@@ -282,22 +282,22 @@ class AsAsked(BaseContentNegotiation):
 
 
 class ExportView(OfIncident):
-    scopes = {"GET": READ}
-    content_negotiation_class = AsAsked
+    scopes = {"POST": READ}
+    content_negotiation_class = AsAFile
 
     @extend_schema(
         operation_id="incidents_export",
-        parameters=[OpenApiParameter("format", str, enum=list(exports.FORMATS), description="json, if not given.")],
+        request=shapes.FileWanted,
         responses={
             (200, "application/json"): OpenApiTypes.OBJECT,
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR),
             (200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY),
         },
     )
-    def get(self, request: Request, ref: str) -> HttpResponse:
-        """The whole story as a file, oldest first. That it was handed out is a line of the story, with its SHA-256."""
-        asked = request.query_params.get("format", "json")
-        made = exports.export(self.incident(ref), asked, by=caller_of(request), source=Source.API)
+    def post(self, request: Request, ref: str) -> HttpResponse:
+        """The whole story as a file, oldest first. Each that is handed out is a line of the story, with its SHA-256."""
+        incident, wanted = self.incident(ref), given(shapes.FileWanted, request)
+        made = exports.export(incident, **wanted, by=caller_of(request), source=Source.API)
         headers = {
             "Content-Disposition": f'attachment; filename="{made.name}"',
             "Digest": f"sha-256={made.digest.hex()}",

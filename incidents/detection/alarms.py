@@ -4,12 +4,14 @@ A series' row is locked while it is judged, and says how far that came; so two w
 no bucket twice. All detectors of a purpose and channel share one incident: a surge seen by three of them is one surge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
 
+from config.steps import in_turn
 from consent import feed
 from incidents import linking
 from incidents.detection import counts, episodes, judging, learning, watching
@@ -35,10 +37,8 @@ def detect(now: datetime | None = None) -> int:
     unread = feed.oldest_unread(linking.READER)
     closed_to = bucket_of(min(now - GRACE, unread or now)) - BUCKET
     waiting = Series.objects.exclude(judged_to__gte=closed_to).values_list("pk", flat=True)
-    judged = sum(_judge(pk, closed_to, now) for pk in list(waiting))
-    _glance(now)
-    _forget_daily(now)
-    return judged
+    parts: dict[str, Callable[[], int | None]] = {f"series {pk}": partial(_judge, pk, closed_to, now) for pk in waiting}
+    return in_turn(parts | {"open bucket": partial(_glance, now), "forgetting": partial(_forget_daily, now)})
 
 
 def _glance(now: datetime) -> None:
@@ -47,10 +47,12 @@ def _glance(now: datetime) -> None:
     """
     start = bucket_of(now)
     busy = counts.busy_series(start)
+    parts: dict[str, Callable[[], int | None]] = {}
     for series in Series.objects.filter(pk__in=busy, first_at__lt=now - COLD).order_by("pk"):
         rules = judging.rules_for(series.group)
         if rules.mode != Mode.OFF and busy[series.pk] >= rules.values.jump_least:
-            _glance_at(series, start, rules, now)
+            parts[f"series {series.pk}"] = partial(_glance_at, series, start, rules, now)
+    in_turn(parts)
 
 
 @transaction.atomic

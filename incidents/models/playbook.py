@@ -310,7 +310,8 @@ class AuditorBeat(models.Model):
 
 
 class Trouble(models.Model):
-    """Something that messaging says is wrong, from when to when, and the incident that tells it."""
+    """Something that messaging says is wrong, or a legal clock that ran out: from when to when, and the incident that
+    tells it."""
 
     personal: ClassVar[tuple[str, ...]] = ()
 

@@ -78,6 +78,7 @@ class TimelineEntry(AppendOnly):
     class Meta:
         verbose_name_plural = "timeline entries"
         ordering = ["occurred_at", "seq"]
+        indexes = [models.Index(fields=["incident", "occurred_at", "seq"], name="timelineentry_story")]
         constraints = [
             models.UniqueConstraint(fields=["incident", "seq"], name="timelineentry_numbered_once"),
             models.UniqueConstraint(

@@ -1,8 +1,9 @@
 """What a playbook may do: a registry that apps add to. An action that is not registered cannot be published.
 
-A local action writes rows only, and they are committed together with its outcome: a worker that dies in it has done
-nothing. Any other calls somebody, with no transaction open; where nobody knows how that ended it says Unknown, and it
-is repeated by itself only where its step says that this is safe, always under the same key.
+A local action writes some rows, at once, and they are committed together with its outcome: a worker that dies in it has
+done nothing. Any other takes its time, or calls somebody, with no transaction of ours open; where nobody knows how that
+ended it says Unknown, and it is repeated by itself only where it or its step says that this is safe, always under the
+same key.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,8 +57,9 @@ class Unknown:
 @dataclass(frozen=True, slots=True)
 class Action:
     """`run(context, **arguments)` raises ValidationError, in words, where it cannot. `args` are JSON Schema properties;
-    `withdraw` ends what it began and was Later, where nobody waits for it any more; `reaches` says that people or
-    sending outside of a drill would feel it: in a drill it is told and not done."""
+    `withdraw` ends what it began and was Later, where nobody waits for it any more; `is_safe_to_repeat`: done twice it
+    does no harm, which only what is not local needs to say; `reaches` says that people or sending outside of a drill
+    would feel it: in a drill it is told and not done."""
 
     title: str
     run: Callable[..., Done | Later | Unknown]
@@ -66,6 +68,7 @@ class Action:
     undo: Callable[[Context, Mapping[str, Any]], str] | None = None
     withdraw: Callable[[Context], str] | None = None
     is_local: bool = True
+    is_safe_to_repeat: bool = False
     reaches: bool = True
     tells: bool = False
 
@@ -106,7 +109,7 @@ def context_of(run: PlaybookRun, step: StepRun) -> Context:
 def withdraw(run: PlaybookRun, step: StepRun) -> str:
     """End what an unfinished step began; returns what that was, in words. A later attempt begins anew."""
     action = of(run, step)
-    if action is None or action.withdraw is None or not step.output:
+    if action is None or action.withdraw is None:
         return ""
     words = action.withdraw(context_of(run, step))
     step.output = {}

@@ -1,15 +1,19 @@
 """Which playbooks an incident calls for: suggested on its page, and started by themselves where they say so."""
 
+from functools import reduce
+from operator import or_
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 
 from incidents.models import Incident, PlaybookRun, PlaybookVersion
 from incidents.playbooks.actions import ACTOR
 from incidents.playbooks.hands import start
-from incidents.playbooks.signals import Asked
+from incidents.playbooks.signals import Asked, narrowed
 from incidents.playbooks.wording import condition
 
-NEWEST = 100  # open incidents that a round looks at
+AT_ONCE = 100  # incidents that a version is started for in one round; those that follow have the next one
 
 
 def in_use() -> list[PlaybookVersion]:
@@ -39,18 +43,28 @@ def matched(version: PlaybookVersion, asked: Asked) -> str:
 
 
 def start_by_signals() -> int:
-    """Real incidents, declared since a version is in use, that it was never started for; returns how many it began."""
+    """Real incidents, declared since a version is in use, that it was never started for; returns how many it began.
+
+    All of them are looked at, however many are open: a storm of others hides none.
+    """
+    same: dict[str, Any] = {}
+    return sum(_start_where_called_for(version, same) for version in in_use() if version.attached.get("starts"))
+
+
+def _start_where_called_for(version: PlaybookVersion, same: dict[str, Any]) -> int:
+    runs = PlaybookRun.objects.filter(incident=OuterRef("pk"), playbook=version.playbook)
+    waiting = Incident.objects.open().filter(
+        reduce(or_, map(narrowed, version.attached["any"])),
+        ~Exists(runs),
+        mode=Incident.Mode.REAL,
+        declared_at__gte=version.published_at,
+    )
     count = 0
-    for version in in_use():
-        if not version.attached.get("starts"):
-            continue
-        runs = PlaybookRun.objects.filter(incident=OuterRef("pk"), playbook=version.playbook)
-        waiting = Incident.objects.open().filter(
-            ~Exists(runs), mode=Incident.Mode.REAL, declared_at__gte=version.published_at
-        )
-        for incident in waiting.order_by("-pk")[:NEWEST]:
-            if found := matched(version, Asked(incident)):
-                count += _start(version, incident, found)
+    for incident in waiting.order_by("pk").iterator(chunk_size=500):
+        if found := matched(version, Asked(incident, same=same)):
+            count += _start(version, incident, found)
+            if count == AT_ONCE:
+                break
     return count
 
 

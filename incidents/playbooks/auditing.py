@@ -12,7 +12,7 @@ import requests
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -71,6 +71,8 @@ def problem_of(run: PlaybookRun, now: datetime) -> str:
         since = run.stopped_at or now
         return f"It waits for a decision since {moment(since)}." if since < now - PATIENCE else ""
     if run.next_at < now - GRACE:
+        if run.lease_until and run.lease_until > now:
+            return f"Whoever works on it has said nothing since {moment(run.next_at)}."
         return f"{NOBODY} {moment(run.next_at)}: is a worker running?"
     longest = timeout_of(run.step) if run.position < len(run.steps) else POLL
     if run.next_at > now + timedelta(seconds=longest) + GRACE:
@@ -110,6 +112,7 @@ def conditions() -> Iterable[Condition]:
 
 def overdue(now: datetime) -> int:
     due = PlaybookRun.objects.open().filter(state__in=PlaybookRun.AT_WORK, next_at__lt=now - GRACE)
+    due = due.filter(Q(lease_until=None) | Q(lease_until__lte=now))
     return len(due.values_list("pk")[:MOST])
 
 

@@ -3,18 +3,19 @@
 import json
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 
 from config.models import User
 from consent.models import GuardChange
 from consent.services import guard_level, set_guard
 from incidents import affected, clocks, follow_ups, validation
-from incidents.models import FollowUp, IncidentClockRule
+from incidents.models import FollowUp, IncidentClockRule, ValidationRun
 from incidents.playbooks.actions import ACTOR, Action, Context, Done, Later, Unknown, register
 from incidents.playbooks.relying import LEVELS, guard_before, one_at_a_time, who_guards, who_holds
 from incidents.playbooks.wording import moment
@@ -136,29 +137,40 @@ def notice(
 ) -> Done | Later:
     """Write a notice to everybody the incident touched, count it, and wait: people approve it on its own page. Then it
     is sent. It ends well once it is being sent. `{ref}` in a fact is the incident's number."""
-    if "notice" not in context.output:
+    made = _written(context)
+    if made is None:
         said = {name: value.replace("{ref}", context.incident.ref) for name, value in (facts or {}).items()}
-        made = notices.write(
-            title, template=template, context=said, cohort_kind=Notice.Kind.INCIDENT, purpose=purpose,
-            reason=context.reason[:500], incident_id=context.incident.pk, by=ACTOR,
-        )  # fmt: skip
-        made = notices.count(made, reason="Counted by its playbook", by=ACTOR)
-        output = {"notice": made.pk, "ref": made.ref}
+        with transaction.atomic():
+            made = notices.write(
+                title, template=template, context=said, cohort_kind=Notice.Kind.INCIDENT, purpose=purpose,
+                reason=context.reason[:500], incident_id=context.incident.pk, by=ACTOR,
+            )  # fmt: skip
+            made = notices.count(made, reason="Counted by its playbook", by=ACTOR)
+    output = {"notice": made.pk, "ref": made.ref}
+    if "notice" not in context.output:
         return Later(f"{made.ref} is written to {made.to_write} people and waits for approval on its page.", output)
-    made = Notice.objects.get(pk=context.output["notice"])
     if made.state == Notice.State.CANCELLED:
         raise ValidationError(f"{made.ref} was cancelled by {made.cancelled_by}.")
     if made.state == Notice.State.APPROVED:
         made = notices.start(made, reason="Approved; sent by its playbook", by=ACTOR)
     if made.state in Notice.OPEN:
-        return Later(f"{made.ref} waits for approval on its page.", context.output)
-    return Done(f"{made.ref} is {made.get_state_display()}.", context.output, {"notice": made.pk})
+        return Later(f"{made.ref} waits for approval on its page.", output)
+    return Done(f"{made.ref} is {made.get_state_display()}.", output, {"notice": made.pk})
+
+
+def _written(context: Context) -> Notice | None:
+    """The notice of this step, also where whoever wrote it went away before they said so."""
+    if "notice" in context.output:
+        return Notice.objects.get(pk=context.output["notice"])
+    ours = Notice.objects.filter(incident_id=context.incident.pk, created_by=ACTOR, reason=context.reason[:500])
+    return ours.filter(state__in=Notice.OPEN).order_by("-pk").first()
 
 
 def notice_withdrawn(context: Context) -> str:
     """What nobody waits for any more is not approved later by mistake."""
-    waiting = Notice.objects.lean().filter(pk=context.output["notice"], state__in=Notice.OPEN)
-    written = waiting.select_for_update(of=("self",)).first()
+    ours = _written(context)
+    waiting = Notice.objects.lean().filter(state__in=Notice.OPEN).select_for_update(of=("self",))
+    written = waiting.filter(pk=ours.pk).first() if ours else None
     if written is None:
         return ""
     notices.cancel(written, reason=f"Nobody waits for it: {context.reason}"[:SHORT], by=ACTOR)
@@ -216,10 +228,16 @@ def seal(context: Context) -> Done:
     return Done(f"Sealed: {sealed}.", {"seal": sealed.pk})
 
 
-def validate(context: Context) -> Done:
-    """Ask all invariants at once, where the next time would come within half a minute. What is broken and must never
-    be has an incident of its own."""
-    made = validation.run("incident")
+def validate(context: Context) -> Done | Later:
+    """Have all invariants asked at once, by whoever asks them all the time, and wait for what they answer. What is
+    broken and must never be has an incident of its own."""
+    if "since" not in context.output:
+        validation.soon()
+        return Later("All invariants are being asked.", {"since": timezone.now().isoformat()}, 5)
+    since = datetime.fromisoformat(context.output["since"])
+    made = ValidationRun.objects.of_everything().filter(started_at__gte=since).order_by("started_at").first()
+    if made is None:
+        return Later("All invariants are being asked.", context.output, 5)
     broken = f": {', '.join(made.broken)}" if made.broken else ""
     return Done(f"Validated: {made.get_verdict_display()}{broken}.", {"validation": str(made.pk)})
 
@@ -279,14 +297,17 @@ def ready() -> None:
     }
     register(
         "send_notice",
-        Action("Send a notice", notice, text, ("template", "title"), notice_back, notice_withdrawn, tells=True),
-    )
+        Action(
+            "Send a notice", notice, text, ("template", "title"), notice_back, notice_withdrawn,
+            is_local=False, is_safe_to_repeat=True, tells=True,
+        ),
+    )  # fmt: skip
     words = {"text": {"type": "string", "minLength": 1, "maxLength": 2000}}
     register("post_update", Action("Post an update", update, words, ("text",), reaches=False, tells=True))
     work = {"title": LINE, "kind": {"enum": list(FollowUp.Kind.values)}, "days": {"type": "integer", "minimum": 1}}
     register("assign_task", Action("Assign a task", task, work, ("title",), task_back, reaches=False))
     register("start_clock", Action("Start a legal clock", clock, {"rule": LINE}, ("rule",)))
     register("start_validation", Action("Look for broken promises", validate, reaches=False))
-    register("seal_ties", Action("Seal the ties", seal, reaches=False))
+    register("seal_ties", Action("Seal the ties", seal, is_local=False, is_safe_to_repeat=True, reaches=False))
     call = {"endpoint": LINE, "event": LINE, "note": {"type": "string", "maxLength": 1000}}
     register("call_webhook", Action("Call a service", webhook, call, ("endpoint",), is_local=False, tells=True))

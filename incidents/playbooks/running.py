@@ -95,11 +95,15 @@ def claim() -> Claimed | None:
 
 
 def go_on(claimed: Claimed, until: float = float("inf")) -> None:
-    """Step after step, until it waits, ends, is somebody else's, or the time is up (`until`, by the monotonic clock).
-    A worker that dies leaves a lease that ends."""
-    while _once(claimed) and time.monotonic() < until:
+    """Step after step, until it waits, ends, is somebody else's, or the time is up (`until`, by the monotonic clock):
+    what is begun by then is still done. A worker that dies leaves a lease that ends."""
+    while _once(claimed) and (time.monotonic() < until or _has_begun(claimed)):
         pass
     PlaybookRun.objects.filter(pk=claimed.run_id, lease=claimed.lease).update(lease=None, lease_until=None)
+
+
+def _has_begun(claimed: Claimed) -> bool:
+    return StepRun.objects.filter(run=claimed.run_id, lease=claimed.lease, state=Step.RUNNING).exists()
 
 
 def _once(claimed: Claimed) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from consent.models import Cause, Choice
@@ -24,18 +24,26 @@ NOT_THEIR_OWN = (Cause.IMPORT, Cause.DEFAULT, Cause.REPAIR, Cause.AUTOMATED_SCRI
 
 
 class Asked:
-    """The answers about one incident, each found once. `chosen` is what people decided in the run so far."""
+    """The answers about one incident, each found once. `chosen` is what people decided in the run so far; `same` keeps
+    what is the same for all incidents of a mode, for whoever asks about many."""
 
     def __init__(
-        self, incident: Incident, chosen: Mapping[str, str] | None = None, now: datetime | None = None
+        self,
+        incident: Incident,
+        chosen: Mapping[str, str] | None = None,
+        now: datetime | None = None,
+        same: dict[str, Any] | None = None,
     ) -> None:
         self.incident, self.chosen, self.now = incident, dict(chosen or {}), now or timezone.now()
-        self.known: dict[str, Any] = {}
+        self.own: dict[str, Any] = {}
+        self.same = {} if same is None else same
 
     def answer(self, name: str) -> Any:
-        if name not in self.known:
-            self.known[name] = SIGNALS[name].ask(self)
-        return self.known[name]
+        signal = SIGNALS[name]
+        known = self.same if signal.is_same_for_all else self.own
+        if name not in known:
+            known[name] = signal.ask(self)
+        return known[name]
 
     def holds(self, condition: Mapping[str, Any]) -> bool:
         said = self.said(condition)
@@ -71,10 +79,17 @@ OPS: dict[str, Callable[[Any, Any], bool]] = {
 TEXT, NUMBER, LIST = ("eq", "ne", "in", "begins"), ("eq", "gte", "gt", "lte", "lt"), ("has", "begins", "none_begin")
 
 
+LOOKUPS = {"eq": "exact", "in": "in", "begins": "startswith"}
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
+    """`column` of the incident is what it answers, where that is so; `is_same_for_all` incidents of a mode."""
+
     ask: Callable[[Asked], Any]
     ops: tuple[str, ...]
+    column: str = ""
+    is_same_for_all: bool = False
 
     @property
     def words(self) -> str:
@@ -190,25 +205,37 @@ def _per_minute(asked: Asked, **which: Any) -> float:
 
 
 SIGNALS: dict[str, Signal] = {
-    "incident_type": Signal(incident_type, TEXT),
-    "incident_severity": Signal(incident_severity, TEXT),
-    "incident_status": Signal(incident_status, TEXT),
-    "incident_key": Signal(incident_key, TEXT),
+    "incident_type": Signal(incident_type, TEXT, "type"),
+    "incident_severity": Signal(incident_severity, TEXT, "severity"),
+    "incident_status": Signal(incident_status, TEXT, "status"),
+    "incident_key": Signal(incident_key, TEXT, "dedup_key"),
     "incident_source": Signal(incident_source, TEXT),
     "alert_source": Signal(alert_source, LIST),
     "alert_title": Signal(alert_title, LIST),
     "alert_label": Signal(alert_label, LIST),
     "age_minutes": Signal(age_minutes, NUMBER),
     "tied_decisions": Signal(tied_decisions, NUMBER),
-    "opt_outs_per_minute": Signal(opt_outs_per_minute, NUMBER),
-    "opt_ins_without_a_person_per_minute": Signal(opt_ins_without_a_person_per_minute, NUMBER),
-    "scanner_share": Signal(scanner_share, NUMBER),
-    "guard": Signal(guard, TEXT),
-    "sending_trouble": Signal(sending_trouble, LIST),
-    "open_template_faults": Signal(open_template_faults, NUMBER),
-    "held": Signal(held, LIST),
+    "opt_outs_per_minute": Signal(opt_outs_per_minute, NUMBER, is_same_for_all=True),
+    "opt_ins_without_a_person_per_minute": Signal(opt_ins_without_a_person_per_minute, NUMBER, is_same_for_all=True),
+    "scanner_share": Signal(scanner_share, NUMBER, is_same_for_all=True),
+    "guard": Signal(guard, TEXT, is_same_for_all=True),
+    "sending_trouble": Signal(sending_trouble, LIST, is_same_for_all=True),
+    "open_template_faults": Signal(open_template_faults, NUMBER, is_same_for_all=True),
+    "held": Signal(held, LIST, is_same_for_all=True),
     "decision": Signal(decision, TEXT),
 }
+
+
+def narrowed(conditions: Sequence[Mapping[str, Any]]) -> Q:
+    """Whom they may all hold of, as far as the incident's own row says: the rest of them is asked of those."""
+    wanted = Q()
+    for condition in conditions:
+        column, op = SIGNALS[condition["signal"]].column, condition["op"]
+        if column and op == "ne":
+            wanted &= ~Q(**{column: condition["value"]})
+        elif column:
+            wanted &= Q(**{f"{column}__{LOOKUPS[op]}": condition["value"]})
+    return wanted
 
 
 def problems_of(condition: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> list[str]:

@@ -8,18 +8,19 @@ from typing import Any
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from config.deeds import words
 from incidents.models import Incident, PlaybookRun, StepRun
 from incidents.playbooks.actions import REGISTRY, Action, Done, Later, Unknown, context_of
 from incidents.playbooks.definition import DOES, POLL, retry_after_of, timeout_of
 from incidents.playbooks.signals import Asked
-from incidents.playbooks.telling import MOST_OUTPUT, WENT_AWAY, Step, fail, settle, stop, wait
+from incidents.playbooks.telling import MOST_OUTPUT, WENT_AWAY, Step, fail, settle, stop, tell, wait
 from incidents.playbooks.wording import answer, moment, span, told, whom
 
 log = structlog.get_logger(__name__)
-ABANDONED = (InterfaceError, OperationalError, SoftTimeLimitExceeded)  # the worker gives up, and another goes on
+GONE = "Whoever did it went away."
+PASSES = ("40001", "40P01", "55P03", "57014")  # of the database: serialization, deadlock, lock or statement timeout
 
 
 def look(run: PlaybookRun, step: StepRun, now: datetime) -> bool:
@@ -94,22 +95,34 @@ def _deed(run: PlaybookRun, step: StepRun, now: datetime) -> bool:
             return False
         _begin(run, step, now)
         return False
-    if action.is_local:  # whoever died in it has done nothing: it is done now, under the same key
+    if step.lease != run.lease:
+        _take_over(run, step, action, now)
+        return False
+    if action.is_local:
         _do(run, step, action, now)
         return False
-    if step.lease != run.lease and not run.step.get("safe_to_repeat", False):
-        _unknown(run, step, WENT_AWAY, now)
-        return False
-    if step.lease != run.lease:
-        step.lease = run.lease
-        step.save(update_fields=["lease"])
     return True
+
+
+def _take_over(run: PlaybookRun, step: StepRun, action: Action, now: datetime) -> None:
+    """Whoever did it went away. What only writes rows has done nothing, and is done again, as is what may be repeated:
+    each time is an attempt, and the time of the step is its end."""
+    if not (action.is_local or may_repeat(run, action)):
+        _unknown(run, step, WENT_AWAY, now)
+    elif not _is_late(run, step, now, GONE):
+        step.attempt += 1
+        tell(run, f"{step}: {GONE} Attempt {step.attempt}.")
+        _hold(run, step, now)
 
 
 def _begin(run: PlaybookRun, step: StepRun, now: datetime) -> None:
     """Committed before anything is done, so that a worker that dies in it is seen."""
     if "later" not in step.output:
         step.attempt += 1
+    _hold(run, step, now)
+
+
+def _hold(run: PlaybookRun, step: StepRun, now: datetime) -> None:
     step.state, step.lease, step.wait_until = Step.RUNNING, run.lease, None
     step.save()
     run.next_at = now
@@ -121,12 +134,25 @@ def _do(run: PlaybookRun, step: StepRun, action: Action, now: datetime) -> None:
     try:
         with transaction.atomic():
             answer = action.run(context_of(run, step), **run.step.get("args", {}))
-    except ABANDONED:
-        raise  # so does this transaction, and the step is done again
     except Exception as error:
-        failed(run, step, said(error), now)
+        if gives_up(error):
+            raise  # so does this transaction, and the step is taken over
+        if getattr(error.__cause__, "sqlstate", "") in PASSES:  # nothing was done
+            _again(run, step, said(error), now)
+        else:
+            failed(run, step, said(error), now)
     else:
         answered(run, step, action, answer, now)
+
+
+def gives_up(error: Exception) -> bool:
+    """The worker cannot go on, since its time is up or the database is gone: another one does."""
+    is_gone = isinstance(error, OperationalError) and not connection.is_usable()
+    return is_gone or isinstance(error, (InterfaceError, SoftTimeLimitExceeded))
+
+
+def may_repeat(run: PlaybookRun, action: Action) -> bool:
+    return action.is_safe_to_repeat or bool(run.step.get("safe_to_repeat", False))
 
 
 def call(run: PlaybookRun, step: StepRun) -> Done | Later | Unknown | str:
@@ -144,7 +170,7 @@ def call(run: PlaybookRun, step: StepRun) -> Done | Later | Unknown | str:
 
 def answered(run: PlaybookRun, step: StepRun, action: Action, answer: Done | Later | Unknown, now: datetime) -> None:
     if isinstance(answer, Unknown):
-        if run.step.get("safe_to_repeat", False):
+        if may_repeat(run, action):
             failed(run, step, answer.words, now)
         else:
             _unknown(run, step, f"{answer.words} Find out, then mark it done or try it again.", now)
@@ -163,8 +189,15 @@ def answered(run: PlaybookRun, step: StepRun, action: Action, answer: Done | Lat
 def failed(run: PlaybookRun, step: StepRun, reason: str, now: datetime) -> None:
     """Tried again as often as the step says and its time allows, then given up."""
     step.output.pop("later", None)  # the next attempt counts
+    if step.attempt > run.step.get("retries", 0):
+        fail(run, step, reason, now)
+    else:
+        _again(run, step, reason, now)
+
+
+def _again(run: PlaybookRun, step: StepRun, reason: str, now: datetime) -> None:
     again = now + timedelta(seconds=retry_after_of(run.step))
-    if step.attempt > run.step.get("retries", 0) or again >= _deadline(run, step, now):
+    if again >= _deadline(run, step, now):
         fail(run, step, reason, now)
         return
     step.wait_until = again

@@ -77,7 +77,7 @@ def leave(run: PlaybookRun, state: str, words: str, now: datetime, *, by: User |
     if step is None or step.state in StepRun.ENDED:
         return
     action, withdrawn = of(run, step), withdraw(run, step)
-    if step.state == Step.RUNNING and action is not None and not action.is_local:
+    if step.state == Step.RUNNING and action and not (action.is_local or action.is_safe_to_repeat):
         step.state, step.reason = Step.UNKNOWN, WENT_AWAY
     elif step.state not in (Step.FAILED, Step.UNKNOWN):
         step.state, step.reason = state, f"{words} {withdrawn}".rstrip()[:500]

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from incidents.models import PlaybookRun, StepRun
 from incidents.playbooks.actions import ACTOR, REGISTRY, context_of
-from incidents.playbooks.steps import ABANDONED, said
+from incidents.playbooks.steps import gives_up, said
 from incidents.playbooks.telling import State, Step, end, stop, tell
 
 
@@ -19,9 +19,9 @@ def undo_next(run: PlaybookRun, now: datetime) -> None:
     try:
         with transaction.atomic():
             words = _undo(run, step)
-    except ABANDONED:
-        raise
     except Exception as error:
+        if gives_up(error):
+            raise
         stop(run, now, f"{step} could not be taken back. {said(error)}")
         return
     step.state, step.reason, step.ended_at, step.ended_by = Step.COMPENSATED, words[:500], now, ACTOR

@@ -6,7 +6,7 @@ seconds: they know by themselves when it is time.
 """
 
 from incidents.validation.drifting import keep_states
-from incidents.validation.running import keep, of_keys, run
+from incidents.validation.running import keep, of_keys, run, soon
 from incidents.validation.telling import look
 
-__all__ = ["keep", "keep_states", "look", "of_keys", "run"]
+__all__ = ["keep", "keep_states", "look", "of_keys", "run", "soon"]

@@ -12,6 +12,7 @@ from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from config.nudge import nudge
 from incidents import timeline
 from incidents.invariants import (
     INVARIANTS,
@@ -59,6 +60,12 @@ def keep() -> int:
         run(Trigger.INCIDENT if is_open else Trigger.PERIODIC)
         done += 1
     return done
+
+
+def soon() -> None:
+    """Somebody waits for a run: the next look has one, whenever the last one was."""
+    DetectionCursor.objects.filter(name=CLAIM).update(moment=None)
+    transaction.on_commit(lambda: nudge("incidents.tasks.validate"), robust=True)
 
 
 def interval() -> timedelta:

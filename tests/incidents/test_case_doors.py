@@ -179,7 +179,7 @@ def test_a_restricted_incident_takes_a_scope_of_its_own(api, problem):
     reader = Api(Scope.INCIDENTS_READ)
 
     problem(reader.get(f"{ALL}INC-1/"), 404)
-    problem(reader.get(f"{ALL}INC-1/timeline/export/"), 404)
+    problem(reader.send(f"{ALL}INC-1/timeline/export/", {}), 404)
     assert reader.get(ALL).json()["results"] == []
     assert reader.get("/api/v1/telemetry/").json()["incidents"] == []
     assert api.get(f"{ALL}INC-1/").json()["visibility"] == "restricted"
@@ -192,17 +192,25 @@ def test_a_restricted_incident_takes_a_scope_of_its_own(api, problem):
 def test_a_file_is_handed_out_to_a_service_with_its_digest(api, format, content_type):
     declared = incident()
 
-    response = api.get(f"{ALL}INC-1/timeline/export/?format={format}")
+    response = api.send(f"{ALL}INC-1/timeline/export/", {"format": format}, Accept="image/png")
 
     assert response["Content-Type"].startswith(content_type)
     assert response["Digest"] == f"sha-256={hashlib.sha256(response.content).hexdigest()}"
     assert declared.timeline.get(kind="export").source == "api"
 
 
+def test_reading_hands_nothing_out(api, problem):
+    declared = incident()
+
+    problem(api.get(f"{ALL}INC-1/timeline/export/"), 405)
+
+    assert not declared.timeline.filter(kind="export").exists()
+
+
 def test_a_format_and_a_kind_that_do_not_exist_are_pointed_at(api, problem):
     incident()
 
-    problem(api.get(f"{ALL}INC-1/timeline/export/?format=docx"), 400)
+    problem(api.send(f"{ALL}INC-1/timeline/export/", {"format": "docx"}), 400)
     problem(api.get(f"{ALL}INC-1/timeline/?kind=gossip"), 400)
 
 

@@ -9,12 +9,13 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 
 from incidents import chain, exports
 from incidents.models import DecisionRollup, TimelineEntry
 from incidents.services import add_note, correct_note, pin_line
-from incidents.timeline import pinned, story
+from incidents.timeline import pinned, story, whole
 from tests.factories import incident
 
 pytestmark = pytest.mark.django_db
@@ -109,10 +110,10 @@ def test_pdf_is_paper_with_pages_and_takes_nothing_for_markup(told):
 
 
 def test_the_same_facts_make_the_same_paper(told):
-    sealed = exports.affected.seal(told, reason="x", by="user:anna")
-    now = timezone.now()
+    header = exports.header(told, exports.affected.seal(told, reason="x", by="user:anna"), timezone.now())
+    lines = list(whole(told))
 
-    assert exports._pdf(told, sealed, now) == exports._pdf(told, sealed, now)
+    assert exports._pdf(header, lines) == exports._pdf(header, lines)
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "pdf"])
@@ -126,11 +127,38 @@ def test_an_export_is_a_line_with_the_digest_of_its_bytes(format):
     assert (line.evidence, line.actor) == (made.name, "user:anna")
 
 
+def test_a_story_stands_as_it_was_when_it_was_asked_for(told):
+    note = add_note(told, "12 people", by="user:ben")
+    lines = whole(told)
+    next(lines)
+
+    correct_note(note, "120 people", by="user:ben")
+
+    rest = {line.text: line.is_superseded for line in lines}
+    assert rest["12 people"] is False
+    assert "120 people" not in rest
+    assert {line.text: line.is_superseded for line in whole(told)}["12 people"] is True
+
+
+def test_the_order_of_a_long_story_is_read_from_an_index(told):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(
+            "EXPLAIN SELECT * FROM incidents_timelineentry WHERE incident_id = %s AND occurred_at >= now() "
+            "ORDER BY occurred_at, seq LIMIT 26",
+            [told.pk],
+        )
+        plan = " ".join(row[0] for row in cursor.fetchall())
+
+    assert "timelineentry_story" in plan
+
+
 def test_a_story_too_long_for_paper_is_sent_to_a_table(told, monkeypatch):
-    monkeypatch.setattr(exports, "MOST_ON_PAPER", 100)
+    monkeypatch.setitem(exports.FORMATS, "pdf", (*exports.FORMATS["pdf"][:2], 100))
 
     with pytest.raises(ValidationError, match="too many for paper"):
         exports.export(told, "pdf", by="user:anna")
     with pytest.raises(ValidationError, match="Ask for one of"):
         exports.export(told, "docx", by="user:anna")
     assert not told.timeline.filter(kind="export").exists()
+    assert not told.affected_sets.exists()

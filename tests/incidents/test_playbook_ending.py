@@ -212,6 +212,15 @@ def test_a_call_has_all_of_a_lease_and_nothing_is_begun_after_twenty_seconds(mon
     assert states(another) == ["pending"]
 
 
+def test_what_is_begun_when_the_time_is_up_is_still_done():
+    with registered("call", Action("Call", lambda context: Done("Called."), is_local=False, tells=True)):
+        run, _ = hands.start(incident(), playbook(CALL, CALL | {"key": "again"}), reason="x", by="user:anna")
+
+        running.go_on(running.claim(), until=float("-inf"))
+
+    assert states(run) == ["succeeded", "pending"]
+
+
 # Attempts that have an end
 
 

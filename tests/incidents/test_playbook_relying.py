@@ -7,13 +7,13 @@ from django.utils import timezone
 
 from consent.services import guard_level, record, set_guard
 from incidents import linking, roles
-from incidents.models import Playbook
-from incidents.playbooks import hands, running
+from incidents.models import Playbook, PlaybookRun
+from incidents.playbooks import hands, running, steps
 from incidents.playbooks.relying import in_force
 from messaging import notices
 from messaging.holding import hold_sending, let_go
 from messaging.models import Notice, SendHold
-from tests.factories import PurposeFactory, SendHoldFactory, UserFactory, incident, opt_out
+from tests.factories import PurposeFactory, SendHoldFactory, UserFactory, incident, opt_out, playbook
 from tests.incidents.test_playbooks import AGREE, GUARD, HOLD, LOOK, fresh, started, states, time_passes, too_late
 
 pytestmark = pytest.mark.django_db
@@ -226,6 +226,20 @@ def test_a_notice_is_not_approved_after_its_run_went_on_without_it(touched, verb
 
     assert Notice.objects.get().state == "cancelled"
     assert "Nobody waits for it" in str(Notice.objects.get().events.order_by("-pk").first().reason)
+
+
+def test_a_notice_whose_writer_went_away_is_found_again_and_not_written_twice(touched):
+    run, _ = hands.start(touched, playbook(NOTICE), reason="x", by="user:anna")
+    claimed = running.claim()
+    running._once(claimed)
+    step = run.step_runs.get()
+    steps.call(PlaybookRun.objects.get(pk=run.pk), step)  # and then nobody heard of the worker again
+    PlaybookRun.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    running.run_due()
+
+    step.refresh_from_db()
+    assert (step.state, step.output["notice"]) == ("waiting", Notice.objects.get().pk)
 
 
 def test_a_notice_that_is_being_sent_is_cancelled_when_that_is_taken_back(touched):

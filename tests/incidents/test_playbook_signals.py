@@ -14,7 +14,7 @@ from incidents.playbooks.signals import SIGNALS, Asked
 from incidents.playbooks.wording import condition
 from messaging.holding import hold_sending
 from messaging.models import SendHold
-from tests.factories import PurposeFactory, TemplateFaultFactory, TransportHealthFactory, incident, opt_out
+from tests.factories import PurposeFactory, TemplateFaultFactory, TransportHealthFactory, incident, opt_out, playbook
 from tests.incidents.test_playbooks import CHOOSE, GUARD, LOOK, POST, started, states
 
 pytestmark = pytest.mark.django_db
@@ -175,3 +175,39 @@ def test_a_playbook_that_is_switched_off_starts_for_nothing():
     incident(dedup_key="zero:I2:marketing")
 
     assert attaching.start_by_signals() == 0
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"signal": "incident_type", "op": "eq", "value": "opt_out_late"},
+        {"signal": "incident_type", "op": "in", "value": ["opt_out_late"]},
+        {"signal": "incident_severity", "op": "ne", "value": "sev3"},
+        {"signal": "incident_key", "op": "begins", "value": "door_"},  # `_` is any character in a pattern, and here not
+        {"signal": "tied_decisions", "op": "gte", "value": 9},  # not known before it is asked of each of them
+    ],
+)
+def test_a_storm_of_others_hides_no_incident_that_a_playbook_is_for(wanted):
+    begins = playbook(LOOK, attached={"any": [[wanted]], "starts": True})
+    burning = incident(type="opt_out_late", severity="sev1", dedup_key="door_1")
+    Incident.objects.update(linked_count=9)
+    Incident.objects.bulk_create(
+        Incident(ref=f"INC-9{number}", title="Disk full", dedup_key=f"door-{number}",
+                 occurred_from=NOW, declared_by="system:alerts")
+        for number in range(120)
+    )  # fmt: skip
+
+    attaching.start_by_signals()
+
+    run = PlaybookRun.objects.get(playbook=begins)
+    assert run.incident == burning
+
+
+def test_what_is_so_for_every_incident_is_asked_once_a_round(django_assert_max_num_queries):
+    unmet = [[{"signal": "opt_outs_per_minute", "op": "gte", "value": 50}]]
+    playbook(LOOK, attached={"any": unmet, "starts": True})
+    for _ in range(30):
+        incident()
+
+    with django_assert_max_num_queries(15):
+        assert attaching.start_by_signals() == 0

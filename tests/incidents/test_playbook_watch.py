@@ -1,6 +1,7 @@
 """Who watches: calls to services, the auditor with its heartbeat, and messaging's trouble that becomes an incident."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -95,6 +96,17 @@ def test_a_run_that_nobody_came_for_is_told_once_and_the_heartbeat_stays_away(se
     assert AuditorBeat.objects.get().was_heard is False
     assert run.incident.timeline.filter(text__contains="Nobody has come for it since").count() == 1
     assert auditing.overdue(timezone.now()) == 1
+
+
+def test_a_run_that_somebody_still_holds_is_not_said_to_be_left_alone():
+    run = run_of(LOOK, next_at=timezone.now() - timedelta(minutes=2), lease=uuid4(),
+                 lease_until=timezone.now() + timedelta(minutes=1))  # fmt: skip
+
+    beat()
+
+    run.refresh_from_db()
+    assert run.audit_result.startswith("Whoever works on it has said nothing since")
+    assert auditing.overdue(timezone.now()) == 0
 
 
 def test_runs_that_nobody_comes_for_are_an_incident_until_somebody_comes():

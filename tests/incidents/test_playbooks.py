@@ -3,15 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from consent.models import GuardChange
 from consent.services import guard_level, record, set_guard
-from incidents import lifecycle, linking, roles
-from incidents.models import FollowUp, Playbook, PlaybookRun, PlaybookVersion, StepRun, TimelineEntry
+from incidents import lifecycle, linking, roles, validation
+from incidents.models import FollowUp, Playbook, PlaybookRun, PlaybookVersion, StepRun, TimelineEntry, ValidationRun
 from incidents.playbooks import attaching, hands, publishing, running
 from incidents.playbooks.actions import REGISTRY, Action, Done, register
 from incidents.playbooks.definition import digest_of, problems_of
@@ -191,13 +192,18 @@ def test_steps_are_done_in_order_and_each_is_told():
     assert "All steps are done." in told[-1]
 
 
-def test_a_validation_asks_at_once_and_says_what_was_answered():
+def test_a_validation_is_asked_for_at_once_and_its_answer_waited_for():
     step = {"key": "validate", "title": "Validate", "kind": "action", "action": "start_validation", "args": {}}
+    validation.keep()  # the last one is a moment ago
 
     run = started(step)
+    assert (states(run), ValidationRun.objects.count()) == (["waiting"], 1)
+    validation.keep()
+    run = time_passes(run)
 
     assert states(run) == ["succeeded"]
-    assert "Validated: " in run.incident.timeline.filter(kind="playbook").order_by("seq")[1].text
+    assert run.step_runs.get().output == {"validation": str(ValidationRun.objects.latest("started_at").pk)}
+    assert "Validated: " in run.step_runs.get().reason
 
 
 def test_starting_twice_is_one_run():
@@ -483,6 +489,64 @@ def test_a_call_that_nobody_knows_the_end_of_is_made_again_only_where_that_is_sa
         hands.confirm(fresh(run), reason="They have it", by="user:anna")
         running.run_due()
         assert (fresh(run).state, calls) == (State.SUCCEEDED, [])
+
+
+def take_up_again(run):
+    PlaybookRun.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    running.run_due()
+    return fresh(run)
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_step_that_takes_its_workers_with_it_counts_its_attempts_tells_each_and_is_given_up_in_time(is_local):
+    def never_ends(context):
+        raise SoftTimeLimitExceeded
+
+    with registered("long", Action("Long", never_ends, is_local=is_local, is_safe_to_repeat=not is_local)):
+        plan = playbook({"key": "long", "title": "Long", "kind": "action", "action": "long"})
+        run, _ = hands.start(incident(), plan, reason="x", by="user:anna")
+        for _ in range(3):
+            with pytest.raises(SoftTimeLimitExceeded):
+                take_up_again(run)
+        assert run.step_runs.get().attempt == 3
+        assert run.incident.timeline.filter(text__contains="went away. Attempt").count() == 2
+
+        run.step_runs.update(begun_at=timezone.now() - timedelta(hours=2))
+        run = take_up_again(run)
+
+    assert (run.state, states(run)) == (State.STOPPED, ["failed"])
+    assert "longer than 60 min" in run.step_runs.get().reason
+
+
+def test_a_statement_that_took_too_long_is_another_attempt_and_takes_no_worker_with_it():
+    def slow(context):
+        GuardChange.objects.create(level="freeze", reason="half", changed_by="x")
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 1; SELECT pg_sleep(10)")
+
+    with registered("slow", Action("Slow", slow)):
+        run = started({"key": "slow", "title": "Slow", "kind": "action", "action": "slow"})
+
+    assert (run.state, states(run)) == (State.RUNNING, ["waiting"])
+    assert "Attempt 1 failed, and is made again: Our own fault: OperationalError" in run.step_runs.get().reason
+    assert guard_level() == "observe"
+
+
+def test_what_the_database_refuses_fails_the_step_and_is_not_tried_for_an_hour():
+    def rewrites(context):
+        PlaybookVersion.objects.filter(state="published").update(steps=[])
+
+    with registered("rewrite", Action("Rewrite", rewrites)):
+        run = started({"key": "rewrite", "title": "Rewrite", "kind": "action", "action": "rewrite"})
+
+    assert states(run) == ["failed"]
+    assert "its steps are fixed" in run.step_runs.get().reason
+
+
+@pytest.mark.parametrize("name", ["send_notice", "seal_ties"])
+def test_what_counts_everybody_keeps_no_transaction_of_ours_open_and_may_be_done_twice(name):
+    assert not REGISTRY[name].is_local
+    assert REGISTRY[name].is_safe_to_repeat
 
 
 def test_nobody_cancels_a_run_in_the_middle_of_a_call():

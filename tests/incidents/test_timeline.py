@@ -1,5 +1,6 @@
 """The timeline: no gap, no change, one order, and minutes instead of people."""
 
+import json
 from datetime import timedelta
 from threading import Thread
 
@@ -8,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from incidents import exports
 from incidents.chain import verify
 from incidents.models import DecisionRollup, TimelineEntry
 from incidents.services import add_note, correct_note
@@ -127,3 +129,23 @@ def test_lines_that_a_storm_adds_at_once_are_chained_like_any_other(db):
 
     assert [verify(one) for one in (first, second)] == [[], []]
     assert [entry.seq for entry in first.timeline.order_by("seq")] == [1, 2, 3, 4]
+
+
+def test_nobody_waits_while_a_file_is_written(committed, monkeypatch):
+    """A transaction that has an id would keep every reader of the log, and the incident's lock whoever ties to it."""
+    declared, open_ids, content_type = incident(), [], "application/json"
+
+    def slowly(header, lines):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id_if_assigned()::text")
+            open_ids.extend(cursor.fetchone())
+        add_note(declared, "Meanwhile", by="user:ben")
+        return exports._json(header, lines)
+
+    monkeypatch.setitem(exports.FORMATS, "json", (content_type, slowly, None))
+
+    made = exports.export(declared, "json", by="user:anna")
+
+    assert open_ids == [None]
+    assert [line["kind"] for line in json.loads(made.body)["lines"]] == ["declared"]
+    assert [entry.kind for entry in declared.timeline.order_by("seq")] == ["declared", "note", "export"]

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from config.steps import Step, each
 from consent import upkeep
-from incidents import alerts, linking, probes, trouble, validation
+from incidents import alerts, announcing, attention, linking, probes, silence, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect
 from incidents.playbooks import attaching, auditing, running
@@ -35,6 +35,7 @@ STEPS: dict[str, Step] = {
     "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "changes owed to services": fanout.owe,
+    "incidents owed to services": announcing.announce,
     "services told": lambda: sending.recover() + sending.tell_all(),
     "what came back read": inbox.read_all,
     "alerts taken from disk": alerts.replay,
@@ -48,7 +49,9 @@ STEPS: dict[str, Step] = {
     "states put right": validation.keep_states,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
+    "ways out that fell silent": silence.watch,
     "causes looked at again": linking.look_again,
+    "legal clocks that ran out": attention.watch,
     "trouble with messages": trouble.watch,
     "playbooks begun by signals": attaching.start_by_signals,
     "playbooks gone on with": running.run_due,
@@ -66,8 +69,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, every: float, **options: Any) -> None:
         if once:
-            for what, count in self.pump().items():
+            done, broken = self.pump()
+            for what, count in done.items():
                 self.stdout.write(f"{count:>8}  {what}")
+            for error in broken.values():
+                raise error
             return
         ended = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,10 +86,12 @@ class Command(BaseCommand):
             close_old_connections()
             ended.wait(every)
 
-    def pump(self) -> dict[str, int]:
-        """Round after round, until a round finds nothing."""
+    def pump(self) -> tuple[dict[str, int], dict[str, Exception]]:
+        """Round after round, until a round finds nothing; what broke in the last one has its turn in the next."""
         done = dict.fromkeys(STEPS, 0)
-        while any((round_ := each(STEPS)[0]).values()):
-            for what, count in round_.items():
+        while True:
+            counts, broken = each(STEPS)
+            for what, count in counts.items():
                 done[what] += count
-        return done
+            if not any(counts.values()):
+                return done, broken
