@@ -8,7 +8,7 @@ from config.database import always, readable_by_auditor
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("incidents", "0018_restore_permissions"),
+        ("incidents", "0019_detection_measures"),
     ]
 
     operations = [

@@ -13,7 +13,7 @@ VERDICTS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("incidents", "0018_restore_permissions")]
+    dependencies = [("incidents", "0020_alerts_silenced")]
 
     operations = [
         migrations.AddIndex(

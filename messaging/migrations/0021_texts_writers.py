@@ -6,7 +6,7 @@ from config.database import always, readable_by_auditor, sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0019_point_of_no_return"),
+        ("messaging", "0021_delivery_given_back"),
     ]
 
     operations = [

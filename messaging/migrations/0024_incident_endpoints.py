@@ -23,7 +23,7 @@ KINDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messaging", "0019_point_of_no_return")]
+    dependencies = [("messaging", "0022_tracking_contexts")]
 
     operations = [
         migrations.RemoveConstraint(model_name="webhookdelivery", name="webhookdelivery_tells_of_something"),
