@@ -84,6 +84,12 @@ def refused(transport: str) -> bool:
     return rows.filter(refusals_in_a_row__lte=BELIEVED).exists()
 
 
+def refusing() -> list[tuple[str, datetime | None]]:
+    """Those that are not believed any more, and when each last took something."""
+    doubted = TransportHealth.objects.filter(refusals_in_a_row__gt=BELIEVED)
+    return list(doubted.values_list("transport", "last_success_at"))
+
+
 def failed(transport: str, error: str) -> None:
     """The transport's own fault, not a recipient's."""
     _noted.pop(transport, None)

@@ -68,6 +68,14 @@ def suppress(
     return row
 
 
+def take_back(message: Message, *, reason: str) -> None:
+    """What was read out of an answer to this message turned out to say nothing about its recipient."""
+    reasons = [why for why, _ in SUPPRESSES.values()]
+    for row in Suppression.objects.filter(message_id=message.pk, reason__in=reasons):
+        if row.holds():
+            lift(row, reason=reason, by=BY_RULE)
+
+
 @transaction.atomic
 def lift(suppression: Suppression, *, reason: str, by: User | str) -> Suppression:
     """The address is written to again from now on. The person's own choices stay as they are."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
 from config.steps import Step, each
 from consent.models import Subject
-from messaging import health, outcomes
+from messaging import health, outcomes, suppressing
 from messaging.claiming import MAYBE_SENT, TOO_LATE
 from messaging.delivery import is_spent, pause_after
 from messaging.models import FOUR_EYES, DeliveryAttempt, Message
@@ -116,6 +116,30 @@ def close_doubtful() -> int:
     return len(doubtful)
 
 
+@transaction.atomic
+def take_up_refused() -> int:
+    """Whoever refuses everybody was believed at first: those refused since it last took something get another try, and
+    nobody is suppressed for it.
+    """
+    count = 0
+    for transport, since in health.refusing():
+        answers = DeliveryAttempt.objects.filter(message=OuterRef("pk"), number=OuterRef("attempts_made"))
+        refused = Message.objects.select_for_update(skip_locked=True).filter(
+            Exists(answers.filter(outcome=State.REJECTED, reply_code__isnull=False)),
+            state=State.REJECTED,
+            transport=transport,
+        )
+        for message in (refused.filter(settled_at__gt=since) if since else refused)[:AT_ONCE]:
+            Message.objects.filter(pk=message.pk).update(
+                state=State.RETRY_WAIT, settled_at=None, transport="", is_pinned=False, not_before=Now()
+            )
+            reason = f"{transport} refused everybody since, so its word says nothing about this recipient."
+            note(message, "sweep", "resent", {"by": "system:sweep", "reason": reason})
+            suppressing.take_back(message, reason=reason)
+            count += 1
+    return count
+
+
 def forget() -> int:
     """Of a person who was erased no address and no text stays once a message is settled; its hash and its story do."""
     erased = Subject.objects.filter(erased_at__gt=Now() - ERASED_SINCE)
@@ -139,6 +163,7 @@ STEPS: dict[str, Step] = {
     "doubts asked about again": ask_again,
     "doubts sent again": resend_doubtful,
     "doubts closed": close_doubtful,
+    "refused by who refuses all": take_up_refused,
     "erased people forgotten": forget,
 }
 

@@ -20,7 +20,7 @@ from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return
 from messaging.doubts import agree, propose, withdraw
 from messaging.holding import hold_sending, let_go
-from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold
+from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold, Suppression
 from messaging.routing import Routes
 from messaging.services import NewMessage, close_unknown, enqueue, note, resend
 from messaging.sweeping import DOUBT_WINDOW, REMEMBERED, sweep
@@ -78,8 +78,11 @@ def test_what_a_relay_could_not_take_leaves_at_once_by_the_next(sending_by, rela
 
 
 def test_a_relay_that_refuses_everybody_is_not_believed_for_long(sending_by, relay_inbox):
-    """In words that nobody knew, or since it lost its list of recipients."""
-    owe(*[f"person{number}@example.org" for number in range(health.BELIEVED + 4)])
+    """In words that nobody knew, or since it lost its list of recipients. Who was refused before that was noticed is
+    tried again.
+    """
+    whoever = health.BELIEVED + 4
+    owe(*[f"person{number}@example.org" for number in range(whoever)])
     with fault_server(rcpt="550 5.1.1 no such user") as broken:
         sending_by(by_smtp("relay", broken), by_smtp("backup", relay_inbox))
 
@@ -88,6 +91,28 @@ def test_a_relay_that_refuses_everybody_is_not_believed_for_long(sending_by, rel
     states = list(Message.objects.order_by("state").values_list("state", flat=True))
     assert states == ["accepted"] * 4 + ["rejected"] * health.BELIEVED
     assert health.TransportHealth.objects.get(pk="relay").last_error == "550 5.1.1 no such user"
+
+    sweep()
+    assert not any(suppression.holds() for suppression in Suppression.objects.all())
+    deliver_due()
+
+    assert set(Message.objects.values_list("state", flat=True)) == {"accepted"}
+    assert len(relay_inbox.mails) == whoever
+
+
+def test_who_was_refused_before_somebody_was_taken_stays_refused(sending_by):
+    message = owe()
+    with fault_server(rcpt="550 5.1.1 no such user") as broken:
+        sending_by(by_smtp("relay", broken))
+        deliver_due()
+    health.worked("relay")
+    for _ in range(health.BELIEVED + 1):
+        health.refused("relay")
+
+    sweep()
+
+    message.refresh_from_db()
+    assert message.state == "rejected"
 
 
 def test_one_who_is_taken_ends_the_row_of_those_who_were_refused():
