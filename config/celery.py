@@ -1,4 +1,4 @@
-"""Celery carries nudges: an id, at most twice, sometimes never. The rows are the work, and a sweep finds the rest."""
+"""Celery carries nudges: a word at most, sometimes twice or never. The rows are the work; a sweep finds the rest."""
 
 import logging.config
 import os
