@@ -132,7 +132,7 @@ def take_up_refused() -> int:
         )
         for message in (refused.filter(settled_at__gt=since) if since else refused)[:AT_ONCE]:
             Message.objects.filter(pk=message.pk).update(
-                state=State.RETRY_WAIT, settled_at=None, transport="", not_before=Now()
+                state=State.RETRY_WAIT, settled_at=None, transport="", is_pinned=False, not_before=Now()
             )
             reason = f"{transport} refused everybody since, so its word says nothing about this recipient."
             note(message, "sweep", "resent", {"by": "system:sweep", "reason": reason})
