@@ -97,7 +97,7 @@ def _found(witness: str, mark: Heads | None, here: Heads, known: Restore | None)
         standing = Restore.objects.open().select_for_update().first()
         if standing and known is None:
             return standing  # another host was quicker
-        holds = [hold.pk for hold in (hold_sending(*what, reason=HELD, by=BY) for what in HOLDS) if hold.held_by == BY]
+        holds = [hold_sending(*what, reason=HELD, by=BY).pk for what in HOLDS]
         before = guard_level()
         if before != GuardChange.Level.FREEZE:
             set_guard(GuardChange.Level.FREEZE, reason=TITLE, by=BY)

@@ -27,6 +27,7 @@ from incidents.restores.report import uncovered
 from incidents.restores.watching import look
 from messaging import confirmations, delivery
 from messaging.holding import hold_sending
+from messaging.holding import let_go as release
 from messaging.models import Message, SendHold
 from tests.conftest import DATABASE
 from tests.factories import (
@@ -580,6 +581,17 @@ def test_nobody_lets_go_without_a_word_nor_twice(put_back):
     let_go(put_back, reason="Looked", by=UserFactory(username="olga"))
     with pytest.raises(ValidationError, match="user:olga let it go already"):
         let_go(put_back, reason="Looked", by=UserFactory())
+
+
+def test_bulk_stays_held_where_a_playbooks_hold_ends(went_back):
+    theirs = hold_sending(
+        "lane", "bulk", reason="Stale", by="system:playbook", until=timezone.now() + timedelta(minutes=720)
+    )
+    look()
+
+    release(theirs, reason="Over", by="system:playbook")
+
+    assert SendHold.objects.active(timezone.now()).filter(value="bulk", until=None, held_by="system:restore").exists()
 
 
 def test_what_a_person_held_or_set_stays(went_back):
