@@ -19,12 +19,15 @@ from consent.identifiers import Identity
 from consent.models import Batch, Consent, Decision, GuardChange, Identifier, Purpose, Subject
 from consent.services import Query as May
 from consent.services import check, confirm_reversal, erase, guard_level, merge, open_batch, record, request_reversal
+from incidents.invariants import INVARIANTS, everything
+from incidents.lifecycle import contain
 from incidents.models import Incident, PlaybookRun, Restore, TimelineEntry
 from incidents.playbooks import attaching
 from incidents.restores import heads, vitals, witnesses
 from incidents.restores.letting_go import let_go
 from incidents.restores.report import uncovered
 from incidents.restores.watching import look
+from incidents.validation import guarding
 from messaging import confirmations, delivery
 from messaging.holding import hold_sending
 from messaging.holding import let_go as release
@@ -40,6 +43,7 @@ from tests.factories import (
     UserFactory,
     WebhookDeliveryFactory,
     email,
+    incident,
     opt_in,
     opt_out,
 )
@@ -540,9 +544,34 @@ def test_a_person_lets_go_and_all_is_as_it_was(put_back):
     assert (put_back.state, put_back.let_go_by) == ("let_go", "user:olga")
     assert not SendHold.objects.active(timezone.now()).exists()
     assert guard_level() == "observe"
+    put_back.incident.refresh_from_db()
+    assert (put_back.incident.status, put_back.incident.contained_by) == ("contained", "user:olga")
     assert put_back.incident.timeline.order_by("-seq").first().text == "Sending goes on. Looked at ten people"
     assert look() == 0
     assert Restore.objects.count() == 1
+
+
+@pytest.mark.parametrize(("type_", "level"), [("bulk_resubscribe", "freeze"), ("drift", "protect")])
+def test_the_guard_stays_up_for_another_fire_of_the_same_night_and_goes_down_with_it(put_back, type_, level):
+    other = incident(type=type_)
+
+    let_go(put_back, reason="Looked at ten people", by=UserFactory())
+
+    assert guard_level() == level
+    contain(other, reason="Job stopped", by="user:anna")
+    guarding.follow()
+    assert guard_level() == "observe"
+
+
+def test_the_guard_that_another_fire_had_raised_before_goes_down_where_that_is_out(went_back):
+    other = incident(type="drift")
+    guarding.follow()
+    look()
+    contain(other, reason="Put right", by="user:anna")
+
+    let_go(Restore.objects.get(), reason="Looked at ten people", by=UserFactory())
+
+    assert guard_level() == "observe"
 
 
 def test_nobody_lets_go_while_something_is_missing(put_back, machine, watched):
