@@ -158,6 +158,7 @@ ORPHAN = Question(
 CHAIN = Question(
     "I5", "chain", "A line of a timeline was changed", "incidents_timelineentry", "t.id", wrong="", find=chain.faults
 )
+# A data migration is run by an administrator: what a change set planned, and nothing beside it, is guarded too.
 UNGUARDED = Question(
     "I10",
     "login",
@@ -171,5 +172,10 @@ UNGUARDED = Question(
         SELECT d.id, d.received_at, 'decision ' || d.id || ' by ' || d.db_user FROM consent_decision d
          WHERE {rows} AND d.db_user NOT IN (
            SELECT rolname FROM pg_roles WHERE NOT rolsuper
-              AND (pg_has_role(oid, 'holdfast_app', 'MEMBER') OR pg_has_role(oid, 'holdfast_oncall', 'MEMBER')))""",
+              AND (pg_has_role(oid, 'holdfast_app', 'MEMBER') OR pg_has_role(oid, 'holdfast_oncall', 'MEMBER')))
+           AND (d.explicit OR NOT EXISTS (
+             SELECT FROM incidents_changebatch b JOIN incidents_plannedwrite p
+                 ON p.change_set_id = b.change_set_id AND p.batch = b.number AND p.subject_id = d.subject_id
+                AND p.purpose = d.purpose AND p.channel = d.channel
+              WHERE b.batch_id = d.batch_id AND p.choice = d.choice))""",
 )
