@@ -27,6 +27,7 @@ REASON = "restored"
 BATCH = "restore"  # the kind of the batch that holds what no person chose
 BY = "system:restore"
 AT_ONCE = 1000
+IS_RESTORED = f"coalesce(d.idempotency_key, '') LIKE '{RESTORED}%%'"  # `is_restored` of a row `d`, with parameters
 MOST_REASONS = 10
 
 THERE = """

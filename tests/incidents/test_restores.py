@@ -236,6 +236,7 @@ def test_opt_outs_are_taken_all_the_while_and_confirmed_and_no_other_is_confirme
 
     written_to = sorted(mail.recipients[0] for mail in box.mails)
     assert written_to == [f"before{n}@example.org" for n in range(10)] + ["meanwhile@example.org"]
+    assert INVARIANTS["I6"].ask(everything()).verdict == "met"
 
 
 def test_what_was_due_in_the_copy_is_held_because_it_may_have_gone_out(machine):
