@@ -25,7 +25,7 @@ from incidents.models import Incident, PlaybookRun, Restore, TimelineEntry
 from incidents.playbooks import attaching
 from incidents.restores import heads, vitals, witnesses
 from incidents.restores.letting_go import let_go
-from incidents.restores.report import uncovered
+from incidents.restores.report import as_row, obstacles, uncovered
 from incidents.restores.watching import look
 from incidents.validation import guarding
 from messaging import confirmations, delivery
@@ -254,6 +254,24 @@ def test_what_was_due_in_the_copy_is_held_because_it_may_have_gone_out(machine):
     assert Message.objects.get(pk=confirmation.pk).state == "held"
     assert Message.objects.get(pk=notice.pk).state == "pending"
     assert Restore.objects.get().messages_held == 1
+
+
+def test_however_many_were_due_each_is_held_and_says_why(machine, monkeypatch):
+    monkeypatch.setattr("messaging.services.AT_ONCE", 2)
+    due = MessageFactory.create_batch(5, message_class="confirmation", lane="critical")
+    record([opt_out("anna@example.org")])
+    a_day_goes_by()
+    machine.back_up()
+    record([opt_out("ben@example.org")])
+    a_day_goes_by()
+    machine.restore()
+
+    look()
+
+    held = Message.objects.filter(pk__in=[message.pk for message in due], state="held")
+    assert held.count() == 5
+    assert {event.payload["by"] for message in held for event in message.events.all()} == {"system:restore"}
+    assert Restore.objects.get().messages_held == 5
 
 
 def test_who_was_erased_is_erased_again(machine):
@@ -584,6 +602,26 @@ def test_nobody_lets_go_while_something_is_missing(put_back, machine, watched):
         let_go(put_back, reason="Looked", by=UserFactory())
 
     assert SendHold.objects.active(timezone.now()).count() == 3
+
+
+def test_nobody_lets_go_where_more_cannot_be_read_than_a_crash_cuts_off(put_back, watched):
+    [path] = (watched / "opt-outs").glob("out-*")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"key": "cut o\n')
+    assert not list(obstacles_after_a_look(put_back))
+    path.write_bytes(whole + b'{"key": "cut o\n' * 2)
+
+    with pytest.raises(ValidationError, match="2 lines that cannot be read, more than crashes cut off"):
+        let_go(put_back, reason="Looked", by=UserFactory())
+
+    assert SendHold.objects.active(timezone.now()).count() == 3
+    path.rename(watched / "damaged")
+    let_go(put_back, reason="Looked elsewhere", by=UserFactory())
+
+
+def obstacles_after_a_look(restore):
+    restore.journals[opt_out_journal.name()] = as_row(restoring.compare())
+    return obstacles(restore)
 
 
 def _another(line):
