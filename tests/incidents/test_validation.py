@@ -1,6 +1,7 @@
 """A run asks everything, keeps every answer, and is told where it changed something; its age is seen by who looks."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -15,6 +16,7 @@ from consent.services import record
 from incidents import validation
 from incidents.dashboard import dashboard
 from incidents.invariants import INVARIANTS
+from incidents.invariants.found import unmeasured
 from incidents.models import DetectionCursor, ValidationRun
 from incidents.services import contain
 from incidents.validation import running
@@ -189,6 +191,15 @@ def test_the_command_ends_with_one_where_something_is_broken(bent):
     check = next(one for one in body["checks"] if one["invariant"] == "I5")
     assert (check["verdict"], check["count"]) == ("breached", 1)
     assert check["offenders"][0].startswith("I5:")
+
+
+def test_the_command_ends_with_two_where_nobody_can_tell(monkeypatch):
+    monkeypatch.setattr(running, "INVARIANTS", {"I4": replace(INVARIANTS["I4"], ask=lambda look: unmeasured("Away."))})
+
+    with pytest.raises(CommandError, match="Nobody can tell: I4") as refused:
+        call_command("check_integrity", stdout=StringIO())
+
+    assert refused.value.returncode == 2
 
 
 def test_readyz_says_when_it_last_was_and_what_is_broken(client):
