@@ -5,6 +5,7 @@ Each is one function of a `Look` (what is new since the last one, everything, or
 """
 
 from incidents.invariants.cases import (
+    MAILED,
     SKEWED,
     STRAYED,
     UNNUMBERED,
@@ -29,6 +30,7 @@ from incidents.invariants.questions import (
     LOST,
     ORPHAN,
     REVERSED,
+    UNAPPROVED,
     UNGUARDED,
     UNTOLD,
 )
@@ -70,6 +72,6 @@ ZERO = ("I1", "I2", "I3", "I5", "I10", "I11", "I12")  # looked at every few seco
 OF_KEYS = ("I2", "I4", "I5", "I10")  # what can be asked about some consents alone
 # What comes round to everything, slice by slice.
 QUESTIONS = (
-    LOST, ANSWERED, REVERSED, CONTACTED, REPORTED, GAP, FORGED, UNTOLD, ORPHAN, CHAIN, TWICE, OWED, UNGUARDED, STRAYED,
-    UNNUMBERED, SKEWED, UNWRITTEN,
+    LOST, ANSWERED, REVERSED, CONTACTED, REPORTED, GAP, FORGED, UNTOLD, ORPHAN, CHAIN, TWICE, OWED, UNGUARDED,
+    UNAPPROVED, STRAYED, MAILED, UNNUMBERED, SKEWED, UNWRITTEN,
 )  # fmt: skip

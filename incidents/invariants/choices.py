@@ -18,6 +18,7 @@ from incidents.invariants.questions import (
     LOST,
     ORPHAN,
     REVERSED,
+    UNAPPROVED,
     UNGUARDED,
     UNTOLD,
 )
@@ -166,5 +167,5 @@ def _guarded(look: Look) -> Found:
 
 
 def nothing_is_written_unguarded(look: Look) -> Found:
-    """I10. Every decision was written by a login that may."""
-    return asked(look, UNGUARDED)
+    """I10. Every decision was written by a login that may, and every change set was let through by those who had to."""
+    return asked(look, UNGUARDED) if look.scope == "keys" else asked(look, UNGUARDED, UNAPPROVED)

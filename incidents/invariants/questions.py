@@ -179,3 +179,23 @@ UNGUARDED = Question(
                 AND p.purpose = d.purpose AND p.channel = d.channel
               WHERE b.batch_id = d.batch_id AND p.choice = d.choice))""",
 )
+# Asked of a set's first batch: nothing of a set changes once it has one. A script or migration was read as code.
+UNAPPROVED = Question(
+    "I10",
+    "approvals",
+    "A change set was applied that nobody had let through",
+    "incidents_changebatch",
+    "b.id",
+    wrong="""
+        SELECT b.id, b.applied_at, 'CS-' || s.id || ', revision ' || s.revision
+          FROM incidents_changebatch b JOIN incidents_changeset s ON s.id = b.change_set_id
+         CROSS JOIN LATERAL (
+           SELECT count(*) FILTER (WHERE a.verdict = 'approve' AND a.given_by <> s.created_by) AS agreed,
+                  count(*) FILTER (WHERE a.verdict = 'decline') AS declined
+             FROM incidents_changeapproval a
+            WHERE a.change_set_id = s.id AND a.revision = s.revision AND a.plan_digest = s.plan_digest) given
+         WHERE {rows} AND b.number = 1
+           AND NOT (s.seconded_at IS NOT NULL AND s.bypassed_at IS NOT NULL AND s.seconded_by = s.second_person
+                    AND s.seconded_by NOT IN (s.bypassed_by, s.created_by))
+           AND (given.agreed < greatest(s.required_approvals, (s.kind <> 'migration')::int) OR given.declined > 0)""",
+)

@@ -1,15 +1,16 @@
 """What a superuser can do who switches the triggers off: the one whom nothing can refuse."""
 
-TABLES = ("consent_consent", "consent_decision", "consent_historicalconsent", "incidents_timelineentry")
-ALWAYS = """
+TABLES = (
+    "consent_consent", "consent_decision", "consent_historicalconsent", "incidents_timelineentry",
+    "incidents_changeset", "incidents_changeapproval",
+)  # fmt: skip
+ALWAYS = f"""
     DO $$ DECLARE t record; BEGIN
       FOR t IN SELECT tgrelid::regclass AS of, tgname FROM pg_trigger
-                WHERE tgrelid = ANY ('{consent_consent, consent_decision, consent_historicalconsent,
-                                       incidents_timelineentry}'::regclass[]) AND NOT tgisinternal LOOP
+                WHERE tgrelid = ANY ('{{{", ".join(TABLES)}}}'::regclass[]) AND NOT tgisinternal LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.of, t.tgname);
       END LOOP; END $$
 """
-
 
 def by_hand(cluster, *statements):
     """Afterwards every trigger is as it was shipped: nothing but the rows tells of it."""

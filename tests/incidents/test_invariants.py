@@ -12,8 +12,9 @@ from consent import spool
 from consent.models import Consent, Decision, ExitPathMinute, FeedCursor
 from consent.services import confirm_reversal, record, request_reversal
 from incidents import invariants, lifecycle, validation
+from incidents.changes import applying, deciding, running
 from incidents.invariants import INVARIANTS, QUESTIONS, looking
-from incidents.models import Alarm, DecisionMinute, DetectionCursor, ExitPathProbe, Incident
+from incidents.models import Alarm, ChangeBatch, DecisionMinute, DetectionCursor, ExitPathProbe, Incident
 from incidents.services import add_note, contain
 from messaging import confirmations
 from messaging.models import DeliveryAttempt, WebhookDelivery
@@ -31,6 +32,7 @@ from tests.factories import (
     opt_in,
     opt_out,
 )
+from tests.incidents.change_sets import IN, OUT, applied, imported, in_review, officer, responder
 from tests.incidents.hands import by_hand
 
 COPY = """
@@ -65,7 +67,8 @@ def forge(cluster, **values):
         )
         columns = [name for (name,) in found]
     values = {"tx": "(pg_current_xact_id()::text)::bigint"} | values
-    by_hand(cluster, COPY.format(columns=", ".join(columns), values=", ".join(values.get(n, n) for n in columns)))
+    copy = COPY.format(columns=", ".join(columns), values=", ".join(values.get(n, n) for n in columns))
+    by_hand(cluster, copy)
 
 
 def rules():
@@ -393,21 +396,69 @@ def test_i10_a_choice_written_round_the_product(subject, committed):
     assert rules() == ["I10"]
 
 
+def test_i10_what_was_approved_or_bypassed_by_two_is_let_through():
+    imported(1)
+    applied(OUT)
+    bypassed = in_review(IN, incident=incident())
+    ben = officer()
+    bypassed = deciding.bypass(bypassed, reason="It burns", second=ben, by=responder())
+    applying.apply(deciding.second(bypassed, by=ben), by="user:anna")
+    running.run_due()
+
+    assert ChangeBatch.objects.count() == 2
+    assert ask("I10").verdict == "met"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE incidents_changeapproval SET given_by = 'user:anna'",
+        "UPDATE incidents_changeapproval SET revision = revision + 1",
+        "UPDATE incidents_changeapproval SET plan_digest = '\\x00'",
+        "UPDATE incidents_changeapproval SET verdict = 'decline', comment = 'No'",
+        "DELETE FROM incidents_changeapproval",
+        "DELETE FROM incidents_changeapproval; UPDATE incidents_changeset SET required_approvals = 0",
+        "DELETE FROM incidents_changeapproval; UPDATE incidents_changeset SET seconded_at = now(), seconded_by = 'me'",
+    ],
+)
+def test_i10_a_set_that_was_applied_without_its_approvals(committed, forged):
+    imported(1)
+    applied(OUT)
+
+    by_hand(committed, forged)
+
+    assert validation.look() == 1
+    assert rules() == ["I10"]
+    assert ask("I10", invariants.news()).words == f"Not contained yet: {Incident.objects.get().ref}."
+
+
 def test_i11_is_unmeasured_where_there_was_no_drill():
     found = ask("I11")
 
     assert (found.verdict, found.words) == ("unmeasured", "There was no drill yet.")
 
 
-def test_i11_a_drill_that_writes_to_somebody_real():
+@pytest.mark.parametrize("outcome", ["accepted", "in_doubt"])
+def test_i11_a_drill_that_writes_to_somebody_real_is_told_once_and_dealt_with(committed, outcome):
     drill = incident(mode="drill")
-    canary = SubjectFactory(is_canary=True)
-    MessageFactory(incident_id=drill.pk, subject_id=canary.pk, state="accepted")
+    attempt_of(MessageFactory(incident_id=drill.pk, subject_id=SubjectFactory(is_canary=True).pk), "accepted")
+    attempt_of(MessageFactory(incident_id=drill.pk, subject_id=SubjectFactory().pk), "rejected")
     assert ask("I11").verdict == "met"
 
-    MessageFactory(incident_id=drill.pk, state="accepted")
+    attempt_of(MessageFactory(incident_id=drill.pk, subject_id=SubjectFactory().pk), outcome)
+    assert validation.look() == 1
+    assert validation.look() == 0
 
-    assert ask("I11").verdict == "breached"
+    assert ask("I11", invariants.news()).verdict == "breached"
+    contain(Incident.objects.get(dedup_key="zero:I11"), reason="They were told", by="user:anna")
+    assert ask("I11", invariants.news()).verdict == "met"
+
+
+def attempt_of(message, outcome):
+    ended = timezone.now() + timedelta(minutes=2)
+    message.attempts.create(
+        number=1, transport="relay", lease=message.pk, outcome=outcome, phase="replied", ended_at=ended
+    )
 
 
 def test_i11_a_drill_that_changes_the_choice_of_somebody_real(subject):
