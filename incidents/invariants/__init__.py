@@ -31,6 +31,7 @@ from incidents.invariants.questions import (
     ORPHAN,
     REVERSED,
     UNAPPROVED,
+    UNDECLARED,
     UNGUARDED,
     UNTOLD,
 )
@@ -73,5 +74,5 @@ OF_KEYS = ("I2", "I4", "I5", "I10")  # what can be asked about some consents alo
 # What comes round to everything, slice by slice.
 QUESTIONS = (
     LOST, ANSWERED, REVERSED, CONTACTED, REPORTED, GAP, FORGED, UNTOLD, ORPHAN, CHAIN, TWICE, OWED, UNGUARDED,
-    UNAPPROVED, STRAYED, MAILED, UNNUMBERED, SKEWED, UNWRITTEN,
+    UNAPPROVED, UNDECLARED, STRAYED, MAILED, UNNUMBERED, SKEWED, UNWRITTEN,
 )  # fmt: skip

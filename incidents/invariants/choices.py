@@ -19,6 +19,7 @@ from incidents.invariants.questions import (
     ORPHAN,
     REVERSED,
     UNAPPROVED,
+    UNDECLARED,
     UNGUARDED,
     UNTOLD,
 )
@@ -167,5 +168,6 @@ def _guarded(look: Look) -> Found:
 
 
 def nothing_is_written_unguarded(look: Look) -> Found:
-    """I10. Every decision was written by a login that may, and every change set was let through by those who had to."""
-    return asked(look, UNGUARDED) if look.scope == "keys" else asked(look, UNGUARDED, UNAPPROVED)
+    """I10. Every decision was written by a login that may, what reaches many was declared before, and every change set
+    was let through by those who had to."""
+    return asked(look, UNGUARDED) if look.scope == "keys" else asked(look, UNGUARDED, UNAPPROVED, UNDECLARED)

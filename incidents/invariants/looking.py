@@ -23,7 +23,6 @@ NEWS = """
 
 def asked(look: Look, *questions: Question) -> Found:
     """What the questions of one invariant find, with what was found before and is not contained."""
-    code = questions[0].code
     rows: list[Row] = []
     looked = 0
     for question in questions:
@@ -33,12 +32,13 @@ def asked(look: Look, *questions: Question) -> Found:
     if look.scope == "keys":
         return told_of(rows) if rows else met(looked_at=looked)
     fresh = untold(rows)
-    before = standing(code)
-    count = len(fresh) + before.count
+    before = [standing(code) for code in sorted({question.code for question in questions})]
+    count = len(fresh) + sum(one.count for one in before)
     if not count:
         return met("0 found", looked)
-    words = fresh[0].words if fresh else f"Not contained yet: {', '.join(before.refs)}."
-    offenders = [row.key for row in fresh][:MOST] + before.keys[: max(0, MOST - len(fresh))]
+    refs = sorted({ref for one in before for ref in one.refs})
+    words = fresh[0].words if fresh else f"Not contained yet: {', '.join(refs)}."
+    offenders = [*(row.key for row in fresh), *(key for one in before for key in one.keys)][:MOST]
     return Found("breached", count, f"{count:,} found", words, fresh, offenders, looked)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from incidents import chain
+from incidents.changes.undeclared import ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,4 +199,27 @@ UNAPPROVED = Question(
            AND NOT (s.seconded_at IS NOT NULL AND s.bypassed_at IS NOT NULL AND s.seconded_by = s.second_person
                     AND s.seconded_by NOT IN (s.bypassed_by, s.created_by))
            AND (given.agreed < greatest(s.required_approvals, (s.kind <> 'migration')::int) OR given.declined > 0)""",
+)
+# The on-call login may write, a little: a session that opts people in, or reaches as many as take two people to take
+# back, is told of by its transaction. An incident of its own, for it is milder than a login that may not write at all.
+UNDECLARED = Question(
+    "I10.session",
+    "undeclared",
+    "A session wrote choices that no change set had planned",
+    "consent_decision",
+    "d.id",
+    tx="tx",
+    wrong="""
+        SELECT w.tx, min(w.received_at), 'transaction ' || w.tx || ' of ' || w.db_user || ' wrote ' || count(*)
+               || ' decisions, ' || count(*) FILTER (WHERE w.choice = 'opt_in') || ' of them opt-ins. '
+               || 'To take it back: Taken back, +, by this transaction'
+          FROM consent_decision w
+         WHERE w.tx IN (
+                 SELECT d.tx FROM consent_decision d WHERE {rows} AND NOT d.explicit AND d.db_user IN (
+                   SELECT rolname FROM pg_roles WHERE NOT rolsuper AND pg_has_role(oid, 'holdfast_oncall', 'MEMBER')
+                      AND NOT pg_has_role(oid, 'holdfast_app', 'MEMBER')))
+           AND NOT w.explicit
+           AND NOT EXISTS (SELECT FROM incidents_changebatch b WHERE b.batch_id = w.batch_id)
+         GROUP BY w.tx, w.db_user HAVING count(*) > %(alone)s OR bool_or(w.choice = 'opt_in')""",
+    facts=lambda: {"alone": ALONE},
 )

@@ -10,10 +10,10 @@ from django.utils import timezone
 from config.models import IdempotencyRecord
 from consent import spool
 from consent.models import Consent, Decision, ExitPathMinute, FeedCursor
-from consent.services import confirm_reversal, record, request_reversal
+from consent.services import confirm_reversal, open_batch, record, request_reversal
 from incidents import invariants, lifecycle, validation
 from incidents.changes import applying, deciding, running
-from incidents.invariants import INVARIANTS, QUESTIONS, looking
+from incidents.invariants import INVARIANTS, QUESTIONS, looking, questions
 from incidents.models import Alarm, ChangeBatch, DecisionMinute, DetectionCursor, ExitPathProbe, Incident
 from incidents.services import add_note, contain
 from messaging import confirmations
@@ -396,6 +396,46 @@ def test_i10_a_choice_written_round_the_product(subject, committed):
     assert rules() == ["I10"]
 
 
+ONCALL = """
+    INSERT INTO consent_decision (subject_id, purpose, channel, choice, cause, decided_at, actor, batch_id)
+    SELECT id, 'marketing', 'email', '{choice}', 'support', now(), 'user:rosa at 2 a.m.', '{batch}' FROM consent_subject
+"""
+
+
+def on_call(cluster, choice):
+    batch = open_batch("fix", reason="2 a.m.", by="user:rosa")
+    with cluster.connect("holdfast_oncall") as connection:
+        connection.execute(ONCALL.format(choice=choice, batch=batch.pk))
+    return Decision.objects.latest("pk").tx
+
+
+def test_i10_a_session_that_opts_people_in_and_declared_nothing(committed):
+    imported(3, "opt_out")
+
+    tx = on_call(committed, "opt_in")
+
+    assert validation.look() == 1
+    assert validation.look() == 0
+    found = Incident.objects.get()
+    assert (found.dedup_key, found.severity, found.type) == ("zero:I10.session", "sev3", "drift")
+    told = f"transaction {tx} of holdfast_oncall wrote 3 decisions, 3 of them opt-ins"
+    assert told in found.timeline.latest("seq").text
+    assert ask("I10", invariants.news()).verdict == "breached"
+    contain(found, reason="Taken back", by="user:anna")
+    assert ask("I10", invariants.news()).verdict == "met"
+
+
+def test_i10_a_session_that_opts_many_out_is_told_and_one_that_opts_few_out_is_not(committed, monkeypatch):
+    imported(3)
+    on_call(committed, "opt_out")
+    assert validation.look() == 0
+    monkeypatch.setattr(questions, "ALONE", 2)
+
+    on_call(committed, "opt_out")
+
+    assert validation.look() == 1
+
+
 def test_i10_what_was_approved_or_bypassed_by_two_is_let_through():
     imported(1)
     applied(OUT)
@@ -513,8 +553,8 @@ def test_the_second_look_reads_only_what_is_new(subject, committed):
 
     second = ask("I10", invariants.news())
 
-    assert first.looked_at == 1200
-    assert second.looked_at == 1
+    assert first.looked_at == 2 * 1200  # by two questions
+    assert second.looked_at == 2
 
 
 def test_the_sweep_comes_round_to_everything_in_slices(subject, committed):
