@@ -111,6 +111,7 @@ def configuration() -> dict[str, Any]:
         | every("incidents.tasks.look_for_breaches", 5, "events")
         | every("incidents.tasks.validate", 5, "events")
         | every("incidents.tasks.compare_states", 5, "events")
+        | every("incidents.tasks.look_through_histories", 5, "events")
         | every("incidents.tasks.watch_database", 5, "sweep")
         | every("config.tasks.prune_replies", 3600, "events"),
     }

@@ -85,6 +85,12 @@ def compare_states() -> None:
     validation.keep_states()
 
 
+@shared_task
+def look_through_histories() -> None:
+    """A part of all that was ever written about choices."""
+    validation.keep_histories()
+
+
 @shared_task(soft_time_limit=600, time_limit=660)
 def watch_database() -> None:
     """Whether it went back in time; a journal of millions of lines takes minutes to be put back."""

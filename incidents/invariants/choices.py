@@ -15,6 +15,7 @@ from incidents.invariants.questions import (
     CHAIN,
     FORGED,
     GAP,
+    LEAF,
     LOST,
     ORPHAN,
     REVERSED,
@@ -149,8 +150,8 @@ def histories_are_whole(look: Look) -> Found:
     """I5. No version is missing, forged or rewritten; the timelines' chain holds; the database's own rules are those
     that were shipped."""
     if look.scope == "keys":
-        return asked(look, GAP, FORGED, UNTOLD)
-    return asked(look, GAP, FORGED, UNTOLD, ORPHAN, CHAIN).and_(_guarded(look))
+        return asked(look, LEAF, GAP, FORGED, UNTOLD)
+    return asked(look, LEAF, GAP, FORGED, UNTOLD, ORPHAN, CHAIN).and_(_guarded(look))
 
 
 def _guarded(look: Look) -> Found:

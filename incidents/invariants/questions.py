@@ -110,6 +110,27 @@ GAP = Question(
          WHERE {rows} AND h.version > 1
            AND NOT EXISTS (SELECT FROM consent_historicalconsent b WHERE b.id = h.id AND b.version = h.version - 1)""",
 )
+# The expression is that of consent_write_history. What the hash does not hold is the same facts under the names that
+# simple-history gives them.
+LEAF = Question(
+    "I5",
+    "leaf",
+    "A version of a choice was rewritten",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, 'version ' || h.version || ' of ' || h.purpose || '/' || h.channel
+          FROM consent_historicalconsent h
+         WHERE {rows} AND (
+               (h.history_date, h.history_user_id, h.history_change_reason)
+               IS DISTINCT FROM (h.changed_at, h.actor, h.cause)
+            OR h.leaf_hash IS DISTINCT FROM sha256('\\x00'::bytea || record_send(ROW(1::int2, h.history_id, h.id,
+                 h.subject_id, h.purpose::text, h.channel::text, h.state::text, h.explicit, h.cause::text,
+                 h.actor::text, h.decided_at, h.decision_id, h.version, h.previous::text, h.changed_at, h.tx,
+                 h.db_user::text))))""",
+)
 # A state that differs from its own decision is drift, and is put right as such: I4.
 FORGED = Question(
     "I5",

@@ -13,7 +13,7 @@ from consent.models import Consent, Decision, ExitPathMinute, FeedCursor
 from consent.services import confirm_reversal, open_batch, record, request_reversal
 from incidents import invariants, lifecycle, validation
 from incidents.changes import applying, deciding, running
-from incidents.invariants import INVARIANTS, QUESTIONS, looking, questions
+from incidents.invariants import HISTORIES, INVARIANTS, QUESTIONS, looking, questions
 from incidents.models import Alarm, ChangeBatch, DecisionMinute, DetectionCursor, ExitPathProbe, Incident
 from incidents.services import add_note, contain
 from messaging import confirmations
@@ -33,7 +33,7 @@ from tests.factories import (
     opt_out,
 )
 from tests.incidents.change_sets import IN, OUT, applied, imported, in_review, officer, responder
-from tests.incidents.hands import by_hand
+from tests.incidents.hands import HASHED, by_hand
 
 COPY = """
     INSERT INTO consent_historicalconsent ({columns}) SELECT {values} FROM consent_historicalconsent
@@ -68,7 +68,7 @@ def forge(cluster, **values):
         columns = [name for (name,) in found]
     values = {"tx": "(pg_current_xact_id()::text)::bigint"} | values
     copy = COPY.format(columns=", ".join(columns), values=", ".join(values.get(n, n) for n in columns))
-    by_hand(cluster, copy)
+    by_hand(cluster, copy, HASHED)
 
 
 def rules():
@@ -243,10 +243,10 @@ def test_i5_a_version_that_was_rewritten_comes_round(subject, committed):
     record([opt_out(subject)])
     validation.look()
 
-    by_hand(committed, "UPDATE consent_historicalconsent SET state = 'opt_in'")
+    by_hand(committed, "UPDATE consent_historicalconsent SET state = 'opt_in'", HASHED)
 
     assert validation.look() == 0  # it is no news
-    found = looking.sweep(QUESTIONS, 1000)
+    found = looking.sweep(HISTORIES, 1000)
     assert [row.key.rpartition(":")[0] for row in found] == ["I5:forged"]
 
 

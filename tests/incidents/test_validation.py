@@ -29,7 +29,7 @@ from tests.factories import (
     incident,
     opt_out,
 )
-from tests.incidents.hands import by_hand
+from tests.incidents.hands import HASHED, by_hand
 
 PASS, FAIL, INCONCLUSIVE = ValidationRun.Verdict
 
@@ -44,7 +44,9 @@ def marketing(request):
 def bent(committed):
     """An opt-out in whose history a version is missing."""
     [row] = record([opt_out(SubjectFactory())])
-    by_hand(committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2")
+    by_hand(
+        committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2", HASHED
+    )
     return Consent.objects.get(subject_id=row.subject_id)
 
 
@@ -99,7 +101,9 @@ def test_a_breach_is_told_on_open_incidents_where_the_verdict_changes_and_not_ea
 
 def test_offenders_are_twenty_at_most_and_a_digest_of_all(committed):
     record([opt_out(f"person{n}@example.org") for n in range(30)])
-    by_hand(committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2")
+    by_hand(
+        committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2", HASHED
+    )
 
     check = validation.run().checks.get(invariant="I5")
 

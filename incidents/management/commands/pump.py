@@ -45,6 +45,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "decisions looked at again": linking.backfill,
     "breaches found": validation.look,
     "states put right": validation.keep_states,
+    "faults of histories found": validation.keep_histories,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
     "causes looked at again": linking.look_again,
