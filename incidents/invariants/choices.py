@@ -31,7 +31,7 @@ from messaging.propagation.reconciliation import standings
 SOON = timedelta(seconds=60)
 PATIENCE = timedelta(minutes=5)  # for what is recorded by itself once a way out works again
 ROUND_IS_OLD = timedelta(minutes=10)
-ROUND = "sweep:drift:round"
+ROUND, ROUND_OF_VERSIONS = "sweep:drift:round", "sweep:histories:round"
 
 # Of each reader the first row that it has not dealt with.
 BEHIND = """
@@ -151,7 +151,15 @@ def histories_are_whole(look: Look) -> Found:
     that were shipped."""
     if look.scope == "keys":
         return asked(look, LEAF, GAP, FORGED, UNTOLD)
-    return asked(look, LEAF, GAP, FORGED, UNTOLD, ORPHAN, CHAIN).and_(_guarded(look))
+    return asked(look, LEAF, GAP, FORGED, UNTOLD, ORPHAN, CHAIN).and_(_looked_through(look)).and_(_guarded(look))
+
+
+def _looked_through(look: Look) -> Found:
+    """What was rewritten long after it was written is found by the round that comes by it: how old that is, is told."""
+    last = DetectionCursor.objects.filter(name=ROUND_OF_VERSIONS, moment__isnull=False).first()
+    if look.scope == "all" or last is None or last.moment is None:
+        return met()
+    return met(f"all versions looked at {int((look.now - last.moment).total_seconds())} s ago")
 
 
 def _guarded(look: Look) -> Found:

@@ -151,4 +151,4 @@ def _sweep(a_pass: drift.Pass, after: int, last: int) -> int:
     return _mend(drift.between(a_pass, after, last), FoundBy.SWEEP)
 
 
-STATES = Round(ROUND.removesuffix(":round"), [Pass(each.end, partial(_sweep, each)) for each in drift.PASSES])
+STATES = Round(ROUND.removesuffix(":round"), [Pass(each.end, partial(_sweep, each)) for each in drift.PASSES], 3.0)

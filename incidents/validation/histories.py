@@ -4,6 +4,7 @@ leaves no other trace. What stands there is held against the hash that the datab
 from functools import partial
 
 from incidents.invariants import HISTORIES
+from incidents.invariants.choices import ROUND_OF_VERSIONS
 from incidents.invariants.looking import between, end, untold
 from incidents.invariants.questions import Question
 from incidents.validation import guarding
@@ -27,4 +28,8 @@ def _look(question: Question, after: int, last: int) -> int:
     return len(rows)
 
 
-VERSIONS = Round("sweep:histories", [Pass(partial(end, each), partial(_look, each)) for each in HISTORIES])
+VERSIONS = Round(
+    ROUND_OF_VERSIONS.removesuffix(":round"),
+    [Pass(partial(end, each), partial(_look, each)) for each in HISTORIES],
+    1.0,
+)

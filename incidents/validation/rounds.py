@@ -13,7 +13,6 @@ from incidents.invariants.looking import hold, move
 from incidents.models import DetectionCursor
 
 REST = timedelta(seconds=5)  # between the end of a round and the next
-AT_WORK = 3.0  # seconds of one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +26,17 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """`name` begins the names of its cursors."""
+    """`name` begins the names of its cursors. `seconds`: how long one call works, of the five until the next one: one
+    process may have all of them to do, and all else besides."""
 
     name: str
     passes: Sequence[Pass]
+    seconds: float
 
     def go_on(self, rows: int) -> int:
-        """As many slices as fit into three seconds. Returns how much was found: slices that found nothing are nothing
-        to come back for."""
-        found, until = 0, time.monotonic() + AT_WORK
+        """As many slices as fit into its time. Returns how much was found: slices that found nothing are nothing to
+        come back for."""
+        found, until = 0, time.monotonic() + self.seconds
         while time.monotonic() < until:
             step = self.slice(rows)
             if step is None:

@@ -10,9 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from config.health import COLLECTORS, DETAILS
 from incidents.invariants import INVARIANTS, Verdict
-from incidents.invariants.choices import ROUND
+from incidents.invariants.choices import ROUND, ROUND_OF_VERSIONS
 from incidents.models import DetectionCursor, DriftRepair, ValidationRun
-from incidents.validation.histories import VERSIONS
 from incidents.validation.running import interval
 
 
@@ -27,7 +26,7 @@ def compared_at() -> datetime | None:
 
 def looked_through_at() -> datetime | None:
     """When a round through all versions of all choices last ended."""
-    return DetectionCursor.objects.filter(name=f"{VERSIONS.name}:round").values_list("moment", flat=True).first()
+    return DetectionCursor.objects.filter(name=ROUND_OF_VERSIONS).values_list("moment", flat=True).first()
 
 
 def detail() -> dict[str, Any]:

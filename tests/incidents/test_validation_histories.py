@@ -81,4 +81,5 @@ def test_how_long_ago_all_of_it_was_looked_at_is_told(client):
     assert (timezone.now() - showing.looked_through_at()).total_seconds() < 60
     assert client.get("/readyz").json()["validation"]["histories_looked_through_seconds_ago"] in range(60)
     assert "holdfast_history_sweep_age_seconds" in client.get("/metrics").content.decode()
+    assert "all versions looked at" in validation.run().checks.get(invariant="I5").observed
     assert VERSIONS.slice(10) is None  # it rests
