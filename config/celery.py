@@ -111,8 +111,10 @@ def configuration() -> dict[str, Any]:
         | every("incidents.tasks.run_playbooks", 5, "events")
         | every("incidents.tasks.apply_changes", 5, "events")
         | every("incidents.tasks.audit_playbooks", 30, "events")
+        | every("incidents.tasks.look_for_breaches", 5, "events")
         | every("incidents.tasks.validate", 5, "events")
         | every("incidents.tasks.compare_states", 5, "events")
+        | every("incidents.tasks.look_through_histories", 5, "events")
         | every("incidents.tasks.watch_database", 5, "sweep")
         | every("config.tasks.prune_replies", 3600, "events"),
     }

@@ -1,17 +1,22 @@
 """May this person be contacted? The rows that cover a question, and what follows from them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from config.statements import blobs, plain, prepared, texts
 from consent.identifiers import Identity
 from consent.models import ANY, Choice, Purpose
 
+# Conditions in SQL: while one of them is met, no yes can be relied on. Part of the same statement as the answer;
+# whoever knows of such a state adds it when the process starts.
+DOUBTS: list[str] = []
+
 # Written once for a list of questions, and once for one: a plan for a list of unknown length is never kept.
 COVERED = """
-    SELECT {position}, p.regime, c.purpose, c.channel, c.state, c.explicit, c.decided_at, c.decision_id
+    SELECT {position}, {doubt}, p.regime, c.purpose, c.channel, c.state, c.explicit, c.decided_at, c.decision_id
       FROM {questions}
       JOIN consent_purpose p ON p.code = q.purpose
       LEFT JOIN consent_identifier i ON i.kind = q.kind AND i.digest = q.digest
@@ -19,16 +24,20 @@ COVERED = """
       LEFT JOIN consent_consent c ON c.subject_id = coalesce(s.merged_into_id, s.id) AND c.state IS NOT NULL
            AND c.purpose IN (q.purpose, '*') AND c.channel IN (q.channel, '*')
 """
-COVERING = COVERED.format(
-    position="q.position",
-    questions="""unnest(%s::int[], %s::uuid[], %s::text[], %s::bytea[], %s::text[], %s::text[])
-           AS q(position, subject_id, kind, digest, purpose, channel)""",
-)
-COVERING_ONE = COVERED.format(
-    position="0",
-    questions="""(SELECT %s::uuid AS subject_id, %s::text AS kind, %s::bytea AS digest, %s::text AS purpose,
-                   %s::text AS channel) q""",
-)
+MANY = """unnest(%s::int[], %s::uuid[], %s::text[], %s::bytea[], %s::text[], %s::text[])
+           AS q(position, subject_id, kind, digest, purpose, channel)"""
+ONE = """(SELECT %s::uuid AS subject_id, %s::text AS kind, %s::bytea AS digest, %s::text AS purpose,
+                   %s::text AS channel) q"""
+
+
+@cache
+def covering() -> str:
+    return COVERED.format(position="q.position", doubt=" OR ".join(DOUBTS) or "false", questions=MANY)
+
+
+@cache
+def covering_one() -> str:
+    return COVERED.format(position="0", doubt=" OR ".join(DOUBTS) or "false", questions=ONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +66,15 @@ class Covering:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`state`: opted_in, opted_out or never_asked; `reason`: the rule that decided; `decision`: what it rests on."""
+    """`state`: opted_in, opted_out or never_asked; `reason`: the rule that decided; `decision`: what it rests on;
+    `is_in_doubt`: an opt-out may be missing here, and is on its way."""
 
     allowed: bool
     state: str
     reason: str
     decision: int | None = None
     since: datetime | None = None
+    is_in_doubt: bool = False
 
 
 UNKNOWN_PURPOSE = Answer(False, "never_asked", "unknown_purpose")
@@ -87,21 +98,23 @@ def answer(regime: str, rows: Sequence[Covering]) -> Answer:
 def check(queries: Sequence[Query]) -> list[Answer]:
     """One answer per query, in order, by one statement. An unknown purpose is answered with no."""
     rows: dict[int, list[Covering]] = {}
+    is_in_doubt = False
     regimes: dict[int, str] = {}
     with prepared() as cursor:
         if len(queries) == 1:
-            cursor.execute(COVERING_ONE, _row(queries[0]))
+            cursor.execute(covering_one(), _row(queries[0]))
         else:
-            cursor.execute(COVERING, _columns(queries))
-        for position, regime, purpose, channel, state, explicit, decided_at, decision_id in cursor.fetchall():
-            regimes[position] = regime
+            cursor.execute(covering(), _columns(queries))
+        for position, doubt, regime, purpose, channel, state, explicit, decided_at, decision_id in cursor.fetchall():
+            regimes[position], is_in_doubt = regime, doubt
             if state is not None:
                 row = Covering(purpose, channel, state, explicit, decided_at, decision_id)
                 rows.setdefault(position, []).append(row)
-    return [
+    answers = [
         answer(regimes[position], rows.get(position, ())) if position in regimes else UNKNOWN_PURPOSE
         for position in range(len(queries))
     ]
+    return [replace(one, is_in_doubt=True) for one in answers] if is_in_doubt else answers
 
 
 def _ruling(rows: Iterable[Covering]) -> Covering | None:

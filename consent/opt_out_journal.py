@@ -139,6 +139,10 @@ def opt_outs() -> Iterator[OptOut | None]:
             yield from (_opt_out(line) for line in file)
 
 
+def file_count() -> int:
+    return len(_files(OPT_OUTS))
+
+
 def newest_opt_outs(count: int = 100) -> list[OptOut]:
     """The last lines, for a quick look."""
     for path in reversed(_files(OPT_OUTS)):

@@ -27,6 +27,7 @@ REASON = "restored"
 BATCH = "restore"  # the kind of the batch that holds what no person chose
 BY = "system:restore"
 AT_ONCE = 1000
+IS_RESTORED = f"coalesce(d.idempotency_key, '') LIKE '{RESTORED}%%'"  # `is_restored` of a row `d`, with parameters
 MOST_REASONS = 10
 
 THERE = """
@@ -49,12 +50,14 @@ MAKE_ADDRESSES = """
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The journal held against the database: its lines, what of them is not there, and how many do not open."""
+    """The journal held against the database: its lines, what of them is not there, and how many do not open. In each
+    of its `files` a crash may have cut one off, which was written again."""
 
     lines: int = 0
     missing: int = 0
     erasures_missing: int = 0
     unreadable: int = 0
+    files: int = 0
 
     @property
     def is_equal(self) -> bool:
@@ -79,7 +82,7 @@ def compare() -> Comparison:
         found = [line for line in some if line]
         lines, unreadable = lines + len(found), unreadable + len(some) - len(found)
         missing += len(missing_of(found))
-    return Comparison(lines, missing, len(_to_erase()), unreadable)
+    return Comparison(lines, missing, len(_to_erase()), unreadable, opt_out_journal.file_count())
 
 
 def is_restored(decision: Decision) -> bool:

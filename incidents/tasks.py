@@ -34,8 +34,7 @@ def read_alerts() -> None:
 
 @shared_task
 def detect() -> None:
-    """What must never happen first; then the rates."""
-    in_turn({"breaches": validation.look, "rates": judge})
+    judge()
 
 
 @shared_task(soft_time_limit=150, time_limit=180)
@@ -72,6 +71,12 @@ def announce() -> None:
     announcing.announce()
 
 
+@shared_task
+def look_for_breaches() -> None:
+    """What may never happen, not even once: the gate stays open for as long as nobody looks."""
+    validation.look()
+
+
 @shared_task(soft_time_limit=900, time_limit=960)
 def validate() -> None:
     """All invariants, where it is time for them, and what follows from where incidents stand."""
@@ -82,6 +87,12 @@ def validate() -> None:
 def compare_states() -> None:
     """States with the log: what was just written, and a part of everything."""
     validation.keep_states()
+
+
+@shared_task
+def look_through_histories() -> None:
+    """A part of all that was ever written about choices."""
+    validation.keep_histories()
 
 
 @shared_task(soft_time_limit=600, time_limit=660)

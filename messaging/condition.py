@@ -34,7 +34,7 @@ class Condition:
 def conditions(now: datetime | None = None) -> list[Condition]:
     """What is wrong now, worst first; empty when all is well. A few bounded statements."""
     now = now or timezone.now()
-    return [*_overdue(now), *_failing(), *_given_up(now), *_in_doubt(now), *_differing(now)]
+    return [*_overdue(now), *_failing(), *_given_up(now), *_in_doubt(now), *_differing(now), *_unheeded()]
 
 
 def _overdue(now: datetime) -> Iterable[Condition]:
@@ -96,6 +96,18 @@ def _differing(now: datetime) -> Iterable[Condition]:
     for name, count, since in rows.annotate(count=Count("pk"), since=Min("told_again_at")):
         title = f"{name} still differs in {count:,} {'key' if count == 1 else 'keys'}, a minute after it was told again"
         yield Condition(f"differs-{name}", title, since, count)
+
+
+def _unheeded() -> Iterable[Condition]:
+    """A no at a service that may well be the person's newest word, and does not count here until people looked: no
+    machine takes it for the person's own."""
+    rows = Difference.objects.open().filter(kind=Difference.Kind.NEWER).order_by().values_list("endpoint__name")
+    for name, count, since in rows.annotate(count=Count("pk"), since=Min("found_at")):
+        keys = "1 key" if count == 1 else f"{count:,} keys"
+        title = (
+            f"{name} holds a no for {keys} where a yes of the person counts here, and it may be newer: see Differences"
+        )
+        yield Condition(f"differs-no:{name}", title, since, count)
 
 
 def metrics() -> Iterable[Metric]:

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from config.models import User
@@ -34,6 +35,7 @@ State = Message.State
 SENT_AGAIN = [
     State.IN_DOUBT, State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CLOSED_UNKNOWN, State.FILED,
 ]  # fmt: skip
+AT_ONCE = 1000  # messages that are held in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,24 @@ def hold(message: Message, *, reason: str, by: User | str) -> None:
     change(message, [*Message.WAITING], State.HELD, "held", refusal, reason, by)
 
 
+def hold_all(messages: QuerySet[Message], *, reason: str, by: User | str) -> int:
+    """Keep back whichever of these wait, a thousand in a transaction; returns how many."""
+    total = 0
+    while held := _hold_some(messages, {"by": actor_of(by), "reason": reason}):
+        total += held
+    return total
+
+
+@transaction.atomic
+def _hold_some(messages: QuerySet[Message], payload: dict[str, Any]) -> int:
+    waiting = messages.filter(state__in=Message.WAITING).order_by("pk").select_for_update(of=("self",))
+    ids, now = list(waiting.values_list("pk", flat=True)[:AT_ONCE]), timezone.now()
+    Message.objects.filter(pk__in=ids).update(state=State.HELD, not_before=now, settled_at=None)
+    events = [_event(pk, "staff", "held", payload, now) for pk in ids]
+    DeliveryEvent.objects.bulk_create(events, ignore_conflicts=True)
+    return len(ids)
+
+
 def release(message: Message, *, reason: str, by: User | str) -> None:
     """Let a held message go."""
     change(message, [State.HELD], State.RETRY_WAIT, "released", "It is not held.", reason, by)
@@ -173,20 +193,19 @@ def change(
 
 def note(message: Message, source: str, kind: str, payload: dict[str, Any], *, at: datetime | None = None) -> None:
     """Put something that happened into the message's story; what is told twice with its moment is there once."""
-    moment = at or timezone.now()
-    facts = [str(message.pk), source, kind, payload, moment.isoformat()]
-    DeliveryEvent.objects.bulk_create(
-        [
-            DeliveryEvent(
-                message=message,
-                source=source,
-                event_key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest(),
-                kind=kind,
-                occurred_at=moment,
-                payload=payload,
-            )
-        ],
-        ignore_conflicts=True,
+    event = _event(message.pk, source, kind, payload, at or timezone.now())
+    DeliveryEvent.objects.bulk_create([event], ignore_conflicts=True)
+
+
+def _event(message_id: UUID, source: str, kind: str, payload: dict[str, Any], moment: datetime) -> DeliveryEvent:
+    facts = [str(message_id), source, kind, payload, moment.isoformat()]
+    return DeliveryEvent(
+        message_id=message_id,
+        source=source,
+        event_key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest(),
+        kind=kind,
+        occurred_at=moment,
+        payload=payload,
     )
 
 

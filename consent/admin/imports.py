@@ -23,7 +23,14 @@ from consent.models import Channel, Import, ImportPortion, ImportRow
 
 MOST_BYTES = 10 * 2**20  # somebody waits for it to be read
 HAPPENS = ("applied", "undone", "emptied")
-COLOURS = {"undone": "danger", "applied": "success", "applying": "warning", "planned": "info", "emptied": ""}
+COLOURS = {
+    "undone": "danger",
+    "applied": "success",
+    "applying": "warning",
+    "planned": "info",
+    "taken": "info",
+    "emptied": "",
+}
 
 
 def state_of(imported: Import) -> tuple[str, str]:
@@ -31,6 +38,8 @@ def state_of(imported: Import) -> tuple[str, str]:
         return "undone", "undone"
     if imported.applied_at:
         return "applied", "applied"
+    if imported.taken_by:
+        return "taken", f"in {imported.taken_by}: see there"
     if imported.emptied_at:
         return "emptied", "not applied, and forgotten"
     if imported.portions.exists():
@@ -174,6 +183,8 @@ class ImportAdmin(RecordAdmin):
 
     @display(description="To write it")
     def next_step(self, imported: Import) -> str:
+        if imported.taken_by and not imported.applied_at and not imported.undone_at:
+            return f"It is written by {imported.taken_by}. Where that was given up: write another change set."
         if state_of(imported)[0] not in ("planned", "applying"):
             return "nothing is left to do"
         by_command = (

@@ -1,6 +1,7 @@
 """May we contact this person? One question or a thousand, one statement either way."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +20,8 @@ QUERY_FIELDS = frozenset(["subject", "purpose", "channel"])
 
 
 class CheckView(LeanView):
-    """Fails closed: without the database the answer is 503, and nobody is contacted on it."""
+    """Fails closed: without the database the answer is 503, and nobody is contacted on it. While opt-outs are put back
+    after the database went back in time, a yes is a no."""
 
     scopes = {"GET": Scope.CHECK, "POST": Scope.CHECK}
 
@@ -83,10 +85,17 @@ def _answers(questions: Sequence[Question], at: str) -> list[Answer]:
     for (index, _), one in zip(expanded, check([query for _, query in expanded]), strict=True):
         if index not in found or _stronger(one, found[index]):
             found[index] = one
-    unknown = [index for index, one in found.items() if one is UNKNOWN_PURPOSE]
+    unknown = [index for index, one in found.items() if one.reason == UNKNOWN_PURPOSE.reason]
     if unknown:
         raise invalid([Fault(f"{at.format(i)}purpose", "unknown", "No such purpose.") for i in unknown])
-    return [found[index] for index in range(len(questions))]
+    return [_relied_on(found[index]) for index in range(len(questions))]
+
+
+def _relied_on(one: Answer) -> Answer:
+    """No yes while opt-outs are being put back, but about what nobody can leave."""
+    if one.is_in_doubt and one.allowed and one.reason != "mandatory":
+        return replace(one, allowed=False, reason="restore_under_way")
+    return one
 
 
 def _stronger(one: Answer, other: Answer) -> bool:

@@ -109,9 +109,10 @@ def apply_opt_outs(imported: Import, *, by: User | str) -> int:
 
 
 @transaction.atomic
-def choices(imported: Import) -> Selected:
-    """What the file says of whom, for a change set that others approve: also where a person's own opt-out stands, so
-    that its plan counts them. Whom nobody knew is made known. Raises ValidationError where nothing is left to write.
+def choices(imported: Import, *, taken_by: str) -> Selected:
+    """What the file says of whom, for a change set that others approve, `taken_by` its number: also where a person's
+    own opt-out stands, so that its plan counts them. Whom nobody knew is made known. Raises ValidationError where
+    nothing is left to write.
     """
     imported.refresh_from_db(from_queryset=Import.objects.select_for_update())
     _can_be_written(imported)
@@ -120,6 +121,8 @@ def choices(imported: Import) -> Selected:
     planning.plan(imported)
     told = [*ImportRow.WRITTEN, ImportRow.Effect.PROTECTED]
     _make_known(imported, 0, imported.rows, told)
+    imported.taken_by = taken_by
+    imported.save(update_fields=["taken_by"])
     return Selected(CHOICES, [imported.moment, imported.pk, 0, imported.rows, _texts(told)])
 
 

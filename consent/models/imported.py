@@ -47,6 +47,9 @@ class Import(models.Model):
     planned_at = models.DateTimeField(null=True)
     applied_at = models.DateTimeField(null=True)
     applied_by = models.CharField(max_length=200, blank=True)
+    taken_by = models.CharField(
+        max_length=30, blank=True, help_text="What else its rows became part of, and is written by: CS-12."
+    )
     undone_at = models.DateTimeField(null=True)
     undone_by = models.CharField(max_length=200, blank=True)
     undone_reason = models.CharField(max_length=200, blank=True)

@@ -146,9 +146,9 @@ class SyncSegment(Backfill):
 
 
 def files() -> list[tuple[str, str]]:
-    """Imports that were planned and not written yet, the newest first."""
+    """Imports that were planned and not written yet, the newest first; a set that was given up leaves its file free."""
     found = Import.objects.filter(undone_at=None, emptied_at=None, portions=None).order_by("-pk")
-    return [(imported.ref, str(imported)) for imported in found[:200]]
+    return [(i.ref, f"{i} (in {i.taken_by})" if i.taken_by else str(i)) for i in found[:200]]
 
 
 class Imported(Fields):

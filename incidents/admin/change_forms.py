@@ -238,5 +238,5 @@ def bring_file(change: ChangeSet, ref: str) -> None:
     """The rows of an import become those of the set, in place of others that it had."""
     imported = Import.objects.get(pk=int(ref.removeprefix("IM-")))
     ChangeRow.objects.filter(change_set=change).delete()
-    if not staging.bring(change, choices(imported)):
+    if not staging.bring(change, choices(imported, taken_by=change.ref)):
         raise ValidationError({"file": f"{imported.ref} changes nothing: there is no row to write."})

@@ -147,13 +147,13 @@ def _retire(args: Args, told: Any, reason: str, by: User | str) -> str:
     return f"{version} is retired; v{_used_version(args)} is used."
 
 
-def _standing(args: Args) -> SendHold | None:
+def _standing(args: Args) -> list[SendHold]:
     held = SendHold.objects.active(timezone.now()).filter(scope=SendHold.Scope.TRANSPORT, value=args["transport"])
-    return held.first()
+    return list(held)
 
 
 def _is_held(args: Args) -> bool:
-    return _standing(args) is not None
+    return bool(_standing(args))
 
 
 def _known(wanted: bool) -> Any:
@@ -182,9 +182,10 @@ def _hold_back(args: Args, told: Any, reason: str, by: User | str) -> str:
 
 def _release(args: Args, reason: str, by: User | str) -> Any:
     held = _standing(args)
-    if held:
-        let_go(held, reason=reason[:SHORT], by=by)
-    return {"was_held": held is not None, "until": held and held.until and held.until.isoformat()}
+    for hold in held:
+        let_go(hold, reason=reason[:SHORT], by=by)
+    ends = [hold.until for hold in held if hold.until]
+    return {"was_held": bool(held), "until": max(ends).isoformat() if ends and len(ends) == len(held) else None}
 
 
 def _release_back(args: Args, told: Any, reason: str, by: User | str) -> str:

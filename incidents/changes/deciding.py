@@ -12,8 +12,8 @@ from consent.services import actor_of
 from incidents.changes.allowing import APPROVES, AUTHORS, locked, not_permitted
 from incidents.changes.operations import kind_of, problems_of
 from incidents.changes.planning import forget
+from incidents.changes.policy import PLAN_HOLDS, review_due
 from incidents.changes.policy import problems_of as policy_problems_of
-from incidents.changes.policy import review_due
 from incidents.changes.staleness import stale_because
 from incidents.changes.telling import LONGEST, move, raise_near_miss, save, tell
 from incidents.changing import why
@@ -122,6 +122,9 @@ def schedule(change: ChangeSet, at: datetime, *, by: User | str) -> ChangeSet:
     change = locked(change, "schedule", by)
     if at.tzinfo is None or at <= timezone.now():
         raise ValidationError({"scheduled_for": "Give a time that lies ahead, with its offset."})
+    if change.planned_at and at > (holds_until := change.planned_at + PLAN_HOLDS):
+        words = f"Its plan holds until {holds_until:%Y-%m-%d %H:%M %Z}: choose a time before, or plan it again later."
+        raise ValidationError({"scheduled_for": words})
     change.scheduled_for = change.next_at = at
     change.scheduled_by = actor_of(by)
     move(change, State.SCHEDULED, f"scheduled for {at:%Y-%m-%d %H:%M %Z}.", by=by)

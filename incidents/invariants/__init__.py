@@ -5,6 +5,7 @@ Each is one function of a `Look` (what is new since the last one, everything, or
 """
 
 from incidents.invariants.cases import (
+    MAILED,
     SKEWED,
     STRAYED,
     UNNUMBERED,
@@ -26,9 +27,12 @@ from incidents.invariants.questions import (
     CHAIN,
     FORGED,
     GAP,
+    LEAF,
     LOST,
     ORPHAN,
     REVERSED,
+    UNAPPROVED,
+    UNDECLARED,
     UNGUARDED,
     UNTOLD,
 )
@@ -44,8 +48,8 @@ from incidents.invariants.sending import (
 )
 
 __all__ = [
-    "INVARIANTS", "OF_KEYS", "QUESTIONS", "ZERO", "Found", "Invariant", "Look", "Row", "Verdict", "everything", "news",
-    "of_consents",
+    "HISTORIES", "INVARIANTS", "OF_KEYS", "QUESTIONS", "ZERO", "Found", "Invariant", "Look", "Row", "Verdict",
+    "everything", "news", "of_consents",
 ]  # fmt: skip
 
 INVARIANTS: dict[str, Invariant] = {
@@ -68,8 +72,9 @@ INVARIANTS: dict[str, Invariant] = {
 }  # fmt: skip
 ZERO = ("I1", "I2", "I3", "I5", "I10", "I11", "I12")  # looked at every few seconds: what is found is told at once
 OF_KEYS = ("I2", "I4", "I5", "I10")  # what can be asked about some consents alone
-# What comes round to everything, slice by slice.
+# What comes round to everything, slice by slice: with each run, and of the histories every few seconds.
 QUESTIONS = (
-    LOST, ANSWERED, REVERSED, CONTACTED, REPORTED, GAP, FORGED, UNTOLD, ORPHAN, CHAIN, TWICE, OWED, UNGUARDED, STRAYED,
-    UNNUMBERED, SKEWED, UNWRITTEN,
+    LOST, ANSWERED, REVERSED, CONTACTED, REPORTED, CHAIN, TWICE, OWED, UNGUARDED,
+    UNAPPROVED, UNDECLARED, STRAYED, MAILED, UNNUMBERED, SKEWED, UNWRITTEN,
 )  # fmt: skip
+HISTORIES = (LEAF, GAP, FORGED, UNTOLD, ORPHAN)

@@ -1,13 +1,11 @@
 """I9, I11 and I12: that one cause has one incident, a drill touches nobody real, and the story is complete."""
 
-from django.db.models import Count, Q
+from django.db.models import Count
 
-from consent.models import Subject
 from incidents.invariants.found import MOST, Found, Look, breached, idle, met
 from incidents.invariants.looking import asked
 from incidents.invariants.questions import Question
 from incidents.models import AlertGroup, Incident
-from messaging.models import Message
 
 # Whatever a drill records, it records as an actor `drill:…`, and only about people who are nobody.
 STRAYED = Question(
@@ -21,6 +19,21 @@ STRAYED = Question(
         SELECT d.id, d.received_at, 'decision ' || d.id || ' by ' || d.actor FROM consent_decision d
          WHERE {rows} AND d.actor LIKE 'drill:%%'
            AND NOT EXISTS (SELECT FROM consent_subject s WHERE s.id = d.subject_id AND s.is_canary)""",
+)
+# What it sends, it sends to them alone; a message that may have left counts.
+MAILED = Question(
+    "I11",
+    "mailed",
+    "A drill wrote to somebody real",
+    "messaging_deliveryattempt",
+    "a.id",
+    tx="ended_tx",
+    wrong="""
+        SELECT a.id, a.ended_at, 'message ' || m.id || ' of ' || i.ref FROM messaging_deliveryattempt a
+          JOIN messaging_message m ON m.id = a.message_id
+          JOIN incidents_incident i ON i.id = m.incident_id AND i.mode = 'drill'
+         WHERE {rows} AND a.outcome IN ('accepted', 'in_doubt')
+           AND NOT EXISTS (SELECT FROM consent_subject s WHERE s.id = m.subject_id AND s.is_canary)""",
 )
 UNNUMBERED = Question(
     "I12",
@@ -80,22 +93,9 @@ def one_incident_per_cause(look: Look) -> Found:
 
 def drills_stay_in_their_cohort(look: Look) -> Found:
     """I11. Nobody real is written to because of a drill, and no drill changes the choice of somebody real."""
-    drills = list(Incident.objects.filter(mode=Incident.Mode.DRILL).values_list("pk", flat=True)[:1000])
-    if not drills:
+    if not Incident.objects.filter(mode=Incident.Mode.DRILL).exists():
         return idle("There was no drill yet.")
-    mailed = _mailed(drills)
-    found = asked(look, STRAYED)
-    if not mailed:
-        return found
-    words = f"{len(mailed)} messages of a drill went to somebody real."
-    return found.and_(breached(len(mailed), words, offenders=[f"message:{pk}" for pk in mailed[:MOST]]))
-
-
-def _mailed(drills: list[int]) -> list[object]:
-    went_out = Q(state__in=[Message.State.SENDING, Message.State.ACCEPTED, Message.State.IN_DOUBT])
-    sent = Message.objects.filter(went_out, incident_id__in=drills)
-    real = sent.exclude(subject_id__in=Subject.objects.filter(is_canary=True).values("pk"))
-    return list(real.values_list("pk", flat=True)[:1000])
+    return asked(look, STRAYED, MAILED)
 
 
 def timelines_are_whole(look: Look) -> Found:

@@ -1,4 +1,5 @@
-"""The database's own rules, as they are now and as they were shipped: triggers, functions, owners and grants.
+"""The database's own rules, as they are now and as they were shipped: triggers, functions, owners and grants, the
+defaults of columns, constraints and unique indexes.
 
 `shipped.json` holds a digest of each, as the migrations make them: it lies with the code, where whoever changes the
 database does not change it too. A test writes it anew after a migration (tests/incidents/test_invariant_guards.py).
@@ -51,6 +52,17 @@ OBJECTS = """
                 FROM pg_attribute c CROSS JOIN aclexplode(c.attacl) a JOIN ours o ON o.oid = a.grantee
                WHERE c.attrelid = t.oid AND NOT c.attisdropped))
       FROM tables t
+    UNION ALL
+    SELECT 'default ' || t.relname || '.' || c.attname, pg_get_expr(d.adbin, d.adrelid)
+      FROM pg_attrdef d JOIN tables t ON t.oid = d.adrelid
+      JOIN pg_attribute c ON c.attrelid = d.adrelid AND c.attnum = d.adnum
+    UNION ALL
+    SELECT 'constraint ' || t.relname || '.' || k.conname, concat_ws(' ', k.convalidated, pg_get_constraintdef(k.oid))
+      FROM pg_constraint k JOIN tables t ON t.oid = k.conrelid WHERE k.contype IN ('c', 'f', 'p', 'u', 'x')
+    UNION ALL
+    SELECT 'index ' || t.relname || '.' || n.relname, concat_ws(' ', i.indisvalid, pg_get_indexdef(i.indexrelid))
+      FROM pg_index i JOIN tables t ON t.oid = i.indrelid JOIN pg_class n ON n.oid = i.indexrelid
+     WHERE i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
     UNION ALL
     SELECT 'role ' || r.rolname,
            concat_ws(' ', r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls,

@@ -23,7 +23,6 @@ NEWS = """
 
 def asked(look: Look, *questions: Question) -> Found:
     """What the questions of one invariant find, with what was found before and is not contained."""
-    code = questions[0].code
     rows: list[Row] = []
     looked = 0
     for question in questions:
@@ -33,12 +32,13 @@ def asked(look: Look, *questions: Question) -> Found:
     if look.scope == "keys":
         return told_of(rows) if rows else met(looked_at=looked)
     fresh = untold(rows)
-    before = standing(code)
-    count = len(fresh) + before.count
+    before = [standing(code) for code in sorted({question.code for question in questions})]
+    count = len(fresh) + sum(one.count for one in before)
     if not count:
         return met("0 found", looked)
-    words = fresh[0].words if fresh else f"Not contained yet: {', '.join(before.refs)}."
-    offenders = [row.key for row in fresh][:MOST] + before.keys[: max(0, MOST - len(fresh))]
+    refs = sorted({ref for one in before for ref in one.refs})
+    words = fresh[0].words if fresh else f"Not contained yet: {', '.join(refs)}."
+    offenders = [*(row.key for row in fresh), *(key for one in before for key in one.keys)][:MOST]
     return Found("breached", count, f"{count:,} found", words, fresh, offenders, looked)
 
 
@@ -65,8 +65,8 @@ def sweep(questions: Sequence[Question], rows: int) -> list[Row]:
         with transaction.atomic():
             walk()
             if place := hold(f"sweep:{question.cursor}"):
-                last = _end(question, place.last_id, rows)
-                found += _wrong(question, place.last_id, last) if last else []
+                last = end(question, place.last_id, rows)
+                found += between(question, place.last_id, last) if last else []
                 move(place, last or 0)
     return untold(found)
 
@@ -90,7 +90,7 @@ def _of(question: Question, look: Look) -> tuple[list[Row], int]:
     place = hold(f"ask:{question.cursor}")
     if place is None:  # somebody else is asking it
         return [], 0
-    return _in_log_order(question, place) if question.tx else _at_the_end(question, place)
+    return _in_log_order(question, place) if question.tx else _at_theend(question, place)
 
 
 def _in_log_order(question: Question, place: LookCursor) -> tuple[list[Row], int]:
@@ -115,13 +115,13 @@ def _in_log_order(question: Question, place: LookCursor) -> tuple[list[Row], int
     return found, looked
 
 
-def _at_the_end(question: Question, place: LookCursor) -> tuple[list[Row], int]:
+def _at_theend(question: Question, place: LookCursor) -> tuple[list[Row], int]:
     """The last thousand rows again, and those after them; batch after batch, for ten seconds at most."""
     found: list[Row] = []
     ends, first = time.monotonic() + TURN, max(0, place.last_id - OVERLAP)
     after = first
-    while time.monotonic() < ends and (last := _end(question, after, BATCH)):
-        found += _wrong(question, after, last)
+    while time.monotonic() < ends and (last := end(question, after, BATCH)):
+        found += between(question, after, last)
         after = last
     move(place, max(place.last_id, after))
     return found, after - first
@@ -130,8 +130,8 @@ def _at_the_end(question: Question, place: LookCursor) -> tuple[list[Row], int]:
 def _all(question: Question) -> tuple[list[Row], int]:
     rows: list[Row] = []
     after, looked = 0, 0
-    while (last := _end(question, after, LARGE)) and last > after:
-        rows += _wrong(question, after, last)
+    while (last := end(question, after, LARGE)) and last > after:
+        rows += between(question, after, last)
         looked += last - after
         after = last
     return rows, looked
@@ -148,7 +148,7 @@ def move(place: LookCursor, number: int) -> None:
     place.save(update_fields=["last_id"])
 
 
-def _end(question: Question, after: int, rows: int) -> int | None:
+def end(question: Question, after: int, rows: int) -> int | None:
     """The number of the last of so many rows after one; None where there is none."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -160,7 +160,8 @@ def _end(question: Question, after: int, rows: int) -> int | None:
         return last
 
 
-def _wrong(question: Question, after: int, last: int) -> list[Row]:
+def between(question: Question, after: int, last: int) -> list[Row]:
+    """What is wrong between two numbers, told or not."""
     if question.find:
         return _rows(question, question.find(after, last))
     which = f"{question.number} > %(after)s AND {question.number} <= %(last)s"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from incidents import chain
+from incidents.changes.undeclared import ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,27 @@ GAP = Question(
          WHERE {rows} AND h.version > 1
            AND NOT EXISTS (SELECT FROM consent_historicalconsent b WHERE b.id = h.id AND b.version = h.version - 1)""",
 )
+# The expression is that of consent_write_history. What the hash does not hold is the same facts under the names that
+# simple-history gives them.
+LEAF = Question(
+    "I5",
+    "leaf",
+    "A version of a choice was rewritten",
+    "consent_historicalconsent",
+    "h.history_id",
+    tx="tx",
+    of_consents="h.id = ANY (%(consents)s)",
+    wrong="""
+        SELECT h.history_id, h.changed_at, 'version ' || h.version || ' of ' || h.purpose || '/' || h.channel
+          FROM consent_historicalconsent h
+         WHERE {rows} AND (
+               (h.history_date, h.history_user_id, h.history_change_reason)
+               IS DISTINCT FROM (h.changed_at, h.actor, h.cause)
+            OR h.leaf_hash IS DISTINCT FROM sha256('\\x00'::bytea || record_send(ROW(1::int2, h.history_id, h.id,
+                 h.subject_id, h.purpose::text, h.channel::text, h.state::text, h.explicit, h.cause::text,
+                 h.actor::text, h.decided_at, h.decision_id, h.version, h.previous::text, h.changed_at, h.tx,
+                 h.db_user::text))))""",
+)
 # A state that differs from its own decision is drift, and is put right as such: I4.
 FORGED = Question(
     "I5",
@@ -158,6 +180,7 @@ ORPHAN = Question(
 CHAIN = Question(
     "I5", "chain", "A line of a timeline was changed", "incidents_timelineentry", "t.id", wrong="", find=chain.faults
 )
+# A data migration is run by an administrator: what a change set planned, and nothing beside it, is guarded too.
 UNGUARDED = Question(
     "I10",
     "login",
@@ -171,5 +194,53 @@ UNGUARDED = Question(
         SELECT d.id, d.received_at, 'decision ' || d.id || ' by ' || d.db_user FROM consent_decision d
          WHERE {rows} AND d.db_user NOT IN (
            SELECT rolname FROM pg_roles WHERE NOT rolsuper
-              AND (pg_has_role(oid, 'holdfast_app', 'MEMBER') OR pg_has_role(oid, 'holdfast_oncall', 'MEMBER')))""",
+              AND (pg_has_role(oid, 'holdfast_app', 'MEMBER') OR pg_has_role(oid, 'holdfast_oncall', 'MEMBER')))
+           AND (d.explicit OR NOT EXISTS (
+             SELECT FROM incidents_changebatch b JOIN incidents_plannedwrite p
+                 ON p.change_set_id = b.change_set_id AND p.batch = b.number AND p.subject_id = d.subject_id
+                AND p.purpose = d.purpose AND p.channel = d.channel
+              WHERE b.batch_id = d.batch_id AND p.choice = d.choice))""",
+)
+# Asked of a set's first batch: nothing of a set changes once it has one. A script or migration was read as code.
+UNAPPROVED = Question(
+    "I10",
+    "approvals",
+    "A change set was applied that nobody had let through",
+    "incidents_changebatch",
+    "b.id",
+    wrong="""
+        SELECT b.id, b.applied_at, 'CS-' || s.id || ', revision ' || s.revision
+          FROM incidents_changebatch b JOIN incidents_changeset s ON s.id = b.change_set_id
+         CROSS JOIN LATERAL (
+           SELECT count(*) FILTER (WHERE a.verdict = 'approve' AND a.given_by <> s.created_by) AS agreed,
+                  count(*) FILTER (WHERE a.verdict = 'decline') AS declined
+             FROM incidents_changeapproval a
+            WHERE a.change_set_id = s.id AND a.revision = s.revision AND a.plan_digest = s.plan_digest) given
+         WHERE {rows} AND b.number = 1
+           AND NOT (s.seconded_at IS NOT NULL AND s.bypassed_at IS NOT NULL AND s.seconded_by = s.second_person
+                    AND s.seconded_by NOT IN (s.bypassed_by, s.created_by))
+           AND (given.agreed < greatest(s.required_approvals, (s.kind <> 'migration')::int) OR given.declined > 0)""",
+)
+# The on-call login may write, a little: a session that opts people in, or reaches as many as take two people to take
+# back, is told of by its transaction. An incident of its own, for it is milder than a login that may not write at all.
+UNDECLARED = Question(
+    "I10.session",
+    "undeclared",
+    "A session wrote choices that no change set had planned",
+    "consent_decision",
+    "d.id",
+    tx="tx",
+    wrong="""
+        SELECT w.tx, min(w.received_at), 'transaction ' || w.tx || ' of ' || w.db_user || ' wrote ' || count(*)
+               || ' decisions, ' || count(*) FILTER (WHERE w.choice = 'opt_in') || ' of them opt-ins. '
+               || 'To take it back: Taken back, +, by this transaction'
+          FROM consent_decision w
+         WHERE w.tx IN (
+                 SELECT d.tx FROM consent_decision d WHERE {rows} AND NOT d.explicit AND d.db_user IN (
+                   SELECT rolname FROM pg_roles WHERE NOT rolsuper AND pg_has_role(oid, 'holdfast_oncall', 'MEMBER')
+                      AND NOT pg_has_role(oid, 'holdfast_app', 'MEMBER')))
+           AND NOT w.explicit
+           AND NOT EXISTS (SELECT FROM incidents_changebatch b WHERE b.batch_id = w.batch_id)
+         GROUP BY w.tx, w.db_user HAVING count(*) > %(alone)s OR bool_or(w.choice = 'opt_in')""",
+    facts=lambda: {"alone": ALONE},
 )

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from consent import flow
 from consent.models import ExitPathMinute
+from consent.restoring import IS_RESTORED
 from incidents import rates
 from incidents.invariants.found import MOST, Found, Look, breached, idle, met
 from incidents.invariants.looking import asked
@@ -112,9 +113,9 @@ OWED = Question(
     tx="tx",
     until="(tx, id) <= (SELECT coalesce(max(f.tx), 0), coalesce(max(f.decision), 0) FROM consent_feedcursor f "
     "WHERE f.reader = 'confirmations')",
-    wrong="""
+    wrong=f"""
         SELECT d.id, d.received_at, 'decision ' || d.id FROM consent_decision d
-         WHERE {rows} AND d.explicit AND d.choice = 'opt_out' AND d.cause <> 'repair'
+         WHERE {{rows}} AND d.explicit AND d.choice = 'opt_out' AND d.cause <> 'repair' AND NOT {IS_RESTORED}
            AND NOT EXISTS (SELECT FROM messaging_message m
                             WHERE m.decision_id = d.id AND m.message_class = 'confirmation')""",
 )

@@ -116,7 +116,8 @@ def release_back(context: Context, undo: Mapping[str, Any]) -> str:
 
 
 def _standing(scope: str, value: str) -> SendHold | None:
-    return SendHold.objects.active(timezone.now()).filter(scope=scope, value=value).first()
+    found = SendHold.objects.active(timezone.now()).filter(scope=scope, value=value)
+    return max(found, key=lambda hold: hold.held_by == ACTOR, default=None)  # what others hold besides is theirs
 
 
 def _let_go(context: Context, held: SendHold, reason: str) -> tuple[str, bool]:

@@ -76,6 +76,12 @@ def obstacles(restore: Restore) -> Iterator[str]:
                 f"Journal {name} has {_counted(found['missing'], 'opt-out')} and "
                 f"{_counted(found['erasures_missing'], 'erasure')} that the database does not have."
             )
+        if found["unreadable"] > found["files"]:
+            yield (
+                f"Journal {name} has {_counted(found['unreadable'], 'line')} that cannot be read, more than crashes "
+                "cut off. Bring back the PRIVACY_KEY that they were sealed by. Where nobody has it, look elsewhere for "
+                "who left, move their files out of SPOOL_DIR/opt-outs, and let go again."
+            )
 
 
 def _compared(compared: Comparison) -> str:

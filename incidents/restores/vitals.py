@@ -8,7 +8,7 @@ from django.conf import settings
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from config.health import COLLECTORS, DETAILS
-from consent import opt_out_journal
+from consent import answers, opt_out_journal
 from incidents.models import Restore
 from incidents.restores import witnesses
 
@@ -38,5 +38,6 @@ def mark_age() -> float | None:
 
 
 def register() -> None:
+    answers.DOUBTS.append(f"EXISTS (SELECT FROM incidents_restore WHERE state = '{Restore.State.FOUND}')")
     DETAILS["restore"] = detail
     COLLECTORS.append(metrics)

@@ -38,7 +38,6 @@ HOLDS = (
     (SendHold.Scope.MESSAGE_CLASS, MessageClass.CONSENT_UPDATE),
     (SendHold.Scope.MESSAGE_CLASS, MessageClass.OPERATIONAL),
 )
-MOST_HELD = 5000  # messages that are held one by one
 JOURNAL, COUNTER = "journal", "counter"
 State = Restore.State
 
@@ -97,7 +96,7 @@ def _found(witness: str, mark: Heads | None, here: Heads, known: Restore | None)
         standing = Restore.objects.open().select_for_update().first()
         if standing and known is None:
             return standing  # another host was quicker
-        holds = [hold.pk for hold in (hold_sending(*what, reason=HELD, by=BY) for what in HOLDS) if hold.held_by == BY]
+        holds = [hold_sending(*what, reason=HELD, by=BY).pk for what in HOLDS]
         before = guard_level()
         if before != GuardChange.Level.FREEZE:
             set_guard(GuardChange.Level.FREEZE, reason=TITLE, by=BY)
@@ -192,15 +191,11 @@ def _hold_what_may_have_gone_out(restore: Restore) -> None:
     if restore.copy_at is None:
         return
     waiting = Message.objects.filter(
-        state__in=Message.WAITING,
         lane__in=[Message.Lane.TEXT, Message.Lane.CRITICAL],
         message_class=MessageClass.CONFIRMATION,
         created_at__lte=restore.copy_at,
     )
-    held = 0
-    for message in waiting.order_by("created_at")[:MOST_HELD]:
-        messages.hold(message, reason=MAYBE_SENT, by=BY)
-        held += 1
+    held = messages.hold_all(waiting, reason=MAYBE_SENT, by=BY)
     Restore.objects.filter(pk=restore.pk).update(messages_held=F("messages_held") + held)
 
 

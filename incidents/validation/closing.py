@@ -2,13 +2,14 @@
 contained the incident. Confirmations and what the law asks for go on."""
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from incidents import timeline
 from incidents.invariants import standing
 from incidents.models import Incident, TimelineEntry
 from incidents.timeline import Kind, Source
 from messaging.gate import ALLOWED_ANYWAY
-from messaging.holding import hold_sending, let_go
+from messaging.holding import held_besides, hold_sending, let_go
 from messaging.models import MessageClass, SendHold
 
 BY = "system:validation"
@@ -19,8 +20,9 @@ Scope = SendHold.Scope
 
 @transaction.atomic
 def close(incident: Incident, why: str) -> int:
-    """Hold those classes, each unless somebody holds it already; told on the timeline. Returns how many were held."""
-    held = set(SendHold.objects.filter(scope=Scope.MESSAGE_CLASS, released_at=None).values_list("value", flat=True))
+    """Hold those classes, also where somebody holds them already: theirs may end. Told on the timeline; returns how
+    many were held."""
+    held = set(_ours().values_list("value", flat=True))
     new = [value for value in HELD if value not in held]
     for value in new:
         hold_sending(Scope.MESSAGE_CLASS, value, reason=f"{incident.ref}: {why}"[:200], by=BY)
@@ -32,18 +34,25 @@ def close(incident: Incident, why: str) -> int:
 
 @transaction.atomic
 def open_again() -> int:
-    """Let go of what was held here once no incident that closes the gate burns. What a person held stays held, and
+    """Let go of what was held here once no incident that closes the gate burns. What others hold stays held, and
     what a person let go is not held again until something new is found. Returns how many were let go."""
-    holds = list(SendHold.objects.filter(held_by=BY, released_at=None).order_by("pk"))
+    holds = list(_ours().order_by("pk"))
     if not holds or is_to_be_closed():
         return 0
     for hold in holds:
         let_go(hold, reason="What closed the gate is contained.", by=BY)
     told = TimelineEntry.objects.filter(kind=Kind.SEND, actor=BY, recorded_at__gte=holds[0].held_at)
     text = f"The gate is open again: {_named([hold.value for hold in holds])} are sent."
+    for hold in holds:
+        if others := held_besides(hold):
+            text += f" {MessageClass(hold.value).label} stays held back by {', '.join(others)}."
     for incident in Incident.objects.filter(pk__in=told.values("incident")).order_by("pk"):
         _tell(incident, text, "open")
     return len(holds)
+
+
+def _ours() -> QuerySet[SendHold]:
+    return SendHold.objects.filter(scope=Scope.MESSAGE_CLASS, held_by=BY, released_at=None)
 
 
 def is_to_be_closed() -> bool:

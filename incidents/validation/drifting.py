@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -19,28 +20,20 @@ from consent import drift, feed
 from consent.drift import Difference, Kind
 from incidents.invariants.choices import ROUND
 from incidents.invariants.found import MOST
-from incidents.invariants.looking import BATCH, LARGE, TURN, hold, move
+from incidents.invariants.looking import BATCH, LARGE, TURN
 from incidents.models import DetectionCursor, DriftRepair, Incident
 from incidents.services import open_or_join
 from incidents.timeline import Source
 from incidents.validation import closing, guarding
+from incidents.validation.rounds import Pass, Round
 from incidents.vocabulary import IncidentType
 
-REST = timedelta(seconds=5)  # between the end of a round and the next
-AT_WORK = 3.0  # seconds of one call
 FoundBy = DriftRepair.FoundBy
 
 
 def keep_states() -> int:
-    """Compare what was just written, then as many slices as fit into three seconds. Returns how much was put right or
-    told; slices that found nothing are nothing to come back for."""
-    found = mend_news()
-    until = time.monotonic() + AT_WORK
-    while time.monotonic() < until:
-        step = _slice(drift.SLICE)
-        if step is None:
-            break
-        found += step
+    """Compare what was just written, then go on with the round. Returns how much was put right or told."""
+    found = mend_news() + STATES.go_on(drift.SLICE)
     if found:
         guarding.follow()
     return found
@@ -77,32 +70,8 @@ def mend_everything() -> int:
                 _generously()
                 found += _mend(drift.between(a_pass, after, last), FoundBy.FULL)
             after = last
-    DetectionCursor.objects.update_or_create(name=ROUND, defaults={"moment": timezone.now()})
+    STATES.ended()
     return found
-
-
-@transaction.atomic
-def _slice(rows: int) -> int | None:
-    """One slice of the round; None while it rests, or where another process is at it."""
-    ended, _ = DetectionCursor.objects.get_or_create(name=ROUND)
-    turn, place = hold("sweep:drift:pass"), hold("sweep:drift:position")
-    if turn is None or place is None:
-        return None
-    is_at_its_beginning = turn.last_id == 0 and place.last_id == 0
-    if is_at_its_beginning and ended.moment and ended.moment > timezone.now() - REST:
-        return None
-    drift.walk()
-    a_pass = drift.PASSES[turn.last_id]
-    last = a_pass.end(place.last_id, rows)
-    if last is not None:
-        found = _mend(drift.between(a_pass, place.last_id, last), FoundBy.SWEEP)
-        move(place, last)
-        return found
-    move(place, 0)
-    move(turn, (turn.last_id + 1) % len(drift.PASSES))
-    if turn.last_id == 0:
-        DetectionCursor.objects.filter(name=ROUND).update(moment=timezone.now())
-    return 0
 
 
 def _mend(found: Sequence[Difference], found_by: str) -> int:
@@ -176,3 +145,10 @@ def _generously() -> None:
 
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _sweep(a_pass: drift.Pass, after: int, last: int) -> int:
+    return _mend(drift.between(a_pass, after, last), FoundBy.SWEEP)
+
+
+STATES = Round(ROUND.removesuffix(":round"), [Pass(each.end, partial(_sweep, each)) for each in drift.PASSES], 3.0)

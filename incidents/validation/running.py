@@ -121,10 +121,7 @@ def _first(is_full: bool) -> Incident | None:
 
 @transaction.atomic
 def _come_round() -> Incident | None:
-    found, told = sweep(QUESTIONS, SLICE), None
-    for code in sorted({row.key.partition(":")[0] for row in found}):
-        told = tell(code, [row for row in found if row.key.startswith(f"{code}:")]) or told
-    return told
+    return tell(sweep(QUESTIONS, SLICE))
 
 
 def _answer(invariant: Invariant, look: Look) -> Answer:
@@ -135,7 +132,7 @@ def _answer(invariant: Invariant, look: Look) -> Answer:
                 cursor.execute(f"SET LOCAL statement_timeout = '{LONGEST[look.scope]}'; SET LOCAL jit = off")
             found = invariant.ask(look)
             if look.scope != "keys":
-                incident = tell(invariant.id, found.rows)
+                incident = tell(found.rows)
     except (Error, OSError, ValueError) as error:
         log.error("invariant_unmeasured", invariant=invariant.id, error=str(error))
         found = unmeasured(f"It could not be asked: {type(error).__name__}: {str(error).strip()}")

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from config.health import COLLECTORS, DETAILS
 from incidents.invariants import INVARIANTS, Verdict
-from incidents.invariants.choices import ROUND
+from incidents.invariants.choices import ROUND, ROUND_OF_VERSIONS
 from incidents.models import DetectionCursor, DriftRepair, ValidationRun
 from incidents.validation.running import interval
 
@@ -24,8 +24,13 @@ def compared_at() -> datetime | None:
     return DetectionCursor.objects.filter(name=ROUND).values_list("moment", flat=True).first()
 
 
+def looked_through_at() -> datetime | None:
+    """When a round through all versions of all choices last ended."""
+    return DetectionCursor.objects.filter(name=ROUND_OF_VERSIONS).values_list("moment", flat=True).first()
+
+
 def detail() -> dict[str, Any]:
-    last, round_, now = newest(), compared_at(), timezone.now()
+    last, round_, versions, now = newest(), compared_at(), looked_through_at(), timezone.now()
     told: dict[str, Any] = {"verdict": None, "seconds_ago": None}
     if last:
         told = {
@@ -37,6 +42,7 @@ def detail() -> dict[str, Any]:
     return told | {
         "every_seconds": int(interval().total_seconds()),
         "states_compared_seconds_ago": _age(round_, now) if round_ else None,
+        "histories_looked_through_seconds_ago": _age(versions, now) if versions else None,
     }
 
 
@@ -54,11 +60,14 @@ def metrics() -> Iterable[Metric]:
     sweep = GaugeMetricFamily("holdfast_state_sweep_age_seconds", "Since all states were compared with the log.")
     if round_:
         sweep.add_metric([], (now - round_).total_seconds())
+    histories = GaugeMetricFamily("holdfast_history_sweep_age_seconds", "Since all versions of choices were looked at.")
+    if versions := looked_through_at():
+        histories.add_metric([], (now - versions).total_seconds())
     repaired = CounterMetricFamily(
         "holdfast_states_put_right", "States that were not what the log says, and are again."
     )
     repaired.add_metric([], DriftRepair.objects.aggregate(Sum("repaired"))["repaired__sum"] or 0)
-    return [kept, age, sweep, repaired]
+    return [kept, age, sweep, histories, repaired]
 
 
 def register() -> None:

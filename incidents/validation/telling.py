@@ -1,6 +1,7 @@
 """What an invariant found becomes alarms and the one incident of its kind; I2 and I3 close the gate besides."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 
@@ -18,8 +19,10 @@ TYPES: dict[str, str] = {
     "I5": IncidentType.DRIFT,
     "I6": IncidentType.CONFIRMATION,
     "I10": IncidentType.DRIFT,
+    "I10.session": IncidentType.DRIFT,
 }
-SEVERITIES: dict[str, str] = {"I6": Severity.SEV2, "I12": Severity.SEV2}  # the others are people's choices
+# The others are people's choices.
+SEVERITIES: dict[str, str] = {"I6": Severity.SEV2, "I12": Severity.SEV2, "I10.session": Severity.SEV3}
 BATCH = 1_000
 
 
@@ -31,15 +34,21 @@ def look() -> int:
 @transaction.atomic
 def _look(code: str) -> int:
     rows = INVARIANTS[code].ask(news()).rows
-    tell(code, rows)
+    tell(rows)
     return len(rows)
 
 
-def tell(code: str, rows: Sequence[Row]) -> Incident | None:
-    """Raise what was not told yet: an alarm each, one line on the timeline. Returns the incident; None without news.
-    In the caller's transaction, so that a cursor moves with what it found."""
-    if not rows:
-        return None
+def tell(rows: Iterable[Row]) -> Incident | None:
+    """Raise what was not told yet: an alarm each, one line on the timeline of the incident of its kind. Returns the
+    last incident; None without news. In the caller's transaction, so that a cursor moves with what it found."""
+    by_code: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_code[row.key.partition(":")[0]].append(row)
+    told = [_tell(code, some) for code, some in sorted(by_code.items())]
+    return next((incident for incident in reversed(told) if incident), None)
+
+
+def _tell(code: str, rows: Sequence[Row]) -> Incident | None:
     first = _alarm(code, rows[0])
     if len(rows) > 1:
         first.count = len(rows)

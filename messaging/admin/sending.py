@@ -12,7 +12,7 @@ from django.utils import timezone
 from config.admin import ReasonDialog, RecordAdmin, action, ask, display, moment, person, theme_forms, widgets
 from config.deeds import carry_out
 from messaging import health
-from messaging.holding import hold_sending, known_values, let_go
+from messaging.holding import held_besides, hold_sending, known_values, let_go
 from messaging.models import Message, SendHold, TransportHealth
 from messaging.transports import configured
 
@@ -107,7 +107,11 @@ class SendHoldAdmin(RecordAdmin):
         description="Let it go",
         permissions=["hold"],
         icon="play_arrow",
-        dialog=ask("Let it go", "What was kept back is sent within seconds.", submit="Let it go"),
+        dialog=ask(
+            "Let it go",
+            "What was kept back is sent within seconds, unless somebody else holds it too.",
+            submit="Let it go",
+        ),
     )
     def let_it_go(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         hold = SendHold.objects.filter(pk=object_id).first()
@@ -116,7 +120,8 @@ class SendHoldAdmin(RecordAdmin):
 
         def deed() -> str:
             let_go(hold, reason=form.cleaned_data["reason"], by=person(request))
-            return "It is sent within seconds."
+            others = held_besides(hold)
+            return f"It stays held back by {', '.join(others)}." if others else "It is sent within seconds."
 
         return carry_out(self, request, deed, reverse("admin:messaging_sendhold_change", args=[object_id]))
 

@@ -14,7 +14,8 @@ class SendHoldQuerySet(models.QuerySet["SendHold"]):
 
 
 class SendHold(models.Model):
-    """From when, why and until when. What it keeps back stays as it is, and goes on by itself once nothing holds it."""
+    """From when, why and until when. What it keeps back stays as it is, and goes on by itself once nothing holds it:
+    several may hold the same, each for a reason of their own."""
 
     class Scope(models.TextChoices):
         LANE = "lane", "a lane"
@@ -42,10 +43,10 @@ class SendHold(models.Model):
         permissions = [("hold_sending", "Can hold sending and let it go")]
         constraints = [
             models.UniqueConstraint(
-                fields=["scope", "value"],
+                fields=["scope", "value", "held_by"],
                 condition=Q(released_at=None),
-                name="sendhold_one_at_a_time",
-                violation_error_message="This is held already. Let go of it first, or leave it.",
+                name="sendhold_one_of_each_holder",
+                violation_error_message="You hold this already. Let go of it first, or leave it.",
             ),
             models.CheckConstraint(
                 condition=~Q(reason=""),

@@ -8,7 +8,7 @@ from django.db import connection
 
 from consent.services import record
 from tests.api.conftest import Api
-from tests.factories import PurposeFactory, opt_in, opt_out
+from tests.factories import PurposeFactory, RestoreFactory, opt_in, opt_out
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +133,29 @@ def test_a_thousand_answers_take_one_statement_like_one(api, django_assert_num_q
         answers = api.send(URL, {"queries": many}).json()["answers"]
 
     assert [answer["allowed"] for answer in answers] == [True] * 999 + [False]
+
+
+def test_while_opt_outs_are_put_back_after_a_restore_nobody_is_told_yes_but_about_what_is_mandatory(api):
+    PurposeFactory(code="receipts", regime="mandatory")
+    record([opt_in("anna@example.org"), opt_out("ben@example.org")])
+    restore = RestoreFactory(state="found", let_go_at=None, let_go_by="", let_go_reason="")
+
+    during = ask(api, email="anna@example.org", purpose="marketing").json()
+    both = api.send(
+        URL,
+        {
+            "queries": [
+                {"subject": {"email": email}, "purpose": purpose, "channel": "email"}
+                for email, purpose in [("anna@example.org", "receipts"), ("ben@example.org", "marketing")]
+            ]
+        },
+    ).json()["answers"]
+    restore.state = "replayed"
+    restore.save()
+
+    assert (during["allowed"], during["state"], during["reason"]) == (False, "opted_in", "restore_under_way")
+    assert [(one["allowed"], one["reason"]) for one in both] == [(True, "mandatory"), (False, "explicit_opt_out")]
+    assert ask(api, email="anna@example.org", purpose="marketing").json()["allowed"]
 
 
 def test_without_the_database_nobody_is_contacted(committed, problem):

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import psycopg
 
-from consent.answers import COVERING
+from consent.answers import covering
 from consent.recording import INSERT
 
 # Copies with every index and constraint, and without triggers: what PostgreSQL itself needs for the same rows.
@@ -114,7 +114,7 @@ class Statements:
         count = len(digests)
         with self.connection.cursor() as cursor:
             parameters = [list(range(count)), [None] * count, ["email"] * count, digests]
-            cursor.execute(COVERING, [*parameters, ["marketing"] * count, ["email"] * count])
+            cursor.execute(covering(), [*parameters, ["marketing"] * count, ["email"] * count])
             cursor.fetchall()
         self.connection.commit()
         return count

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from consent import drift, feed
 from incidents import validation
-from incidents.invariants import QUESTIONS
+from incidents.invariants import HISTORIES, QUESTIONS
 from incidents.models import LookCursor
 from incidents.validation.drifting import mend_everything, mend_news
 from tests.benchmarks import million
@@ -40,7 +40,7 @@ def _all_is_known() -> None:
     """As if every reader had come to the end: what is then new is new."""
     for reader in ("drift", "changes:drift"):
         feed.skip(reader)
-    for question in QUESTIONS:
+    for question in (*QUESTIONS, *HISTORIES):
         LookCursor.objects.get_or_create(name=f"ask:{question.cursor}")
     with connection.cursor() as cursor:
         cursor.execute(

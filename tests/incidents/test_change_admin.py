@@ -1,6 +1,7 @@
 """Change sets at the desk: written without JSON, planned, approved by another, applied, taken back; who sees what."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -324,7 +325,8 @@ def test_it_is_declined_with_a_reason_scheduled_paused_and_given_up(client, anna
     press(client, declined, "decline", comment="")
     assert declined.state == "in_review"
     press(client, declined, "decline", comment="Wrong list")
-    press(client, timed, "schedule", at_0="2099-01-01", at_1="10:00:00")
+    soon = timezone.now() + timedelta(hours=12)
+    press(client, timed, "schedule", at_0=f"{soon:%Y-%m-%d}", at_1=f"{soon:%H:%M:%S}")
     press(client, given_up, "cancel", reason="Not needed")
     press(client, going, "pause", reason="Wait for the desk")
 

@@ -11,10 +11,13 @@ from config.database import OWNER
 from consent.models import Consent
 from incidents.changes import judging
 from incidents.changes.migrating import NotApplied, guarded_change
+from incidents.invariants import INVARIANTS, everything
 from incidents.models import ChangeSet
+from tests.factories import PurposeFactory, SubjectFactory
 from tests.incidents.change_sets import drifted, imported, leaves, states
 
 State = ChangeSet.State
+NEWEST = "(SELECT id FROM consent_subject ORDER BY created_at DESC LIMIT 1)"
 
 
 @contextmanager
@@ -58,11 +61,39 @@ def test_a_migration_goes_forth_and_back_as_the_owner(committed, is_atomic):
     with as_the_owner(committed):
         migrate(forwards, is_atomic=is_atomic)
         assert states(*people) == ["opt_out"] * 3
+        assert is_guarded()
         migrate(forwards, is_atomic=is_atomic, backwards=True)
 
     assert states(*people) == ["opt_in"] * 3
     assert ChangeSet.objects.get().state == State.ROLLED_BACK
     assert drifted() == 0
+    assert is_guarded()
+
+
+def is_guarded():
+    return INVARIANTS["I10"].ask(everything()).verdict == "met"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("choice", "'opt_in'"), ("purpose", "'product_news'"), ("subject_id", NEWEST)]
+)
+def test_what_the_owner_writes_beside_the_plan_is_found(committed, column, value):
+    imported(1)
+    SubjectFactory()
+    PurposeFactory(code="product_news")
+    with as_the_owner(committed):
+        migrate(forwards, is_atomic=True)
+    facts = {name: name for name in ("subject_id", "purpose", "channel", "choice", "cause", "actor", "batch_id")}
+
+    with committed.connect("superuser") as by_hand:
+        by_hand.execute("SET session_replication_role = replica")
+        by_hand.execute(
+            f"INSERT INTO consent_decision ({', '.join(facts)}, decided_at) "
+            f"SELECT {', '.join((facts | {column: value}).values())}, now() FROM consent_decision "
+            "WHERE choice = 'opt_out' LIMIT 1"
+        )
+
+    assert not is_guarded()
 
 
 def test_a_migration_that_does_harm_is_taken_back_at_once_by_the_owner_who_runs_it(committed, monkeypatch):

@@ -161,6 +161,7 @@ def test_a_plan_that_does_not_hold_any_more_is_not_approved_but_planned_again(pe
 def test_a_set_gets_a_time_and_is_applied_then(people):
     change = approved(OUT)
     refuses("lies ahead", deciding.schedule, change, timezone.now(), by=officer())
+    refuses("Its plan holds until", deciding.schedule, change, timezone.now() + timedelta(hours=25), by=officer())
 
     change = deciding.schedule(change, timezone.now() + timedelta(hours=1), by=officer())
     assert running.run_due() == 0

@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 
 from consent.importing import staging
 from consent.importing.staging import Upload
-from consent.models import Identifier
+from consent.models import Identifier, Import
 from consent.services import may_contact, record
 from incidents.admin.change_forms import bring_file
 from incidents.changes import applying, deciding, planning, rolling_back, running
@@ -91,3 +91,17 @@ def test_a_file_is_chosen_in_the_form_and_its_rows_come_with_the_set(client):
 
     change = ChangeSet.objects.get()
     assert (change.kind, change.operations[0]["args"], change.rows.count()) == ("import", {"file": file.ref}, 3)
+
+
+def test_a_file_says_which_set_took_it(client):
+    change = brought()
+    file = Import.objects.get()
+    client.force_login(UserFactory(role="Officer"))
+
+    page = client.get(f"/admin/consent/import/{file.pk}/change/").content.decode()
+    form = client.get("/admin/incidents/changeset/add/?operation=import").content.decode()
+
+    assert f"in {change.ref}: see there" in page
+    assert f"It is written by {change.ref}." in page
+    assert "nothing changed yet" not in page
+    assert f"{file} (in {change.ref})" in form

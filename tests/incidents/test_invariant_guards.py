@@ -1,6 +1,6 @@
 """The database's own rules, held against those that were shipped: whoever changes one is found out.
 
-After a migration that brings or changes a trigger, a function, a table or a grant:
+After a migration that brings or changes a trigger, a function, a table, a constraint or a grant:
 SHIP_GUARDS=1 pytest tests/incidents/test_invariant_guards.py -k shipped
 """
 
@@ -56,6 +56,29 @@ CHANGES = {
     "a rule in a trigger's way": (
         "CREATE RULE lost AS ON INSERT TO consent_decision DO INSTEAD NOTHING",
         "rule consent_decision.lost was added",
+    ),
+    "a default that proves nothing any more": (
+        "ALTER TABLE consent_decision ALTER COLUMN db_user SET DEFAULT 'holdfast_app'",
+        "default consent_decision.db_user was changed",
+    ),
+    "a default that is gone": (
+        "ALTER TABLE consent_decision ALTER COLUMN received_at DROP DEFAULT",
+        "default consent_decision.received_at is gone",
+    ),
+    "a constraint that is gone": (
+        "ALTER TABLE consent_decision DROP CONSTRAINT decision_import_is_not_explicit",
+        "constraint consent_decision.decision_import_is_not_explicit is gone",
+    ),
+    "a constraint that means something else": (
+        (
+            "ALTER TABLE consent_decision DROP CONSTRAINT decision_confidence_is_a_percentage, "
+            "ADD CONSTRAINT decision_confidence_is_a_percentage CHECK (confidence <= 1000)"
+        ),
+        "constraint consent_decision.decision_confidence_is_a_percentage was changed",
+    ),
+    "a unique index that is gone": (
+        "DROP INDEX decision_recorded_once",
+        "index consent_decision.decision_recorded_once is gone",
     ),
     "a trigger of one's own": (
         "CREATE TRIGGER mine BEFORE INSERT ON consent_decision FOR EACH ROW EXECUTE FUNCTION holdfast_refuse_change()",

@@ -15,6 +15,7 @@ from incidents.invariants.sending import CONTACTED
 from incidents.models import Alarm, Incident
 from messaging.models import DeliveryAttempt, MessageClass
 from tests.factories import MessageFactory, PurposeFactory, SubjectFactory, opt_in, opt_out
+from tests.incidents.hands import HASHED
 
 COPY = """
     INSERT INTO consent_historicalconsent ({columns}) SELECT {values} FROM consent_historicalconsent
@@ -36,7 +37,7 @@ def subject():
 def unguarded(cluster):
     """A superuser's connection, once for writing history that the projection never wrote, in a transaction."""
     with cluster.connect("superuser") as connection:
-        connection.execute("ALTER TABLE consent_historicalconsent DISABLE TRIGGER a_by_projection_only")
+        connection.execute("ALTER TABLE consent_historicalconsent DISABLE TRIGGER USER")
     with cluster.connect("superuser", autocommit=False) as connection:
         yield connection
 
@@ -52,6 +53,7 @@ def forge(connection, **values):
     connection.execute(
         COPY.format(columns=", ".join(columns), values=", ".join(values.get(name, name) for name in columns))
     )
+    connection.execute(HASHED)
 
 
 def attempted(subject, ended_at, message_class=MessageClass.OPERATIONAL, ended_tx=None, **facts):

@@ -10,10 +10,11 @@ from django.utils import timezone
 from config.models import IdempotencyRecord
 from consent import spool
 from consent.models import Consent, Decision, ExitPathMinute, FeedCursor
-from consent.services import confirm_reversal, record, request_reversal
+from consent.services import confirm_reversal, open_batch, record, request_reversal
 from incidents import invariants, lifecycle, validation
-from incidents.invariants import INVARIANTS, QUESTIONS, looking
-from incidents.models import Alarm, DecisionMinute, DetectionCursor, ExitPathProbe, Incident
+from incidents.changes import applying, deciding, running
+from incidents.invariants import HISTORIES, INVARIANTS, QUESTIONS, looking, questions
+from incidents.models import Alarm, ChangeBatch, DecisionMinute, DetectionCursor, ExitPathProbe, Incident
 from incidents.services import add_note, contain
 from messaging import confirmations
 from messaging.models import DeliveryAttempt, WebhookDelivery
@@ -31,7 +32,8 @@ from tests.factories import (
     opt_in,
     opt_out,
 )
-from tests.incidents.hands import by_hand
+from tests.incidents.change_sets import IN, OUT, applied, imported, in_review, officer, responder
+from tests.incidents.hands import HASHED, by_hand
 
 COPY = """
     INSERT INTO consent_historicalconsent ({columns}) SELECT {values} FROM consent_historicalconsent
@@ -65,7 +67,8 @@ def forge(cluster, **values):
         )
         columns = [name for (name,) in found]
     values = {"tx": "(pg_current_xact_id()::text)::bigint"} | values
-    by_hand(cluster, COPY.format(columns=", ".join(columns), values=", ".join(values.get(n, n) for n in columns)))
+    copy = COPY.format(columns=", ".join(columns), values=", ".join(values.get(n, n) for n in columns))
+    by_hand(cluster, copy, HASHED)
 
 
 def rules():
@@ -240,10 +243,10 @@ def test_i5_a_version_that_was_rewritten_comes_round(subject, committed):
     record([opt_out(subject)])
     validation.look()
 
-    by_hand(committed, "UPDATE consent_historicalconsent SET state = 'opt_in'")
+    by_hand(committed, "UPDATE consent_historicalconsent SET state = 'opt_in'", HASHED)
 
     assert validation.look() == 0  # it is no news
-    found = looking.sweep(QUESTIONS, 1000)
+    found = looking.sweep(HISTORIES, 1000)
     assert [row.key.rpartition(":")[0] for row in found] == ["I5:forged"]
 
 
@@ -393,21 +396,109 @@ def test_i10_a_choice_written_round_the_product(subject, committed):
     assert rules() == ["I10"]
 
 
+ONCALL = """
+    INSERT INTO consent_decision (subject_id, purpose, channel, choice, cause, decided_at, actor, batch_id)
+    SELECT id, 'marketing', 'email', '{choice}', 'support', now(), 'user:rosa at 2 a.m.', '{batch}' FROM consent_subject
+"""
+
+
+def on_call(cluster, choice):
+    batch = open_batch("fix", reason="2 a.m.", by="user:rosa")
+    with cluster.connect("holdfast_oncall") as connection:
+        connection.execute(ONCALL.format(choice=choice, batch=batch.pk))
+    return Decision.objects.latest("pk").tx
+
+
+def test_i10_a_session_that_opts_people_in_and_declared_nothing(committed):
+    imported(3, "opt_out")
+
+    tx = on_call(committed, "opt_in")
+
+    assert validation.look() == 1
+    assert validation.look() == 0
+    found = Incident.objects.get()
+    assert (found.dedup_key, found.severity, found.type) == ("zero:I10.session", "sev3", "drift")
+    told = f"transaction {tx} of holdfast_oncall wrote 3 decisions, 3 of them opt-ins"
+    assert told in found.timeline.latest("seq").text
+    assert ask("I10", invariants.news()).verdict == "breached"
+    contain(found, reason="Taken back", by="user:anna")
+    assert ask("I10", invariants.news()).verdict == "met"
+
+
+def test_i10_a_session_that_opts_many_out_is_told_and_one_that_opts_few_out_is_not(committed, monkeypatch):
+    imported(3)
+    on_call(committed, "opt_out")
+    assert validation.look() == 0
+    monkeypatch.setattr(questions, "ALONE", 2)
+
+    on_call(committed, "opt_out")
+
+    assert validation.look() == 1
+
+
+def test_i10_what_was_approved_or_bypassed_by_two_is_let_through():
+    imported(1)
+    applied(OUT)
+    bypassed = in_review(IN, incident=incident())
+    ben = officer()
+    bypassed = deciding.bypass(bypassed, reason="It burns", second=ben, by=responder())
+    applying.apply(deciding.second(bypassed, by=ben), by="user:anna")
+    running.run_due()
+
+    assert ChangeBatch.objects.count() == 2
+    assert ask("I10").verdict == "met"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE incidents_changeapproval SET given_by = 'user:anna'",
+        "UPDATE incidents_changeapproval SET revision = revision + 1",
+        "UPDATE incidents_changeapproval SET plan_digest = '\\x00'",
+        "UPDATE incidents_changeapproval SET verdict = 'decline', comment = 'No'",
+        "DELETE FROM incidents_changeapproval",
+        "DELETE FROM incidents_changeapproval; UPDATE incidents_changeset SET required_approvals = 0",
+        "DELETE FROM incidents_changeapproval; UPDATE incidents_changeset SET seconded_at = now(), seconded_by = 'me'",
+    ],
+)
+def test_i10_a_set_that_was_applied_without_its_approvals(committed, forged):
+    imported(1)
+    applied(OUT)
+
+    by_hand(committed, forged)
+
+    assert validation.look() == 1
+    assert rules() == ["I10"]
+    assert ask("I10", invariants.news()).words == f"Not contained yet: {Incident.objects.get().ref}."
+
+
 def test_i11_is_unmeasured_where_there_was_no_drill():
     found = ask("I11")
 
     assert (found.verdict, found.words) == ("unmeasured", "There was no drill yet.")
 
 
-def test_i11_a_drill_that_writes_to_somebody_real():
+@pytest.mark.parametrize("outcome", ["accepted", "in_doubt"])
+def test_i11_a_drill_that_writes_to_somebody_real_is_told_once_and_dealt_with(committed, outcome):
     drill = incident(mode="drill")
-    canary = SubjectFactory(is_canary=True)
-    MessageFactory(incident_id=drill.pk, subject_id=canary.pk, state="accepted")
+    attempt_of(MessageFactory(incident_id=drill.pk, subject_id=SubjectFactory(is_canary=True).pk), "accepted")
+    attempt_of(MessageFactory(incident_id=drill.pk, subject_id=SubjectFactory().pk), "rejected")
     assert ask("I11").verdict == "met"
 
-    MessageFactory(incident_id=drill.pk, state="accepted")
+    attempt_of(MessageFactory(incident_id=drill.pk, subject_id=SubjectFactory().pk), outcome)
+    assert validation.look() == 1
+    assert validation.look() == 0
 
-    assert ask("I11").verdict == "breached"
+    assert ask("I11", invariants.news()).verdict == "breached"
+    contain(Incident.objects.get(dedup_key="zero:I11"), reason="They were told", by="user:anna")
+    assert ask("I11", invariants.news()).verdict == "met"
+
+
+def attempt_of(message, outcome):
+    ended = timezone.now() + timedelta(minutes=2)
+    message.attempts.create(
+        number=1, transport="relay", lease=message.pk, outcome=outcome, phase="replied", ended_at=ended
+    )
 
 
 def test_i11_a_drill_that_changes_the_choice_of_somebody_real(subject):
@@ -462,8 +553,8 @@ def test_the_second_look_reads_only_what_is_new(subject, committed):
 
     second = ask("I10", invariants.news())
 
-    assert first.looked_at == 1200
-    assert second.looked_at == 1
+    assert first.looked_at == 2 * 1200  # by two questions
+    assert second.looked_at == 2
 
 
 def test_the_sweep_comes_round_to_everything_in_slices(subject, committed):

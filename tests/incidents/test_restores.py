@@ -19,14 +19,18 @@ from consent.identifiers import Identity
 from consent.models import Batch, Consent, Decision, GuardChange, Identifier, Purpose, Subject
 from consent.services import Query as May
 from consent.services import check, confirm_reversal, erase, guard_level, merge, open_batch, record, request_reversal
+from incidents.invariants import INVARIANTS, everything
+from incidents.lifecycle import contain
 from incidents.models import Incident, PlaybookRun, Restore, TimelineEntry
 from incidents.playbooks import attaching
 from incidents.restores import heads, vitals, witnesses
 from incidents.restores.letting_go import let_go
-from incidents.restores.report import uncovered
+from incidents.restores.report import as_row, obstacles, uncovered
 from incidents.restores.watching import look
+from incidents.validation import guarding
 from messaging import confirmations, delivery
 from messaging.holding import hold_sending
+from messaging.holding import let_go as release
 from messaging.models import Message, SendHold
 from tests.conftest import DATABASE
 from tests.factories import (
@@ -39,6 +43,7 @@ from tests.factories import (
     UserFactory,
     WebhookDeliveryFactory,
     email,
+    incident,
     opt_in,
     opt_out,
 )
@@ -231,6 +236,7 @@ def test_opt_outs_are_taken_all_the_while_and_confirmed_and_no_other_is_confirme
 
     written_to = sorted(mail.recipients[0] for mail in box.mails)
     assert written_to == [f"before{n}@example.org" for n in range(10)] + ["meanwhile@example.org"]
+    assert INVARIANTS["I6"].ask(everything()).verdict == "met"
 
 
 def test_what_was_due_in_the_copy_is_held_because_it_may_have_gone_out(machine):
@@ -248,6 +254,24 @@ def test_what_was_due_in_the_copy_is_held_because_it_may_have_gone_out(machine):
     assert Message.objects.get(pk=confirmation.pk).state == "held"
     assert Message.objects.get(pk=notice.pk).state == "pending"
     assert Restore.objects.get().messages_held == 1
+
+
+def test_however_many_were_due_each_is_held_and_says_why(machine, monkeypatch):
+    monkeypatch.setattr("messaging.services.AT_ONCE", 2)
+    due = MessageFactory.create_batch(5, message_class="confirmation", lane="critical")
+    record([opt_out("anna@example.org")])
+    a_day_goes_by()
+    machine.back_up()
+    record([opt_out("ben@example.org")])
+    a_day_goes_by()
+    machine.restore()
+
+    look()
+
+    held = Message.objects.filter(pk__in=[message.pk for message in due], state="held")
+    assert held.count() == 5
+    assert {event.payload["by"] for message in held for event in message.events.all()} == {"system:restore"}
+    assert Restore.objects.get().messages_held == 5
 
 
 def test_who_was_erased_is_erased_again(machine):
@@ -539,9 +563,34 @@ def test_a_person_lets_go_and_all_is_as_it_was(put_back):
     assert (put_back.state, put_back.let_go_by) == ("let_go", "user:olga")
     assert not SendHold.objects.active(timezone.now()).exists()
     assert guard_level() == "observe"
+    put_back.incident.refresh_from_db()
+    assert (put_back.incident.status, put_back.incident.contained_by) == ("contained", "user:olga")
     assert put_back.incident.timeline.order_by("-seq").first().text == "Sending goes on. Looked at ten people"
     assert look() == 0
     assert Restore.objects.count() == 1
+
+
+@pytest.mark.parametrize(("type_", "level"), [("bulk_resubscribe", "freeze"), ("drift", "protect")])
+def test_the_guard_stays_up_for_another_fire_of_the_same_night_and_goes_down_with_it(put_back, type_, level):
+    other = incident(type=type_)
+
+    let_go(put_back, reason="Looked at ten people", by=UserFactory())
+
+    assert guard_level() == level
+    contain(other, reason="Job stopped", by="user:anna")
+    guarding.follow()
+    assert guard_level() == "observe"
+
+
+def test_the_guard_that_another_fire_had_raised_before_goes_down_where_that_is_out(went_back):
+    other = incident(type="drift")
+    guarding.follow()
+    look()
+    contain(other, reason="Put right", by="user:anna")
+
+    let_go(Restore.objects.get(), reason="Looked at ten people", by=UserFactory())
+
+    assert guard_level() == "observe"
 
 
 def test_nobody_lets_go_while_something_is_missing(put_back, machine, watched):
@@ -553,6 +602,26 @@ def test_nobody_lets_go_while_something_is_missing(put_back, machine, watched):
         let_go(put_back, reason="Looked", by=UserFactory())
 
     assert SendHold.objects.active(timezone.now()).count() == 3
+
+
+def test_nobody_lets_go_where_more_cannot_be_read_than_a_crash_cuts_off(put_back, watched):
+    [path] = (watched / "opt-outs").glob("out-*")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"key": "cut o\n')
+    assert not list(obstacles_after_a_look(put_back))
+    path.write_bytes(whole + b'{"key": "cut o\n' * 2)
+
+    with pytest.raises(ValidationError, match="2 lines that cannot be read, more than crashes cut off"):
+        let_go(put_back, reason="Looked", by=UserFactory())
+
+    assert SendHold.objects.active(timezone.now()).count() == 3
+    path.rename(watched / "damaged")
+    let_go(put_back, reason="Looked elsewhere", by=UserFactory())
+
+
+def obstacles_after_a_look(restore):
+    restore.journals[opt_out_journal.name()] = as_row(restoring.compare())
+    return obstacles(restore)
 
 
 def _another(line):
@@ -580,6 +649,17 @@ def test_nobody_lets_go_without_a_word_nor_twice(put_back):
     let_go(put_back, reason="Looked", by=UserFactory(username="olga"))
     with pytest.raises(ValidationError, match="user:olga let it go already"):
         let_go(put_back, reason="Looked", by=UserFactory())
+
+
+def test_bulk_stays_held_where_a_playbooks_hold_ends(went_back):
+    theirs = hold_sending(
+        "lane", "bulk", reason="Stale", by="system:playbook", until=timezone.now() + timedelta(minutes=720)
+    )
+    look()
+
+    release(theirs, reason="Over", by="system:playbook")
+
+    assert SendHold.objects.active(timezone.now()).filter(value="bulk", until=None, held_by="system:restore").exists()
 
 
 def test_what_a_person_held_or_set_stays(went_back):

@@ -20,15 +20,15 @@ from consent.services import DecisionsRefused, may_contact, merge, record, reque
 from consent.tokens import Token
 from incidents import invariants
 from incidents.admin.change_forms import bring_file
-from incidents.changes import applying, deciding, judging, planning, running
+from incidents.changes import applying, deciding, planning, running
 from incidents.changes.migrating import NotApplied, change_set, guarded_change
 from incidents.models import ChangeSet, Incident
 from messaging import publishing
 from messaging.models import TemplateVersion
 from tests.factories import PurposeFactory, email, opt_in, opt_out
-from tests.incidents.change_sets import draft, fresh, imported, officer, states
+from tests.incidents.change_sets import IN, begun, draft, fresh, imported, leaves, officer, one_step, states
+from tests.incidents.hands import by_hand
 
-pytestmark = pytest.mark.django_db
 State = ChangeSet.State
 KEY = ("marketing", "email")
 UPSERT = """
@@ -36,12 +36,18 @@ UPSERT = """
     VALUES ('{anna}', 'marketing', 'email', 'opt_in', false, 1)
     ON CONFLICT (subject_id, purpose, channel) DO UPDATE SET state = 'opt_in', explicit = false
 """
-BREAKS = judging.Finding(judging.BREACHED, "I2: made up for this test.")
+HOTFIX = """
+    CREATE FUNCTION everybody_in() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN NEW.choice := 'opt_in'; RETURN NEW; END $$;
+    CREATE TRIGGER zz_hotfix BEFORE INSERT ON consent_decision FOR EACH ROW
+      WHEN (NOT NEW.explicit) EXECUTE FUNCTION everybody_in()
+"""
 
 
 @pytest.fixture
-def anna():
+def anna(request):
     """She left herself; the purpose is one that everybody is in who said nothing."""
+    request.getfixturevalue("committed" if "committed" in request.fixturenames else "db")
     PurposeFactory(code="marketing", regime="opt_out")
     record([opt_in("anna@example.org")])
     [recorded] = record([opt_out("anna@example.org")])
@@ -65,6 +71,7 @@ def no_opt_out_was_weakened(anna):
 
 
 def taken_back(change):
+    running.run_due()  # what the set itself began
     change = fresh(change)
     assert change.state == State.ROLLED_BACK
     return change
@@ -96,35 +103,72 @@ def test_a_backfill_of_everybody_is_refused_and_told_as_a_near_miss(anna, others
     assert Incident.objects.near_misses().exists()
 
 
-def test_a_backfill_that_leaves_her_out_and_then_breaks_is_taken_back_whole(anna, others, monkeypatch):
+def test_a_backfill_beside_which_a_job_brings_somebody_back_is_taken_back_whole(committed, anna, others):
     record([opt_out(person, explicit=False, cause="import", actor="system:job") for person in others])
-    monkeypatch.setattr(judging, "CHECKS", [*judging.CHECKS, lambda change, batch: BREAKS])
+    change = begun(IN, selector={"purpose": "marketing"}, leaves_protected=True, batch_size=2)
+    one_step()
+    ben = next(person for person, state in zip(others, states(*others), strict=True) if state == "opt_in")
+    leaves(ben)
+    job_brings_back(committed, ben)
 
-    with (
-        pytest.raises(NotApplied) as stopped,
-        change_set("Everybody back in", reason="A fix", leave_protected=True, batch_size=2) as fix,
-    ):
-        fix.opt_in((person, *KEY) for person in [anna, *others])
+    running.run_due()
 
-    assert taken_back(stopped.value.change_set).batches.count() == 1
+    assert "I2: 1 opt-outs were reversed without the person" in taken_back(change).rollback_reason
+    assert change.batches.count() == 1
     assert states(*others) == ["opt_out"] * 3
+    assert Consent.objects.get(subject=ben).is_explicitly_opted_out
 
 
-def test_an_old_export_imported_with_overwrite_on(anna):
-    rows = "email,status\nanna@example.org,opt_in\nben@example.org,opt_in\n"
+def job_brings_back(cluster, person):
+    by_hand(cluster, f"UPDATE consent_consent SET state = 'opt_in', explicit = false WHERE subject_id = '{person}'")
+
+
+def test_a_script_whose_rows_a_hotfix_in_the_database_turns_round_is_taken_back_whole(committed, anna, others):
+    by_hand(committed, HOTFIX)
+
+    with pytest.raises(NotApplied) as stopped, change_set("Out of March", reason="A fix", batch_size=2) as fix:
+        fix.opt_out((person, *KEY) for person in others)
+
+    change = taken_back(stopped.value.change_set)
+    assert "I10: 2 decisions" in change.rollback_reason
+    assert change.batches.count() == 1
+    assert states(*others) == ["opt_in"] * 3
+
+
+def old_export(*addresses):
+    """Approved, and begun: everybody who was in then, opted in again."""
+    rows = "\n".join(["email,status", *(f"{address},opt_in" for address in addresses)])
     upload = Upload(data=rows.encode(), purpose="marketing", name="old.csv", dated=timezone.now())
     file = staging.take(upload, by="user:olga")
     change = draft({"operation": "import", "args": {"file": file.ref}}, selector={}, leaves_protected=True)
     bring_file(change, file.ref)
     change = deciding.submit(planning.plan(change, by="user:anna"), by="user:anna")
-    assert change.protected_touched == 1
     for _ in range(change.required_approvals):
         change = deciding.approve(change, by=officer())
-    applying.apply(change, by="user:anna")
+    return applying.apply(change, by="user:anna")
+
+
+def test_an_old_export_imported_with_overwrite_on(anna):
+    change = old_export("anna@example.org", "ben@example.org")
     running.run_due()
 
-    assert fresh(change).state == State.APPLIED
+    assert (fresh(change).state, change.protected_touched) == (State.APPLIED, 1)
     assert may_contact(email("ben@example.org")[0], *KEY)
+
+
+def test_an_old_export_beside_which_a_job_brings_one_of_its_people_back_is_taken_back_whole(committed, anna):
+    change = old_export("anna@example.org", "ben@example.org", "cem@example.org")
+    one_step()
+    ben, cem = (
+        Identifier.objects.get(digest=email(f"{name}@example.org")[0].digest).subject_id for name in ("ben", "cem")
+    )
+    leaves(ben)
+    job_brings_back(committed, ben)
+
+    running.run_due()
+
+    assert "I2: 1 opt-outs were reversed" in taken_back(change).rollback_reason
+    assert states(ben, cem) == ["opt_out", None]
 
 
 def test_a_migration_with_a_default_for_all(anna, others):
@@ -136,6 +180,19 @@ def test_a_migration_with_a_default_for_all(anna, others):
 
     with pytest.raises(ValidationError, match="never written"):
         subscribe_all(None, None)
+
+
+def test_a_migration_that_a_hotfix_in_the_database_turns_round_is_taken_back(committed, anna, others):
+    @guarded_change("Out by default", reason="The column is new.")
+    def unsubscribe_all(apps, schema_editor, change):
+        change.select("SELECT subject_id, purpose, channel, 'opt_out', NULL::timestamptz FROM consent_consent")
+
+    by_hand(committed, HOTFIX)
+    with pytest.raises(NotApplied, match="I10: 3 decisions") as stopped:
+        unsubscribe_all(None, None)
+
+    assert taken_back(stopped.value.change_set).batches.count() == 1
+    assert states(*others) == ["opt_in"] * 3
 
 
 def test_two_records_of_one_person_made_one(anna):

@@ -1,6 +1,7 @@
 """A run asks everything, keeps every answer, and is told where it changed something; its age is seen by who looks."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -15,6 +16,7 @@ from consent.services import record
 from incidents import validation
 from incidents.dashboard import dashboard
 from incidents.invariants import INVARIANTS
+from incidents.invariants.found import unmeasured
 from incidents.models import DetectionCursor, ValidationRun
 from incidents.services import contain
 from incidents.validation import running
@@ -27,7 +29,7 @@ from tests.factories import (
     incident,
     opt_out,
 )
-from tests.incidents.hands import by_hand
+from tests.incidents.hands import HASHED, by_hand
 
 PASS, FAIL, INCONCLUSIVE = ValidationRun.Verdict
 
@@ -42,7 +44,9 @@ def marketing(request):
 def bent(committed):
     """An opt-out in whose history a version is missing."""
     [row] = record([opt_out(SubjectFactory())])
-    by_hand(committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2")
+    by_hand(
+        committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2", HASHED
+    )
     return Consent.objects.get(subject_id=row.subject_id)
 
 
@@ -97,7 +101,9 @@ def test_a_breach_is_told_on_open_incidents_where_the_verdict_changes_and_not_ea
 
 def test_offenders_are_twenty_at_most_and_a_digest_of_all(committed):
     record([opt_out(f"person{n}@example.org") for n in range(30)])
-    by_hand(committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2")
+    by_hand(
+        committed, "UPDATE consent_historicalconsent SET version = 2", "UPDATE consent_consent SET version = 2", HASHED
+    )
 
     check = validation.run().checks.get(invariant="I5")
 
@@ -189,6 +195,15 @@ def test_the_command_ends_with_one_where_something_is_broken(bent):
     check = next(one for one in body["checks"] if one["invariant"] == "I5")
     assert (check["verdict"], check["count"]) == ("breached", 1)
     assert check["offenders"][0].startswith("I5:")
+
+
+def test_the_command_ends_with_two_where_nobody_can_tell(monkeypatch):
+    monkeypatch.setattr(running, "INVARIANTS", {"I4": replace(INVARIANTS["I4"], ask=lambda look: unmeasured("Away."))})
+
+    with pytest.raises(CommandError, match="Nobody can tell: I4") as refused:
+        call_command("check_integrity", stdout=StringIO())
+
+    assert refused.value.returncode == 2
 
 
 def test_readyz_says_when_it_last_was_and_what_is_broken(client):

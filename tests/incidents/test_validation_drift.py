@@ -227,9 +227,9 @@ def test_a_slice_costs_what_is_in_it_and_a_rest_costs_nothing(committed):
     people(60)
     sweep_once()
 
-    assert drifting._slice(drift.SLICE) is None  # it rests
+    assert drifting.STATES.slice(drift.SLICE) is None  # it rests
     DetectionCursor.objects.filter(name="sweep:drift:round").update(moment=None)
-    assert drifting._slice(25) == 0
+    assert drifting.STATES.slice(25) == 0
     place = LookCursor.objects.get(name="sweep:drift:position")
     assert place.last_id == Consent.objects.order_by("pk")[24].pk
 

@@ -191,13 +191,30 @@ def test_confirmations_still_go_while_the_gate_is_closed(committed, sending_by):
     assert Message.objects.get(pk=offer.pk).state == "pending"
 
 
-def test_what_somebody_holds_already_is_theirs():
+@pytest.mark.parametrize("minutes", [-60, 5, None])
+def test_the_gate_is_closed_also_where_somebody_holds_for_a_while_and_theirs_stays_theirs(minutes):
+    held_at = timezone.now() - timedelta(hours=2)
+    until = timezone.now() + timedelta(minutes=minutes) if minutes else None
+    theirs = SendHold.objects.create(
+        scope="message_class", value="operational", reason="Relay", held_by="user:anna", held_at=held_at, until=until
+    )
+    declared = incident()
+
+    assert closing.close(declared, "I3 is broken") == 2
+    assert closing.close(declared, "I3 is broken once more") == 0
+
+    let_go(theirs, reason="Mended", by="user:anna")
+    assert SendHold.objects.active(timezone.now()).filter(value="operational", until=None).exists()
+
+
+def test_what_somebody_else_holds_stays_held_when_the_gate_opens_and_is_told():
+    closing.close(declared := incident(), "I3 is broken")
     hold_sending("message_class", "operational", reason="Relay", by="user:anna")
 
-    assert closing.close(incident(), "I3 is broken") == 1
+    assert closing.open_again() == 2
 
-    assert closing.open_again() == 1
     assert SendHold.objects.get(released_at=None).held_by == "user:anna"
+    assert "operational stays held back by user:anna." in told(declared, "send")[-1]
 
 
 def test_the_gate_stays_closed_while_it_burns_and_opens_when_it_is_contained(committed):

@@ -308,6 +308,19 @@ def test_a_difference_that_lasts_after_they_were_told_again_is_a_condition(crm):
     assert "crm still differs in 1 key" in lasting.title
 
 
+@pytest.mark.parametrize("ago", [timedelta(days=-1), None], ids=["newer", "they do not know since when"])
+def test_a_newer_no_of_theirs_is_a_condition_until_somebody_settled_it(crm, ago):
+    [anna] = record([opt_in("anna@example.org")])
+    looked(crm, held("anna@example.org", "opt_out", since=ago and anna.decided_at - ago))
+
+    [found] = conditions()
+    reports.settle(Difference.objects.get(), reason="Anna was asked", by=UserFactory())
+
+    assert (found.key, found.since, found.count) == ("differs-no:crm", Difference.objects.get().found_at, 1)
+    assert found.title.startswith("crm holds a no for 1 key where a yes of the person counts here")
+    assert conditions() == []
+
+
 def test_what_lasts_opens_one_incident_about_others_who_were_not_told(crm):
     report = StateReportFactory(endpoint=crm)
     since = timezone.now() - timedelta(minutes=2)

@@ -19,7 +19,7 @@ from messaging.claiming import claim
 from messaging.confirmations import confirmations_of
 from messaging.delivery import deliver, deliver_due, finish, pass_point_of_no_return
 from messaging.doubts import agree, propose, withdraw
-from messaging.holding import hold_sending, let_go
+from messaging.holding import held_besides, hold_sending, let_go
 from messaging.models import DeliveryAttempt, Message, MessageClass, SendHold, Suppression
 from messaging.routing import Routes
 from messaging.services import NewMessage, close_unknown, enqueue, note, resend
@@ -358,8 +358,35 @@ def test_a_hold_with_an_end_ends_by_itself_and_can_be_made_again(relay_inbox):
     deliver_due(transport=relay_inbox.relay())
 
     assert len(relay_inbox.mails) == 1
-    assert hold_sending("lane", "critical", reason="Again", by="user:bela").reason == "Again"
+    assert hold_sending("lane", "critical", reason="Again", by="user:anna").reason == "Again"
     assert SendHold.objects.get(reason="A moment").released_by == "system:clock"
+
+
+def test_several_hold_the_same_and_each_lets_go_of_their_own(relay_inbox):
+    owe()
+    anna = hold_sending("lane", "critical", reason="Wrong text", by="user:anna")
+    ben = hold_sending("lane", "critical", reason="Blocklisted", by="user:ben")
+    assert hold_sending("lane", "critical", reason="Still", by="user:ben") == ben
+
+    let_go(anna, reason="Mended", by="user:anna")
+    assert held_besides(anna) == ["user:ben"]
+    deliver_due(transport=relay_inbox.relay())
+    assert not relay_inbox.mails
+    let_go(ben, reason="Listed no more", by="user:ben")
+    deliver_due(transport=relay_inbox.relay())
+
+    assert len(relay_inbox.mails) == 1
+
+
+@pytest.mark.parametrize(("first", "then", "ends"), [(5, None, None), (5, 60, 60), (60, 5, 60), (None, 5, None)])
+def test_a_hold_that_is_asked_for_again_lasts_as_long_as_the_longer(first, then, ends):
+    now = timezone.now()
+    moments = {minutes: now + timedelta(minutes=minutes) if minutes else None for minutes in (first, then, ends)}
+    hold_sending("lane", "bulk", reason="First", by="user:anna", until=moments[first])
+
+    hold_sending("lane", "bulk", reason="Then", by="user:anna", until=moments[then])
+
+    assert SendHold.objects.get(released_at=None).until == moments[ends]
 
 
 @pytest.mark.parametrize(

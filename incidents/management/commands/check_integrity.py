@@ -13,7 +13,10 @@ WORDS = {"met": "met", "breached": "BROKEN", "unmeasured": "unmeasured"}
 
 
 class Command(BaseCommand):
-    help = "Ask all invariants. Ends with 1 where one is broken. What drifted is put right on the way."
+    help = (
+        "Ask all invariants. Ends with 1 where one is broken, with 2 where none is and not all could be asked. "
+        "What drifted is put right on the way."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--full", action="store_true", help="Everything from the first row on, not only the news.")
@@ -25,6 +28,8 @@ class Command(BaseCommand):
         self.stdout.write(as_json(made, checks) if json else as_text(made, checks))
         if made.verdict == ValidationRun.Verdict.FAIL:
             raise CommandError(f"Broken: {', '.join(made.broken)}.", returncode=1)
+        if made.verdict == ValidationRun.Verdict.INCONCLUSIVE:
+            raise CommandError(f"Nobody can tell: {', '.join(made.unmeasured)}.", returncode=2)
 
 
 def as_text(made: ValidationRun, checks: list[ValidationCheck]) -> str:

@@ -47,6 +47,7 @@ STEPS: dict[str, Step] = {
     "decisions looked at again": linking.backfill,
     "breaches found": validation.look,
     "states put right": validation.keep_states,
+    "faults of histories found": validation.keep_histories,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
     "ways out that fell silent": silence.watch,
