@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import requests
@@ -17,11 +18,11 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from config.steps import each
 from consent import exit_paths, tokens
 from consent.models import Decision, ExitPath
 from incidents import canaries, timeline
 from incidents.canaries import Canary
-from incidents.detection import counts
 from incidents.detection.raising import BY, raise_alarm
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident
 from incidents.timeline import Kind, Source
@@ -48,14 +49,22 @@ class Step:
 
 
 def run_due(now: datetime | None = None) -> int:
-    """Settle what was tried, try what is due, and look for ways out that fell silent; returns how much was done."""
-    now = now or timezone.now()
+    """Settle what was tried, and try what is due; returns how much was done."""
     if not settings.EXIT_PATH_PROBES:
-        return watch_silence(now)
-    settled = settle(now)
-    due = [watch for watch in _watched() if _is_due(watch, now)]
-    tried = sum(probe(watch.exit_path_id) is not None for watch in due)
-    return settled + tried + watch_silence(now)
+        return 0
+    now = now or timezone.now()
+    done, _ = each({"settle": partial(settle, now), "try": partial(_try_due, now)})
+    return sum(done.values())
+
+
+def _try_due(now: datetime) -> int:
+    due = [watch.exit_path_id for watch in _watched() if _is_due(watch, now)]
+    tried, _ = each({path: partial(_try, path) for path in due})
+    return sum(tried.values())
+
+
+def _try(path: str) -> bool:
+    return probe(path) is not None
 
 
 def probe(path: str, by: str = "system:probe") -> ExitPathProbe | None:
@@ -77,54 +86,22 @@ def probe(path: str, by: str = "system:probe") -> ExitPathProbe | None:
 
 def settle(now: datetime) -> int:
     """Look for what comes later: mails and webhooks of tries that have not ended. Returns how many ended."""
-    ended = 0
-    for row in ExitPathProbe.objects.filter(ended_at=None).order_by("started_at")[:50]:
-        if row.decision_id is None:
-            if row.lease_until < now:
-                _end(row, [Step("finished", UNMEASURED, 0.0, "The prober did not come back.")])
-                ended += 1
-            continue
-        later = [step for step in (_mail(row, now), _webhooks(row, now)) if step]
-        if len(later) == 2:
-            _end(row, [*_steps_of(row), *later])
-            ended += 1
-    return ended
+    running = ExitPathProbe.objects.filter(ended_at=None).order_by("started_at")[:50]
+    ended, _ = each({str(row.pk): partial(_settle, row, now) for row in running})
+    return sum(ended.values())
 
 
-def watch_silence(now: datetime) -> int:
-    """Ways out that people used to use within so many hours, and nobody did. Returns how many alarms were raised."""
-    silent = 0
-    for watch in ExitPathWatch.objects.filter(
-        is_active=True, used_within_hours__isnull=False, exit_path__is_active=True
-    ):
-        since = now - timedelta(hours=watch.used_within_hours or 0)
-        changed = watch.history.order_by("-history_id").values_list("history_date", flat=True).first()
-        used = counts.opt_outs(since, now, exit_path=watch.exit_path_id, count__gt=0)
-        if (changed and changed > since) or used.exists():
-            continue
-        silent += _tell_silence(watch, since, now)
-    return silent
-
-
-def _tell_silence(watch: ExitPathWatch, since: datetime, now: datetime) -> bool:
-    path = watch.exit_path_id
-    words = f"nobody used it for {watch.used_within_hours} hours"
-    key = f"silence:{path}:{now:%Y-%m-%d}"
-    if Alarm.objects.filter(key=key).exists():
+def _settle(row: ExitPathProbe, now: datetime) -> bool:
+    if row.decision_id is None:
+        if row.lease_until >= now:
+            return False
+        _end(row, [Step("finished", UNMEASURED, 0.0, "The prober did not come back.")])
+        return True
+    later = [step for step in (_mail(row, now), _webhooks(row, now)) if step]
+    if len(later) < 2:
         return False
-    with transaction.atomic():
-        return raise_alarm(
-            Alarm(
-                detector=Alarm.Detector.SILENCE,
-                key=key,
-                title=f"Way out {path} fell silent",
-                exit_path=path,
-                bucket=now,
-                inputs={"since": since.isoformat(), "hours": watch.used_within_hours, "words": words},
-            ),
-            began=since,
-            severity=Incident.Severity.SEV3,
-        )
+    _end(row, [*_steps_of(row), *later])
+    return True
 
 
 def _watched() -> list[ExitPathWatch]:
@@ -186,6 +163,8 @@ def _token(canary: Canary) -> str:
 def _press(row: ExitPathProbe, canary: Canary) -> ExitPathProbe:
     before = _newest(canary)
     steps = [_answer(row.exit_path_id, canary)]
+    if steps[0].verdict == UNMEASURED:
+        return _end(row, steps)
     started = time.monotonic()
     is_out = not canary.is_in
     words = f"{canary.purpose}/{canary.channel} is {'opted out' if is_out else 'still contactable'}"
@@ -205,6 +184,8 @@ def _answer(path: str, canary: Canary) -> Step:
         response = DOORS[path](canary)
     except requests.RequestException as error:
         return Step("answered", BREACHED, _since(started), f"No answer: {type(error).__name__}")
+    except canaries.NotReady as error:  # it was not called
+        return Step("answered", UNMEASURED, _since(started), str(error)[:300])
     seconds = _since(started)
     if not 200 <= response.status_code < 300:
         return Step("answered", BREACHED, seconds, f"Answered {response.status_code}")

@@ -4,7 +4,8 @@ from time import monotonic
 
 from celery import shared_task
 
-from incidents import alerts, attention, linking, probes, trouble, validation
+from config.steps import each
+from incidents import alerts, attention, linking, probes, silence, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect as judge
 from incidents.playbooks import attaching, auditing, running
@@ -20,37 +21,33 @@ def read_log() -> None:
     While people leave by the thousand the log always has news: then the looks back are wanted most.
     """
     ends = monotonic() + TURN
-    while any([linking.read_log(), linking.backfill(), linking.look_again()]) and monotonic() < ends:
+    parts = {"news": linking.read_log, "backfill": linking.backfill, "causes": linking.look_again}
+    while any(each(parts)[0].values()) and monotonic() < ends:
         pass
 
 
 @shared_task
 def read_alerts() -> None:
     """First what waits on disk, so that nobody is taken for silent who was heard."""
-    alerts.replay()
-    alerts.read_stored()
-    alerts.watch()
-    alerts.forget()
+    each({"disk": alerts.replay, "stored": alerts.read_stored, "watch": alerts.watch, "forget": alerts.forget})
 
 
 @shared_task
 def detect() -> None:
     """What must never happen first; then the rates."""
-    validation.look()
-    judge()
+    each({"breaches": validation.look, "rates": judge})
 
 
 @shared_task(soft_time_limit=150, time_limit=180)
 def probe() -> None:
-    """Try the ways out that are due, and see what became of earlier tries."""
-    probes.run_due()
+    """Try the ways out that are due, and see what became of earlier tries and which nobody uses any more."""
+    each({"tries": probes.run_due, "silence": silence.watch})
 
 
 @shared_task
 def run_playbooks() -> None:
     """What its signals call for is started, and every run goes on as far as it can now."""
-    attaching.start_by_signals()
-    running.run_due()
+    each({"begin": attaching.start_by_signals, "go on": running.run_due})
 
 
 @shared_task(soft_time_limit=900, time_limit=960)
@@ -66,8 +63,7 @@ def audit_playbooks() -> None:
 
 @shared_task
 def watch_messages() -> None:
-    attention.watch()
-    trouble.watch()
+    each({"clocks": attention.watch, "trouble": trouble.watch})
 
 
 @shared_task(soft_time_limit=900, time_limit=960)

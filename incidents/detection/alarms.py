@@ -6,10 +6,12 @@ no bucket twice. All detectors of a purpose and channel share one incident: a su
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
 
+from config import steps
 from consent import feed
 from incidents import linking
 from incidents.detection import counts, episodes, judging, learning, watching
@@ -35,10 +37,10 @@ def detect(now: datetime | None = None) -> int:
     unread = feed.oldest_unread(linking.READER)
     closed_to = bucket_of(min(now - GRACE, unread or now)) - BUCKET
     waiting = Series.objects.exclude(judged_to__gte=closed_to).values_list("pk", flat=True)
-    judged = sum(_judge(pk, closed_to, now) for pk in list(waiting))
+    judged, _ = steps.each({f"series {pk}": partial(_judge, pk, closed_to, now) for pk in waiting})
     _glance(now)
     _forget_daily(now)
-    return judged
+    return sum(judged.values())
 
 
 def _glance(now: datetime) -> None:
@@ -47,20 +49,23 @@ def _glance(now: datetime) -> None:
     """
     start = bucket_of(now)
     busy = counts.busy_series(start)
+    jumps: dict[str, steps.Step] = {}
     for series in Series.objects.filter(pk__in=busy, first_at__lt=now - COLD).order_by("pk"):
         rules = judging.rules_for(series.group)
         if rules.mode != Mode.OFF and busy[series.pk] >= rules.values.jump_least:
-            _glance_at(series, start, rules, now)
+            jumps[f"series {series.pk}"] = partial(_glance_at, series, start, rules, now)
+    steps.each(jumps)
 
 
 @transaction.atomic
-def _glance_at(series: Series, start: datetime, rules: judging.Rules, now: datetime) -> None:
+def _glance_at(series: Series, start: datetime, rules: judging.Rules, now: datetime) -> bool:
     locked = Series.objects.select_for_update(skip_locked=True).filter(pk=series.pk).first()
     if locked is None or Alarm.objects.filter(series=series, detector=Detector.JUMP, bucket=start).exists():
-        return
+        return False
     each = judging.judge_alone(locked, start, rules, learning.current(locked, now))
     if each.verdict.is_jump:
         episodes.tell(locked, each, Detector.JUMP, rules)
+    return each.verdict.is_jump
 
 
 @transaction.atomic

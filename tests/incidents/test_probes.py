@@ -14,12 +14,12 @@ from django.utils import timezone
 from config.models import ServiceKey, User
 from consent.models import Decision, ExitPath, Purpose, Subject
 from consent.services import record
-from incidents import canaries, probes
+from incidents import canaries, probes, silence
 from incidents.models import Alarm, DecisionMinute, ExitPathProbe, ExitPathWatch, Incident
 from messaging import confirmations
 from messaging.models import Message, WebhookDelivery
 from messaging.propagation import fanout
-from tests.factories import EndpointFactory, PurposeFactory, opt_out
+from tests.factories import EndpointFactory, PurposeFactory, UserFactory, opt_out
 from tests.messaging.smtp import free_port
 
 PATHS = ("one-click", "preference-page", "gpc", "api")
@@ -164,6 +164,18 @@ def test_without_a_mailbox_the_mail_is_unmeasured_and_the_way_out_works(doors, s
     assert (probe.verdict, told(probe)["confirmation accepted"]) == ("met", "unmeasured")
 
 
+def test_an_account_that_takes_the_provers_name_keeps_no_other_way_out_from_being_tried(doors, settings):
+    UserFactory(username=canaries.ACCOUNT)
+    ExitPathWatch.objects.exclude(pk__in=["api", "one-click"]).update(is_active=False)
+
+    probes.run_due()
+
+    [spoilt] = ExitPathProbe.objects.filter(exit_path="api")
+    assert (spoilt.verdict, told(spoilt)) == ("unmeasured", {"answered": "unmeasured"})
+    assert "rename it" in spoilt.steps[0]["words"]
+    assert ExitPathProbe.objects.get(exit_path="one-click").verdict == "running"
+
+
 def test_a_mailbox_that_is_named_later_is_used_and_one_that_is_somebodys_is_not(doors, settings):
     settings.CANARY_EMAIL = ""
     mail_taken(probes.probe("api"))
@@ -235,14 +247,14 @@ def test_a_way_out_that_nobody_uses_any_more_is_told_once_a_day(committed):
     watch.save_as("user:anna", "It is on every mail")
     now = timezone.now()
 
-    assert probes.watch_silence(now) == 0  # it was not watched for so long yet
+    assert silence.watch(now) == 0  # it was not watched for so long yet
     later = now + timedelta(hours=25)
     DecisionMinute.objects.create(
         minute=later - timedelta(hours=2), choice="opt_out", purpose="marketing", channel="email", cause="keyword",
         exit_path="one-click", count=1,
     )  # fmt: skip
-    assert probes.watch_silence(later) == 0
-    assert [probes.watch_silence(later + timedelta(hours=30)) for _ in range(2)] == [1, 0]
+    assert silence.watch(later) == 0
+    assert [silence.watch(later + timedelta(hours=30)) for _ in range(2)] == [1, 0]
     assert ExitPath.objects.get(pk="one-click").last_used_at is None
 
 

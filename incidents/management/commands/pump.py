@@ -1,7 +1,6 @@
 """All the work of workers and beat, without Celery and Redis: the rows are the work, so whoever looks can do it."""
 
 import signal
-from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -9,8 +8,9 @@ import structlog
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from config.steps import Step, each
 from consent import upkeep
-from incidents import alerts, attention, linking, probes, trouble, validation
+from incidents import alerts, attention, linking, probes, silence, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect
 from incidents.playbooks import attaching, auditing, running
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 Lane = Message.Lane
 
 # In the order of the line: what a choice leads to, then what is found out about it. Each says how much it did.
-STEPS: dict[str, Callable[[], int]] = {
+STEPS: dict[str, Step] = {
     "database looked at": watching.look,  # first: what follows must not be sent from an older copy
     "choices kept up with": upkeep.keep_up,
     "confirmations owed": confirmations.owe,
@@ -47,6 +47,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "states put right": validation.keep_states,
     "buckets judged": detect,
     "ways out tried": probes.run_due,
+    "ways out that fell silent": silence.watch,
     "causes looked at again": linking.look_again,
     "legal clocks that ran out": attention.watch,
     "trouble with messages": trouble.watch,
@@ -83,7 +84,7 @@ class Command(BaseCommand):
     def pump(self) -> dict[str, int]:
         """Round after round, until a round finds nothing."""
         done = dict.fromkeys(STEPS, 0)
-        while round_ := {what: count for what, step in STEPS.items() if (count := step())}:
+        while any((round_ := each(STEPS)[0]).values()):
             for what, count in round_.items():
                 done[what] += count
         return done
