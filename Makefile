@@ -30,7 +30,7 @@ schema: .venv/.test
 # Settings as a production has them, so that 'check --deploy' means something.
 PRODUCTION := DEBUG=0 SECRET_KEY=not-a-secret-only-for-this-check-0123456789-abcdefghij \
 	PRIVACY_KEY=neither-is-this-one-for-this-check-0123456789-klmnopqrst \
-	PUBLIC_URL=https://privacy.example.com ALLOWED_HOSTS=privacy.example.com \
+	PUBLIC_URL=https://privacy.example.com ALLOWED_HOSTS=privacy.example.com CANARY_EMAIL=canary@privacy.example.com \
 	REDIS_URL=redis://valkey.example.com:6379/0 DATABASE_URL=postgresql://holdfast_app:secret@db.example.com/holdfast
 
 bench: .venv/.test

@@ -7,7 +7,7 @@ class IncidentsConfig(AppConfig):
     def ready(self) -> None:
         from config.health import COLLECTORS
         from consent import feed, story
-        from incidents import attention, health, mails, marks, vitals
+        from incidents import attention, checks, health, mails, marks, vitals  # noqa: F401  # registers itself
         from incidents.changes import configuration, operations
         from incidents.changes import deeds as deeds_on_changes
         from incidents.changes import vitals as change_vitals

@@ -6,7 +6,7 @@ later look settles it.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,6 +38,7 @@ SLOWEST = 5.0  # seconds, I7
 MAIL_WITHIN = timedelta(minutes=6)
 GAVE_UP = [State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CANCELLED, State.EXPIRED, State.CLOSED_UNKNOWN]
 MET, BREACHED, UNMEASURED = Verdict.MET.value, Verdict.BREACHED.value, Verdict.UNMEASURED.value
+FLIPPED, MAIL, TOLD = "state flipped", "confirmation accepted", "webhooks acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _press(row: ExitPathProbe, canary: Canary) -> ExitPathProbe:
     started = time.monotonic()
     is_out = not canary.is_in
     words = f"{canary.purpose}/{canary.channel} is {'opted out' if is_out else 'still contactable'}"
-    steps.append(Step("state flipped", MET if is_out else BREACHED, round(time.monotonic() - started, 3), words))
+    steps.append(Step(FLIPPED, MET if is_out else BREACHED, round(time.monotonic() - started, 3), words))
     row.canary = canary.subject_id
     newest = _newest(canary)
     if newest == before or not is_out:
@@ -205,33 +206,32 @@ def _newest(canary: Canary) -> int:
 
 def _mail(row: ExitPathProbe, now: datetime) -> Step | None:
     """The confirmation, rendered and taken by the relay; None while there is time."""
-    name = "confirmation accepted"
     message = Message.objects.filter(decision_id=row.decision_id).order_by("created_at").first()
     waited = round((now - row.started_at).total_seconds(), 3)
     if message and message.state == State.ACCEPTED:
         taken = ((message.settled_at or now) - row.started_at).total_seconds()
-        return Step(name, MET, round(taken, 3), "Rendered, and accepted by the relay")
+        return Step(MAIL, MET, round(taken, 3), "Rendered, and accepted by the relay")
     if message and message.state == State.SUPPRESSED:
-        return Step(name, UNMEASURED, waited, message.last_error or "It was not to be sent.")
+        return Step(MAIL, UNMEASURED, waited, message.last_error or "It was not to be sent.")
     if message and message.state in GAVE_UP:
-        return Step(name, BREACHED, waited, f"{message.get_state_display()}: {message.last_error}"[:300])
+        return Step(MAIL, BREACHED, waited, f"{message.get_state_display()}: {message.last_error}"[:300])
     if now - row.started_at < MAIL_WITHIN:
         return None
     state = message.get_state_display() if message else "not even owed"
-    return Step(name, BREACHED, waited, f"Not accepted within {MAIL_WITHIN}: {state}")
+    return Step(MAIL, BREACHED, waited, f"Not accepted within {MAIL_WITHIN}: {state}")
 
 
 def _webhooks(row: ExitPathProbe, now: datetime) -> Step | None:
     """Each service that is told of this choice took it. Where none is, there is nothing to measure."""
-    name, waited = "webhooks acknowledged", round((now - row.started_at).total_seconds(), 3)
+    waited = round((now - row.started_at).total_seconds(), 3)
     owed, taken = fanout.told_of(row.decision_id or 0)
     if owed and owed == taken:
-        return Step(name, MET, waited, f"Taken by {taken} of {owed} services.")
+        return Step(TOLD, MET, waited, f"Taken by {taken} of {owed} services.")
     if now - row.started_at < MAIL_WITHIN and Endpoint.objects.filter(state=Endpoint.State.ACTIVE).exists():
         return None
     if owed:
-        return Step(name, BREACHED, waited, f"Taken by {taken} of {owed} services within {MAIL_WITHIN}.")
-    return Step(name, UNMEASURED, waited, "No service is told of this choice.")
+        return Step(TOLD, BREACHED, waited, f"Taken by {taken} of {owed} services within {MAIL_WITHIN}.")
+    return Step(TOLD, UNMEASURED, waited, "No service is told of this choice.")
 
 
 def _steps_of(row: ExitPathProbe) -> list[Step]:
@@ -239,17 +239,26 @@ def _steps_of(row: ExitPathProbe) -> list[Step]:
 
 
 def _end(row: ExitPathProbe, steps: list[Step]) -> ExitPathProbe:
-    """Write the verdict down. Broken where a step is; works where it was tried and nothing broke; else unmeasured."""
-    verdicts = {step.verdict for step in steps}
-    row.verdict = BREACHED if BREACHED in verdicts else MET if MET in verdicts else UNMEASURED
+    """Write the verdict down, and tell what broke, or works again."""
+    row.verdict = verdict_of(steps)
     row.steps, row.ended_at = [asdict(step) for step in steps], timezone.now()
     with transaction.atomic():
         row.save(update_fields=["canary", "decision_id", "steps", "verdict", "ended_at"])
         if row.verdict == BREACHED:
             _tell_broken(row, steps)
-        elif row.verdict == MET:
+        elif row.verdict in ExitPathProbe.WORKS:
             _tell_works_again(row)
     return row
+
+
+def verdict_of(steps: Sequence[Step]) -> str:
+    """Broken where a step is. Works where the person is out; whether they hear of it too is said beside that."""
+    verdicts = {step.name: step.verdict for step in steps}
+    if BREACHED in verdicts.values():
+        return BREACHED
+    if verdicts.get(FLIPPED) != MET:
+        return UNMEASURED
+    return MET if verdicts.get(MAIL) == MET else Verdict.NO_MAIL.value
 
 
 def _tell_broken(row: ExitPathProbe, steps: list[Step]) -> None:
@@ -271,7 +280,7 @@ def _tell_broken(row: ExitPathProbe, steps: list[Step]) -> None:
 def _worked_last(row: ExitPathProbe) -> datetime:
     """It broke at some moment after it was last seen to work: people who tried since then are the incident's."""
     before = ExitPathProbe.objects.filter(
-        exit_path=row.exit_path_id, verdict=Verdict.MET, started_at__lt=row.started_at
+        exit_path=row.exit_path_id, verdict__in=ExitPathProbe.WORKS, started_at__lt=row.started_at
     )
     last = before.order_by("-started_at").values_list("started_at", flat=True).first()
     return max(last, row.started_at - timedelta(hours=24)) if last else row.started_at

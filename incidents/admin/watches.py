@@ -11,7 +11,7 @@ from config.admin import RecordAdmin, TrackedAdmin, action, ask, badge, display,
 from incidents import probes
 from incidents.models import ExitPathProbe, ExitPathWatch
 
-COLOURS = {"met": "success", "breached": "danger", "unmeasured": "warning"}
+COLOURS = {"met": "success", "no_mail": "warning", "breached": "danger", "unmeasured": "warning"}
 
 
 @display(description="Steps")

@@ -157,7 +157,7 @@ def _tries(one: flow.Health) -> int:
 
 def _tried(look: Look) -> dict[str, str]:
     """The last answer of each way out that was tried; what could not be measured is no answer."""
-    ended = ExitPathProbe.objects.filter(started_at__gt=look.now - DAY, verdict__in=["met", "breached"])
+    ended = ExitPathProbe.objects.filter(started_at__gt=look.now - DAY, verdict__in=[*ExitPathProbe.WORKS, "breached"])
     newest = ended.order_by("exit_path_id", "-started_at").distinct("exit_path_id")
     return dict(newest.values_list("exit_path_id", "verdict"))
 

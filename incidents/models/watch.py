@@ -50,9 +50,11 @@ class ExitPathProbe(models.Model):
     class Verdict(models.TextChoices):
         RUNNING = "running", "running"
         MET = "met", "works"
+        NO_MAIL = "no_mail", "works, mail unmeasured"
         BREACHED = "breached", "broken"
         UNMEASURED = "unmeasured", "unmeasured"
 
+    WORKS: ClassVar[list[str]] = [Verdict.MET, Verdict.NO_MAIL]  # the person is out, which is what a way out is for
     personal: ClassVar[tuple[str, ...]] = ()
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -15,6 +15,7 @@ from config.models import ServiceKey, User
 from consent.models import Decision, ExitPath, Purpose, Subject
 from consent.services import record
 from incidents import canaries, probes, silence
+from incidents.invariants import INVARIANTS, news
 from incidents.models import Alarm, DecisionMinute, ExitPathProbe, ExitPathWatch, Incident
 from messaging import confirmations
 from messaging.models import Message, WebhookDelivery
@@ -161,7 +162,21 @@ def test_without_a_mailbox_the_mail_is_unmeasured_and_the_way_out_works(doors, s
     probes.settle(timezone.now())
 
     probe.refresh_from_db()
-    assert (probe.verdict, told(probe)["confirmation accepted"]) == ("met", "unmeasured")
+    assert (probe.verdict, told(probe)["confirmation accepted"]) == ("no_mail", "unmeasured")
+    assert probe.get_verdict_display() == "works, mail unmeasured"
+    assert INVARIANTS["I7"].ask(news()).verdict == "met"
+
+
+def test_a_way_out_that_works_again_is_told_also_where_the_mail_is_unmeasured(nowhere, settings):
+    settings.CANARY_EMAIL = ""
+    probes.probe("api")
+    with serving(settings):
+        probes.probe("api")
+    confirmations.owe_all()
+
+    probes.settle(timezone.now())
+
+    assert "works again" in Incident.objects.get().timeline.last().text
 
 
 def test_an_account_that_takes_the_provers_name_keeps_no_other_way_out_from_being_tried(doors, settings):

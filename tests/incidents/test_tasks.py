@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -73,3 +74,23 @@ def test_the_pump_does_what_stands_behind_a_step_that_broke(settings, tmp_path):
     call_command("pump", once=True)
 
     assert not AlertDelivery.objects.to_read().exists()
+
+
+# What is said before it is deployed
+
+
+@pytest.mark.parametrize(
+    ("address", "is_tried", "said"),
+    [
+        ("", True, {"incidents.W001"}),
+        ("", False, set()),
+        ("canary", True, {"incidents.E001"}),
+        ("c@x.example", True, set()),
+    ],
+)
+def test_a_production_whose_tries_get_no_mail_is_told_so(settings, address, is_tried, said):
+    settings.CANARY_EMAIL, settings.EXIT_PATH_PROBES = address, is_tried
+
+    found = run_checks(include_deployment_checks=True)
+
+    assert {check.id for check in found if check.id.startswith("incidents.")} == said
