@@ -105,6 +105,7 @@ def configuration() -> dict[str, Any]:
         | every("incidents.tasks.detect", 30, "events")
         | every("incidents.tasks.probe", 300, "events")
         | every("incidents.tasks.watch_messages", 30, "events")
+        | every("incidents.tasks.announce", 5, "events")
         | every("incidents.tasks.run_playbooks", 5, "events")
         | every("incidents.tasks.apply_changes", 5, "events")
         | every("incidents.tasks.audit_playbooks", 30, "events")

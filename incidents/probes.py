@@ -227,7 +227,8 @@ def _webhooks(row: ExitPathProbe, now: datetime) -> Step | None:
     owed, taken = fanout.told_of(row.decision_id or 0)
     if owed and owed == taken:
         return Step(TOLD, MET, waited, f"Taken by {taken} of {owed} services.")
-    if now - row.started_at < MAIL_WITHIN and Endpoint.objects.filter(state=Endpoint.State.ACTIVE).exists():
+    services = Endpoint.objects.filter(state=Endpoint.State.ACTIVE, about=Endpoint.About.CHOICES)
+    if now - row.started_at < MAIL_WITHIN and services.exists():
         return None
     if owed:
         return Step(TOLD, BREACHED, waited, f"Taken by {taken} of {owed} services within {MAIL_WITHIN}.")

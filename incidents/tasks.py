@@ -5,7 +5,7 @@ from time import monotonic
 from celery import shared_task
 
 from config.steps import each
-from incidents import alerts, attention, linking, probes, silence, trouble, validation
+from incidents import alerts, announcing, attention, linking, probes, silence, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect as judge
 from incidents.playbooks import attaching, auditing, running
@@ -64,6 +64,12 @@ def audit_playbooks() -> None:
 @shared_task
 def watch_messages() -> None:
     each({"clocks": attention.watch, "trouble": trouble.watch})
+
+
+@shared_task
+def announce() -> None:
+    """What incidents became is owed to the services that asked for it; messaging's own round calls them."""
+    announcing.announce()
 
 
 @shared_task(soft_time_limit=900, time_limit=960)

@@ -132,7 +132,8 @@ def _read(look: Look) -> Found:
 
 
 def _told_to_services(look: Look) -> Found:
-    names = dict(Endpoint.objects.filter(state=Endpoint.State.ACTIVE).values_list("pk", "name"))
+    told_of_choices = Endpoint.objects.filter(state=Endpoint.State.ACTIVE, about=Endpoint.About.CHOICES)
+    names = dict(told_of_choices.values_list("pk", "name"))
     told = []
     for pk, found in standings(list(names)).items():
         is_late = found.oldest is not None and found.oldest < look.now - SOON

@@ -41,6 +41,16 @@ class NewEndpointForm(Told):
     name = forms.CharField(
         max_length=50, widget=Text, help_text="Small letters, digits and hyphens. It stands in addresses for good."
     )
+    about = forms.ChoiceField(
+        label="Told of",
+        choices=Endpoint.About.choices,
+        widget=widgets.UnfoldAdminSelectWidget,
+        required=False,
+        help_text="For good. What is chosen below is for those that are told of choices.",
+    )
+
+    def clean_about(self) -> str:
+        return self.cleaned_data["about"] or Endpoint.About.CHOICES
 
 
 class ChangeDialog(Told, ReasonDialog):

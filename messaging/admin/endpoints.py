@@ -32,7 +32,7 @@ from messaging.propagation import endpoints, reconciliation, replaying
 
 State = Endpoint.State
 COLOURS: dict[str, str] = {State.ACTIVE: "success", State.PAUSED: "warning", State.DISABLED: "danger"}
-FIELDS = ("name", "url", "owner", "purposes", "channels", "with_user_ids")
+FIELDS = ("name", "about", "url", "owner", "purposes", "channels", "with_user_ids")
 
 
 class DeliveriesOfEndpoint(RecordInline):
@@ -93,8 +93,8 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
     sortable_by = ()
     readonly_fields = fields = (
         "name", badge("state", COLOURS), "state_reason", "standing", "differing", "oldest", "last_success", "failing",
-        "address", "owner", "told_purposes", "told_channels", "with_user_ids", "secrets_good", moment("created_at"),
-        "created_by",
+        "address", "owner", "about", "told_purposes", "told_channels", "with_user_ids", "secrets_good",
+        moment("created_at"), "created_by",
     )  # fmt: skip
     inlines = (DeliveriesOfEndpoint, ReplaysOfEndpoint, ComparisonsOfEndpoint)
     actions_detail = ("pause", "resume", "test", "replay", {"title": "More", "items": ("edit", "rotate", "retire")})
@@ -149,11 +149,11 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
 
     @display(description="Told about purposes")
     def told_purposes(self, endpoint: Endpoint) -> str:
-        return ", ".join(endpoint.purposes) or "all"
+        return ", ".join(endpoint.purposes) or ("all" if endpoint.about == Endpoint.About.CHOICES else "-")
 
     @display(description="Told about channels")
     def told_channels(self, endpoint: Endpoint) -> str:
-        return ", ".join(endpoint.channels) or "all"
+        return ", ".join(endpoint.channels) or ("all" if endpoint.about == Endpoint.About.CHOICES else "-")
 
     @display(description="Secrets that sign now")
     def secrets_good(self, endpoint: Endpoint) -> int:
@@ -279,7 +279,7 @@ class EndpointAdmin(HistoryAdmin, RecordAdmin):
     )
     def edit(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
         def deed(endpoint: Endpoint) -> str:
-            facts = {name: form.cleaned_data[name] for name in FIELDS if name != "name"}
+            facts = {name: form.cleaned_data[name] for name in endpoints.MAY_CHANGE}
             endpoints.change(endpoint, facts, reason=form.cleaned_data["reason"], by=person(request))
             return "Changed."
 

@@ -63,6 +63,8 @@ class WebhookDeliveryAdmin(RecordAdmin):
 
     @display(description="About")
     def about(self, delivery: WebhookDelivery) -> str:
+        if delivery.facts is not None:
+            return str(delivery.facts["incident"])
         return scope_in_words(delivery.purpose, delivery.channel) if delivery.purpose else "-"
 
     @display(description="Change")

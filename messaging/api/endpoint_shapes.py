@@ -23,6 +23,7 @@ class Exact(Strict):
 
 class NewEndpoint(Exact):
     name = serializers.RegexField(r"\A[a-z0-9][a-z0-9-]{0,49}\Z", help_text="Small letters, digits and hyphens.")
+    about = serializers.ChoiceField(Endpoint.About.choices, required=False, help_text="For good; choices if not given.")
     url = Text(max_length=500, help_text="https, on the public internet.")
     owner = Text(max_length=100, help_text="Whom to call when it fails.")
     purposes = serializers.ListField(child=Text(max_length=50), required=False, max_length=100)
@@ -67,7 +68,7 @@ class EndpointShown(serializers.ModelSerializer[Endpoint]):
     class Meta:
         model = Endpoint
         fields = [
-            "name", "url", "owner", "purposes", "channels", "with_user_ids", "state", "state_reason",
+            "name", "about", "url", "owner", "purposes", "channels", "with_user_ids", "state", "state_reason",
             "state_changed_at", "state_changed_by", "failures_in_a_row", "last_success_at", "last_failure_at",
             "last_error", "created_at",
         ]  # fmt: skip

@@ -12,13 +12,18 @@ from config.history import TrackedModel
 
 
 class Endpoint(TrackedModel):
-    """A service that is told of every change of state. What is owed while it is paused or disabled is kept for it."""
+    """A service that is told of every change of state, or of incidents. What is owed while it is paused or disabled is
+    kept for it."""
 
     class State(models.TextChoices):
         ACTIVE = "active", "active"
         PAUSED = "paused", "paused"
         DISABLED = "disabled", "disabled"
         RETIRED = "retired", "retired"
+
+    class About(models.TextChoices):
+        CHOICES = "choices", "each change of a choice"
+        INCIDENTS = "incidents", "incidents: opened, made worse, over"
 
     personal: ClassVar[tuple[str, ...]] = ()
 
@@ -29,6 +34,9 @@ class Endpoint(TrackedModel):
             RegexValidator(r"\A[a-z0-9][a-z0-9-]*\Z", "Use small letters, digits and hyphens: crm, ad-server.")
         ],
         help_text="Small letters, digits and hyphens. It stands in addresses and never changes.",
+    )
+    about = models.CharField(
+        "told of", max_length=10, choices=About.choices, default=About.CHOICES, help_text="It never changes."
     )
     url = models.CharField(max_length=500, help_text="An https:// address on the public internet.")
     owner = models.CharField(max_length=100, help_text="Whom to call when it fails.")
@@ -47,10 +55,15 @@ class Endpoint(TrackedModel):
     class Meta:
         constraints = [
             models.CheckConstraint(
+                condition=Q(about="choices") | Q(about="incidents", purposes=[], channels=[], with_user_ids=False),
+                name="endpoint_about_incidents_has_no_scope",
+                violation_error_message="Purposes, channels and user ids are for services that are told of choices.",
+            ),
+            models.CheckConstraint(
                 condition=Q(state="active") | ~Q(state_reason=""),
                 name="endpoint_stops_for_a_reason",
                 violation_error_message="Say why this service is not told any more.",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -30,6 +30,9 @@ class WebhookDelivery(models.Model):
     class Kind(models.TextChoices):
         CHANGED = "consent.changed", "a change of state"
         MERGED = "subject.merged", "two records found to be one person"
+        OPENED = "incident.opened", "an incident"
+        ESCALATED = "incident.escalated", "an incident that became worse"
+        CLOSED = "incident.closed", "an incident that is over"
         TEST = "webhook.test", "a test"
 
     class State(models.TextChoices):
@@ -40,13 +43,17 @@ class WebhookDelivery(models.Model):
         FAILED = "failed", "failed"
 
     OWED: ClassVar[list[str]] = [State.DUE, State.SENDING, State.RETRY_WAIT]
+    OF_INCIDENTS: ClassVar[list[str]] = [Kind.OPENED, Kind.ESCALATED, Kind.CLOSED]
     WAITING: ClassVar[list[str]] = [State.DUE, State.RETRY_WAIT]
     personal: ClassVar[tuple[str, ...]] = ()
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, related_name="deliveries", db_index=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    source_id = models.BigIntegerField(null=True, help_text="The version of consent or the merge that it tells.")
+    source_id = models.BigIntegerField(
+        null=True, help_text="The version of consent or incident, or the merge, that it tells."
+    )
+    facts = models.JSONField(null=True, help_text="What is told of an incident.")
     subject_id = models.UUIDField(null=True)
     into_id = models.UUIDField(null=True, help_text="Of a merge: who speaks for both.")
     merged = ArrayField(models.UUIDField(), default=list, help_text="Who else the subject spoke for at the time.")
@@ -97,7 +104,9 @@ class WebhookDelivery(models.Model):
                 violation_error_message="A delivery is sent under a lease, and only then.",
             ),
             models.CheckConstraint(
-                condition=Q(kind="webhook.test") | Q(source_id__isnull=False, subject_id__isnull=False),
+                condition=Q(kind="webhook.test")
+                | Q(source_id__isnull=False, subject_id__isnull=False)
+                | Q(kind__startswith="incident.", source_id__isnull=False, facts__isnull=False),
                 name="webhookdelivery_tells_of_something",
                 violation_error_message="A delivery names what it tells of.",
             ),

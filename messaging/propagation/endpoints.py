@@ -28,7 +28,7 @@ State = Endpoint.State
 def create(name: str, *, url: str, owner: str, by: User | str, **facts: Any) -> tuple[Endpoint, str]:
     """A new endpoint and its secret, which is shown once. It is told of what changes from now on.
 
-    `facts`: purposes, channels, with_user_ids. Raises ValidationError.
+    `facts`: about, purposes, channels, with_user_ids. Raises ValidationError.
     """
     actor = actor_of(by)
     endpoint = Endpoint(name=name, url=url, owner=owner, created_by=actor, state_changed_by=actor, **facts)

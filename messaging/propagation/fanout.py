@@ -10,7 +10,7 @@ MERGES_LOOKED_AT = 5_000  # the newest: one that commits later than so many othe
 
 # `*` in a change is about every purpose or channel, so it is news for each of them.
 WANTED = """
-    e.state <> 'retired'
+    e.state <> 'retired' AND e.about = 'choices'
     AND (cardinality(e.purposes) = 0 OR {0}.purpose = '*' OR {0}.purpose = ANY (e.purposes))
     AND (cardinality(e.channels) = 0 OR {0}.channel = '*' OR {0}.channel = ANY (e.channels))
 """
@@ -34,7 +34,8 @@ MERGES = f"""
     {COLUMNS}
     SELECT gen_random_uuid(), e.id, 'subject.merged', m.id, m.merged_id, m.into_id, ARRAY[]::uuid[], '', '', NULL, NULL,
            false, '', NULL, 0, m.merged_at, 'due', statement_timestamp(), 0, 0, '', statement_timestamp()
-      FROM consent_subjectmerge m JOIN messaging_endpoint e ON e.state <> 'retired' AND e.created_at <= m.merged_at
+      FROM consent_subjectmerge m JOIN messaging_endpoint e
+        ON e.state <> 'retired' AND e.about = 'choices' AND e.created_at <= m.merged_at
      WHERE m.id > (SELECT coalesce(max(id), 0) - %s FROM consent_subjectmerge)
        AND NOT EXISTS (SELECT FROM messaging_webhookdelivery k
                         WHERE k.endpoint_id = e.id AND k.kind = 'subject.merged' AND k.source_id = m.id)

@@ -86,8 +86,9 @@ def replay_since(endpoint: Endpoint, since: datetime, *, reason: str, by: User |
             raise ValidationError({"since": f"More than {MOST_AT_ONCE:,} keys changed since. Choose a later moment."})
         cursor.execute(SINCE, names)
         count = cursor.rowcount
-    merges = WebhookDelivery.objects.filter(endpoint=endpoint, kind=WebhookDelivery.Kind.MERGED, occurred_at__gte=since)
-    return _noted(endpoint, What.SINCE, count + _requeue(merges), reason, by, since=since)
+    others = [WebhookDelivery.Kind.MERGED, *WebhookDelivery.OF_INCIDENTS]
+    again = WebhookDelivery.objects.filter(endpoint=endpoint, kind__in=others, occurred_at__gte=since)
+    return _noted(endpoint, What.SINCE, count + _requeue(again), reason, by, since=since)
 
 
 @transaction.atomic

@@ -181,6 +181,8 @@ def body_of(delivery: WebhookDelivery, endpoint: Endpoint) -> bytes:
         }
     elif delivery.kind == WebhookDelivery.Kind.MERGED:
         data |= {"subject": subject, "into": {"id": str(delivery.into_id)}, "merged_at": _moment(delivery.occurred_at)}
+    elif delivery.facts is not None:
+        data |= delivery.facts
     event = {"type": delivery.kind, "timestamp": _moment(delivery.occurred_at), "data": data}
     return json.dumps(event, separators=(",", ":")).encode()
 

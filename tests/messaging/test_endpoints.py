@@ -86,6 +86,17 @@ def test_what_cannot_be_is_refused_with_its_field(api, wrong, pointer):
     assert not Endpoint.objects.exists()
 
 
+def test_a_service_is_told_of_incidents_for_good_where_it_asks_for_that(api):
+    made = api.send(URL, NEW | {"about": "incidents"})
+    scoped = api.send(URL, NEW | {"name": "scoped", "about": "incidents", "channels": ["email"]})
+    changed = api.patch(f"{URL}crm/", {"reason": "x", "about": "choices"}, content_type="application/json")
+
+    assert (made.status_code, made.json()["about"]) == (201, "incidents")
+    assert scoped.status_code == 400
+    assert "are for services that are told of choices" in scoped.content.decode()
+    assert (changed.status_code, Endpoint.objects.get().about) == (400, "incidents")
+
+
 def test_a_name_is_taken_once(api):
     api.send(URL, NEW)
 
@@ -237,6 +248,19 @@ def test_an_officer_adds_an_endpoint_and_copies_its_secret(client, officer):
     assert Endpoint.objects.get().channels == ["email"]
     again = client.get(reverse("admin:messaging_endpoint_change", args=[Endpoint.objects.get().pk]))
     assert "whsec_" not in again.content.decode()
+
+
+def test_an_endpoint_about_incidents_is_added_and_its_deliveries_say_which(client, officer):
+    client.post(reverse("admin:messaging_endpoint_add"), {**NEW, "about": "incidents"})
+    endpoint = Endpoint.objects.get()
+    facts = {"incident": "INC-7", "severity": "sev1", "status": "triage", "is_restricted": True, "was": None}
+    WebhookDeliveryFactory(endpoint=endpoint, kind="incident.opened", subject_id=None, purpose="", facts=facts)
+
+    page = client.get(reverse("admin:messaging_endpoint_change", args=[endpoint.pk])).content.decode()
+    listed = client.get(reverse("admin:messaging_webhookdelivery_changelist")).content.decode()
+
+    assert "incidents: opened, made worse, over" in page
+    assert "INC-7" in listed
 
 
 def test_a_private_address_is_refused_beside_its_field(client, officer):

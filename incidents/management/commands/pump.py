@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from config.steps import Step, each
 from consent import upkeep
-from incidents import alerts, attention, linking, probes, silence, trouble, validation
+from incidents import alerts, announcing, attention, linking, probes, silence, trouble, validation
 from incidents.changes import running as changes
 from incidents.detection.alarms import detect
 from incidents.playbooks import attaching, auditing, running
@@ -34,6 +34,7 @@ STEPS: dict[str, Step] = {
     "messages sent": lambda: delivery.deliver_due(100, lane=Lane.CRITICAL),
     "messages of bulks sent": lambda: delivery.deliver_due(25, lane=Lane.BULK),  # then those that people wait for again
     "changes owed to services": fanout.owe,
+    "incidents owed to services": announcing.announce,
     "services told": lambda: sending.recover() + sending.tell_all(),
     "what came back read": inbox.read_all,
     "alerts taken from disk": alerts.replay,
