@@ -82,8 +82,8 @@ class BypassDialog(ReasonDialog):
         change = the(kwargs["object_id"])
         able = User.objects.with_perm("incidents.approve_changeset", backend=BACKEND)
         others = colleagues().filter(pk__in=able.values("pk")).exclude(pk=kwargs["request"].user.pk)
-        kind, _, author = change.created_by.partition(":")
-        self.fields["second"].queryset = others.exclude(username=author) if kind == "user" else others
+        wrote = [actor.removeprefix("user:") for actor in change.authors if actor.startswith("user:")]
+        self.fields["second"].queryset = others.exclude(username__in=wrote)
 
 
 class ReviewDialog(theme_forms.BaseDialogForm):

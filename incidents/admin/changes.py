@@ -65,7 +65,7 @@ class ChangeSetAdmin(Buttons, HistoryAdmin, RecordAdmin):
     ordering = ("-pk",)
     sortable_by = ("state",)
     readonly_fields = fields = (
-        state, "kind", "revision", "created_by", moment("created_at", "Written"),
+        state, "kind", "revision", "created_by", moment("created_at", "Written"), "edited_by",
         *(field for what in HAPPENS for field in (moment(f"{what}_at"), f"{what}_by")),
         moment("scheduled_for", "Applied at"), "scheduled_by", "bypass_reason", "second_person",
         moment("review_due_at", "Review due"), "review_result", "paused_reason",
@@ -120,6 +120,10 @@ class ChangeSetAdmin(Buttons, HistoryAdmin, RecordAdmin):
             return str(change.incident.ref)
         url = reverse("admin:incidents_incident_change", args=[change.incident_id])
         return format_html('<a href="{}?tab=changes">{}</a>', url, change.incident)
+
+    @display(description="Edited by")
+    def edited_by(self, change: ChangeSet) -> str:
+        return ", ".join(change.editors) or "nobody else"
 
     @display(description="Age", ordering="created_at")
     def age(self, change: ChangeSet) -> str:

@@ -32,7 +32,7 @@ class Verb:
 
 
 def _not_own(change: ChangeSet, by: User | str) -> str:
-    return "You wrote it: somebody else approves or declines it." if actor_of(by) == change.created_by else ""
+    return "You wrote or edited it: somebody else approves or declines it." if actor_of(by) in change.authors else ""
 
 
 def _first_answer(change: ChangeSet, by: User | str) -> str:
@@ -59,15 +59,15 @@ def _bypassable(change: ChangeSet, by: User | str) -> str:
 def _secondable(change: ChangeSet, by: User | str) -> str:
     if not change.bypassed_at or change.seconded_at:
         return "Nobody waits for a second person here."
-    if actor_of(by) in (change.bypassed_by, change.created_by):
-        return "A second person confirms it, neither its author nor whoever asked."
+    if actor_of(by) in (change.bypassed_by, *change.authors):
+        return "A second person confirms it, neither whoever wrote or edited it nor whoever asked."
     return "" if actor_of(by) == change.second_person else f"{change.second_person} was named to confirm it."
 
 
 def _reviewable(change: ChangeSet, by: User | str) -> str:
     if not change.seconded_at or change.reviewed_at:
         return "There is nothing to look at afterwards: no approval was bypassed, or somebody has looked."
-    if actor_of(by) in (change.bypassed_by, change.seconded_by, change.created_by):
+    if actor_of(by) in (change.bypassed_by, change.seconded_by, *change.authors):
         return "Somebody who had no part in the bypass looks at it."
     return ""
 

@@ -49,7 +49,8 @@ def write(
 
 @transaction.atomic
 def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
-    """Change any of WRITTEN: a new revision, back in draft, without a plan and without what was granted."""
+    """Change any of WRITTEN: a new revision, back in draft, without a plan and without what was granted. Whoever edits
+    it wrote it too, and does not approve it."""
     change = locked(change, "edit", by)
     old, change.state, change.revision = change.state, State.DRAFT, change.revision + 1
     forget(change)
@@ -57,6 +58,8 @@ def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
     change.ended_at, change.ended_by, change.ended_reason = None, "", ""
     change.bypassed_at, change.bypassed_by, change.bypass_reason, change.second_person = None, "", "", ""
     change.seconded_at, change.seconded_by, change.review_due_at = None, "", None
+    if actor_of(by) not in change.authors:
+        change.editors = [*change.editors, actor_of(by)]
     _set(change, facts, is_scripted=change.kind == ChangeSet.Kind.MIGRATION)
     save(change, by, f"Edited: revision {change.revision}")
     PlannedWrite.objects.filter(change_set=change).delete()
@@ -149,8 +152,8 @@ def bypass(change: ChangeSet, *, by: User | str, reason: str, second: User) -> C
     """In an emergency: without approvals, once the second person confirms it, who is named here. The plan and the
     database's guards stand. Somebody else looks at it within three working days. Raises ValidationError."""
     change = locked(change, "bypass", by)
-    if second.actor in (actor_of(by), change.created_by):
-        raise ValidationError({"second": "Name a second person, neither yourself nor the author."})
+    if second.actor in (actor_of(by), *change.authors):
+        raise ValidationError({"second": "Name a second person, neither yourself nor whoever wrote or edited it."})
     if not_permitted(APPROVES, second, by_person=True):
         raise ValidationError({"second": f"{second} may not confirm it: name somebody who may approve change sets."})
     _still_holds(change)

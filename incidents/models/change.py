@@ -7,6 +7,7 @@ written in batches, each judged before the next, and all of it can be taken back
 from datetime import datetime
 from typing import ClassVar, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -94,6 +95,9 @@ class ChangeSet(TrackedModel):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, editable=False)
+    editors = ArrayField(
+        models.CharField(max_length=200), default=list, editable=False, help_text="Whoever edited it beside its author."
+    )
     operations = models.JSONField(default=list, help_text="What is done, in order: see incidents.changes.operations.")
     selector = models.JSONField(default=dict, blank=True, help_text="To whom: see incidents.changes.selecting.")
     leaves_protected = models.BooleanField(
@@ -240,6 +244,11 @@ class ChangeSet(TrackedModel):
     @property
     def ref(self) -> str:
         return f"CS-{self.pk}"
+
+    @property
+    def authors(self) -> list[str]:
+        """Whoever wrote any of its revisions: none of them answers for its plan."""
+        return [self.created_by, *self.editors]
 
     @property
     def writes_choices(self) -> bool:
