@@ -72,6 +72,16 @@ def _reviewable(change: ChangeSet, by: User | str) -> str:
     return ""
 
 
+def _left_to_its_script(verb: str, change: ChangeSet, by: User | str) -> str:
+    """Nobody approves the rows of a script, since others read it as code: so whoever ran it carries it on, as it is."""
+    if change.kind != ChangeSet.Kind.MIGRATION or verb not in OF_SCRIPT:
+        return ""
+    if verb == "edit" or actor_of(by) != change.created_by:
+        return "A script brought it, and others read that as code: run the script again."
+    return ""
+
+
+OF_SCRIPT = ("edit", "plan", "submit", "schedule", "apply")
 EARLY = (State.IN_REVIEW, State.APPROVED, State.SCHEDULED)
 VERBS: dict[str, Verb] = {
     "edit": Verb(AUTHORS, tuple(ChangeSet.EDITABLE)),
@@ -99,7 +109,7 @@ def refusal(verb: str, change: ChangeSet, by: User | str) -> str:
         return f"{change.ref} is {change.get_state_display()}: this cannot be done with it now."
     if words := not_permitted(asked.needs, by, by_person=asked.by_person):
         return words
-    return asked.rule(change, by)
+    return _left_to_its_script(verb, change, by) or asked.rule(change, by)
 
 
 def not_permitted(needs: str, by: User | str, *, by_person: bool = False) -> str:

@@ -60,7 +60,7 @@ def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
     change.seconded_at, change.seconded_by, change.review_due_at = None, "", None
     if actor_of(by) not in change.authors:
         change.editors = [*change.editors, actor_of(by)]
-    _set(change, facts, is_scripted=change.kind == ChangeSet.Kind.MIGRATION)
+    _set(change, facts)
     save(change, by, f"Edited: revision {change.revision}")
     PlannedWrite.objects.filter(change_set=change).delete()
     tell(change, f"edited: revision {change.revision}. Approvals of the one before count no more.", by=by, old=old,
@@ -192,7 +192,7 @@ def approvals_of(change: ChangeSet) -> Any:
     return change.approvals.filter(revision=change.revision, plan_digest=change.plan_digest)
 
 
-def _set(change: ChangeSet, facts: dict[str, Any], *, is_scripted: bool) -> None:
+def _set(change: ChangeSet, facts: dict[str, Any], *, is_scripted: bool = False) -> None:
     if unknown := set(facts) - set(WRITTEN):
         raise ValidationError(f"Not to be written: {', '.join(sorted(unknown))}.")
     for name, value in facts.items():

@@ -19,6 +19,7 @@ from incidents.models import ChangeSet
 Args = Mapping[str, Any]
 KEY = {"purpose": selecting.CODE, "channel": selecting.CHANNEL}
 MOST = 20  # operations of one set
+ROWS = "rows"  # of a script, which nobody approves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ def problems_of(operations: Sequence[Args], selector: Args) -> list[str]:
             found += [f"operation {number}, {told['operation']}: {problem}" for problem in wrong]
     if found:
         return found
+    if len(operations) > 1 and any(told["operation"] == ROWS for told in operations):
+        return ["operations: the rows of a script stand alone. Make two sets of it."]
     chosen = [REGISTRY[told["operation"]] for told in operations]
     if len({isinstance(one, OnChoices) for one in chosen}) > 1:
         return ["operations: a set writes choices or changes configuration. Make two of it."]
@@ -216,7 +219,7 @@ CHOICES = {
         title="Write imported rows", kind=Kind.IMPORT, wanted=_rows, cause=Cause.IMPORT, selector="no",
         args={"file": {"type": "string", "pattern": "^IM-[0-9]{1,9}$"}},
     ),
-    "rows": OnChoices(
+    ROWS: OnChoices(
         title="Write the rows of a script", kind=Kind.MIGRATION, wanted=_rows, cause=Cause.AUTOMATED_SCRIPT,
         selector="no",
     ),

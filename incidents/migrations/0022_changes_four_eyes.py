@@ -1,4 +1,4 @@
-"""Four eyes on a change set: whoever edited it wrote it too."""
+"""Four eyes on a change set: whoever edited it wrote it too, and nothing but the rows of a script needs nobody."""
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
@@ -20,6 +20,18 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField("changeset", "editors", EDITORS),
         migrations.AddField("historicalchangeset", "editors", EDITORS),
+        migrations.AddConstraint(
+            "changeset",
+            models.CheckConstraint(
+                condition=models.Q(
+                    ("required_approvals__gte", 1),
+                    models.Q(("kind", "migration"), ("operations", [{"operation": "rows"}])),
+                    _connector="OR",
+                ),
+                name="changeset_only_a_script_needs_nobody",
+                violation_error_message="Only the rows of a script need no approval, and nothing beside them.",
+            ),
+        ),
         sql_file(__file__, "changes_four_eyes.sql"),
         *readable_by_auditor(
             "incidents_changeset",

@@ -194,6 +194,11 @@ class ChangeSet(TrackedModel):
                 violation_error_message="Plan it first: nobody can judge what it would do without a plan.",
             ),
             models.CheckConstraint(
+                condition=Q(required_approvals__gte=1) | Q(kind="migration", operations=[{"operation": "rows"}]),
+                name="changeset_only_a_script_needs_nobody",
+                violation_error_message="Only the rows of a script need no approval, and nothing beside them.",
+            ),
+            models.CheckConstraint(
                 condition=Q(seconded_by="") | ~Q(seconded_by=F("bypassed_by")),
                 name="changeset_bypass_seconded_by_another",
                 violation_error_message="A second person confirms the bypass, not whoever asked for it.",
