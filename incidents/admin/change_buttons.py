@@ -65,7 +65,7 @@ class DeclineDialog(OfPlan):
     comment = Lines(rows=3, max_length=500, label="Why not")
 
 
-class SecondDialog(theme_forms.BaseDialogForm):
+class SecondDialog(OfPlan):
     comment = Lines(rows=2, required=False, max_length=500)
 
 
@@ -135,7 +135,7 @@ BUTTONS: Mapping[str, Button] = {
     ),
     "second": Button(
         "Confirm the bypass", "group", "approve", "Let it through without approvals",
-        _of(deciding.second, "Confirmed. {ref} is {state}."), SecondDialog, leads_to="approvals", submit="Confirm",
+        _answer(deciding.second, "Confirmed. {ref} is {state}."), SecondDialog, leads_to="approvals", submit="Confirm",
         explained="You answer for it beside whoever asked. The plan and the guard of the database stand.",
     ),
     "apply": Button(

@@ -56,8 +56,6 @@ def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
     forget(change)
     change.scheduled_for, change.scheduled_by, change.next_at = None, "", None
     change.ended_at, change.ended_by, change.ended_reason = None, "", ""
-    change.bypassed_at, change.bypassed_by, change.bypass_reason, change.second_person = None, "", "", ""
-    change.seconded_at, change.seconded_by, change.review_due_at = None, "", None
     if actor_of(by) not in change.authors:
         change.editors = [*change.editors, actor_of(by)]
     _set(change, facts)
@@ -149,16 +147,19 @@ def cancel(change: ChangeSet, *, by: User | str, reason: str) -> ChangeSet:
 
 @transaction.atomic
 def bypass(change: ChangeSet, *, by: User | str, reason: str, second: User) -> ChangeSet:
-    """In an emergency: without approvals, once the second person confirms it, who is named here. The plan and the
+    """In an emergency: this plan, without approvals, once the second person confirms it, who is named here. The
     database's guards stand. Somebody else looks at it within three working days. Raises ValidationError."""
     change = locked(change, "bypass", by)
     if second.actor in (actor_of(by), *change.authors):
         raise ValidationError({"second": "Name a second person, neither yourself nor whoever wrote or edited it."})
     if not_permitted(APPROVES, second, by_person=True):
         raise ValidationError({"second": f"{second} may not confirm it: name somebody who may approve change sets."})
-    _still_holds(change)
-    change.bypass_reason, change.second_person = why(reason)[:LONGEST], second.actor
+    reason = why(reason)
+    if words := stale_because(change):
+        return mark_stale(change, words, by)
+    change.bypass_reason, change.second_person = reason[:LONGEST], second.actor
     change.bypassed_at, change.bypassed_by = timezone.now(), actor_of(by)
+    change.bypass_digest = change.plan_digest
     change.review_due_at = review_due(change.bypassed_at)
     save(change, by, f"Approvals bypassed: {change.bypass_reason}")
     tell(change, f"APPROVALS BYPASSED by {change.bypassed_by}; {second.actor} must confirm it. {reason}", by=by)
@@ -166,13 +167,15 @@ def bypass(change: ChangeSet, *, by: User | str, reason: str, second: User) -> C
 
 
 @transaction.atomic
-def second(change: ChangeSet, *, by: User | str, comment: str = "") -> ChangeSet:
-    """The second person confirms the bypass: it may be applied. Raises ValidationError."""
+def second(change: ChangeSet, *, by: User | str, comment: str = "", plan_digest: bytes | None = None) -> ChangeSet:
+    """The second person confirms the bypass for the plan that was read: it may be applied. Raises ValidationError."""
     change = locked(change, "second", by)
-    _still_holds(change)
+    _as_read(change, plan_digest)
+    if words := stale_because(change):
+        return mark_stale(change, words, by)
     change.seconded_at, change.seconded_by = timezone.now(), actor_of(by)
-    words = f"bypass of approvals confirmed; to be reviewed by {change.review_due_at:%Y-%m-%d}. {comment}"
-    move(change, State.APPROVED, words.strip(), by=by)
+    text = f"bypass of approvals confirmed; to be reviewed by {change.review_due_at:%Y-%m-%d}. {comment}"
+    move(change, State.APPROVED, text.strip(), by=by)
     return change
 
 

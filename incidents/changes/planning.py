@@ -114,11 +114,14 @@ def plan(change: ChangeSet, *, by: User | str) -> ChangeSet:
 
 
 def forget(change: ChangeSet) -> None:
-    """A plan that does not hold is not shown as if it did."""
+    """A plan that does not hold is not shown as if it did, and what was let through with it is not any more."""
     change.planned_at, change.planned_by, change.plan_digest, change.base_revision = None, "", None, {}
     change.change_count = change.same_count = change.protected_count = change.protected_touched = 0
     change.matrix, change.sample, change.configuration, change.forecast = [], [], [], {}
     change.submitted_at, change.submitted_by = None, ""
+    change.bypassed_at, change.bypassed_by, change.bypass_reason, change.second_person = None, "", "", ""
+    change.bypass_digest, change.seconded_at, change.seconded_by, change.review_due_at = None, None, "", None
+    change.reviewed_at, change.reviewed_by, change.review_result = None, "", ""
 
 
 def told(change: ChangeSet) -> str:

@@ -1,4 +1,5 @@
-"""Four eyes on a change set: whoever edited it wrote it too, and nothing but the rows of a script needs nobody."""
+"""Four eyes on a change set: whoever edited it wrote it too, nothing but the rows of a script needs nobody, and a bypass is
+of one plan."""
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
@@ -14,12 +15,36 @@ EDITORS = django.contrib.postgres.fields.ArrayField(
 )
 
 
+DIGEST = models.BinaryField(help_text="The plan that the bypass was asked for.", max_length=32, null=True)
+
+
 class Migration(migrations.Migration):
     dependencies = [("incidents", "0018_restore_permissions")]
 
     operations = [
         migrations.AddField("changeset", "editors", EDITORS),
         migrations.AddField("historicalchangeset", "editors", EDITORS),
+        migrations.AddField("changeset", "bypass_digest", DIGEST),
+        migrations.AddField("historicalchangeset", "bypass_digest", DIGEST),
+        migrations.RemoveConstraint("changeset", "changeset_bypass_has_a_reason_and_a_review"),
+        migrations.AddConstraint(
+            "changeset",
+            models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("bypass_digest", None), ("bypass_reason", ""), ("bypassed_at", None), ("review_due_at", None),
+                        ("second_person", ""),
+                    ),
+                    models.Q(
+                        ("bypass_digest__isnull", False), ("bypassed_at__isnull", False),
+                        ("review_due_at__isnull", False), models.Q(("bypass_reason", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="changeset_bypass_has_a_reason_and_a_review",
+                violation_error_message="A bypass says why, for which plan, and by when somebody reviews it.",
+            ),
+        ),
         migrations.AddConstraint(
             "changeset",
             models.CheckConstraint(

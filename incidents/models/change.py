@@ -141,6 +141,7 @@ class ChangeSet(TrackedModel):
     bypassed_at = models.DateTimeField("approvals bypassed at", null=True, editable=False)
     bypassed_by = models.CharField(max_length=200, blank=True, editable=False)
     bypass_reason = models.CharField(max_length=500, blank=True, editable=False)
+    bypass_digest = models.BinaryField(max_length=32, null=True, help_text="The plan that the bypass was asked for.")
     second_person = models.CharField(
         max_length=200, blank=True, editable=False, help_text="Who was asked to confirm the bypass: user:anna."
     )
@@ -204,10 +205,15 @@ class ChangeSet(TrackedModel):
                 violation_error_message="A second person confirms the bypass, not whoever asked for it.",
             ),
             models.CheckConstraint(
-                condition=Q(bypassed_at=None, review_due_at=None, bypass_reason="", second_person="")
-                | (Q(bypassed_at__isnull=False, review_due_at__isnull=False) & ~Q(bypass_reason="")),
+                condition=Q(
+                    bypassed_at=None, bypass_digest=None, review_due_at=None, bypass_reason="", second_person=""
+                )
+                | (
+                    Q(bypassed_at__isnull=False, review_due_at__isnull=False, bypass_digest__isnull=False)
+                    & ~Q(bypass_reason="")
+                ),
                 name="changeset_bypass_has_a_reason_and_a_review",
-                violation_error_message="A bypass says why, and by when somebody looks at it afterwards.",
+                violation_error_message="A bypass says why, for which plan, and by when somebody reviews it.",
             ),
             models.CheckConstraint(
                 condition=Q(state="scheduled", scheduled_for__isnull=False)

@@ -299,6 +299,45 @@ def test_a_bypass_skips_no_plan_and_an_edit_ends_it(burning):
     refuses("Plan it first", deciding.submit, change, by="user:anna")
 
 
+def test_a_bypass_is_of_the_plan_that_it_was_asked_for(burning, people):
+    asks, seconds = responder(), officer()
+    read = bytes(burning.plan_digest)
+    change = deciding.bypass(burning, by=asks, reason="It burns", second=seconds)
+    refuses("Another plan", deciding.second, change, by=seconds, plan_digest=bytes(32))
+    record([opt_out(people[0], explicit=False, cause="import", actor="system:job")])
+
+    change = deciding.second(change, by=seconds, plan_digest=read)
+    assert (change.state, change.is_bypassed) == (State.STALE, False)
+    change = deciding.submit(planning.plan(change, by="user:anna"), by="user:anna")
+
+    assert refusal("second", change, seconds) == "Nobody waits for a second person here."
+    change = deciding.bypass(change, by=asks, reason="It burns still", second=seconds)
+    assert deciding.second(change, by=seconds, plan_digest=bytes(change.plan_digest)).is_bypassed
+
+
+def test_a_confirmed_bypass_does_not_outlive_its_plan(burning, people):
+    asks, seconds = responder(), officer()
+    change = deciding.second(deciding.bypass(burning, by=asks, reason="It burns", second=seconds), by=seconds)
+    record([opt_out(people[0], explicit=False, cause="import", actor="system:job")])
+    assert applying.apply(change, by=asks).state == State.STALE
+
+    change = planning.plan(change, by="user:anna")
+    assert (change.bypassed_by, change.seconded_by, change.review_due_at) == ("", "", None)
+    change = deciding.approve(deciding.submit(change, by="user:anna"), by=officer())
+
+    assert (change.state, change.is_bypassed) == (State.APPROVED, False)
+
+
+def test_the_database_lets_no_other_plan_through_with_a_bypass(burning):
+    facts = {"bypassed_at": timezone.now(), "bypassed_by": "user:ben", "bypass_reason": "It burns",
+             "review_due_at": timezone.now(), "seconded_at": timezone.now(), "seconded_by": "user:cleo"}  # fmt: skip
+    ChangeSet.objects.filter(pk=burning.pk).update(state="approved", bypass_digest=bytes(32), **facts)
+
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeSet.objects.filter(pk=burning.pk).update(state="applying", next_at=timezone.now())
+    assert error.value.__cause__.sqlstate == "HF014"
+
+
 def test_a_bypass_is_reviewed_by_somebody_who_had_no_part_in_it(burning):
     asks, seconds, reviews = responder(), officer(), officer()
     change = deciding.second(deciding.bypass(burning, by=asks, reason="It burns", second=seconds), by=seconds)

@@ -1,4 +1,5 @@
--- Whoever edited a change set wrote it too: they neither approve it nor confirm that it goes without approvals.
+-- Whoever edited a change set wrote it too: they neither approve it nor confirm that it goes without approvals. A bypass
+-- is of the plan that it was asked for, as an approval is of the one that was read.
 CREATE OR REPLACE FUNCTION incidents_keep_change_set() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ways jsonb := '{
@@ -32,10 +33,11 @@ BEGIN
     RAISE EXCEPTION 'a change set is fixed once it was submitted' USING ERRCODE = 'HF013',
       HINT = 'Edit it: that makes a new revision, which is planned and approved anew.';
   END IF;
-  IF NEW.seconded_by <> OLD.seconded_by AND NEW.seconded_by = ANY (wrote) THEN
+  IF NEW.seconded_by NOT IN ('', OLD.seconded_by) AND NEW.seconded_by = ANY (wrote) THEN
     RAISE EXCEPTION 'nobody confirms the bypass of their own change set' USING ERRCODE = 'HF014', HINT = 'Ask a colleague.';
   END IF;
-  IF NEW.state = 'applying' AND OLD.state IN ('approved', 'scheduled') AND NEW.seconded_at IS NULL AND (
+  IF NEW.state = 'applying' AND OLD.state IN ('approved', 'scheduled')
+      AND (NEW.seconded_at IS NULL OR NEW.bypass_digest IS DISTINCT FROM NEW.plan_digest) AND (
        (SELECT count(*) FROM public.incidents_changeapproval a
          WHERE a.change_set_id = NEW.id AND a.revision = NEW.revision AND a.plan_digest = NEW.plan_digest
            AND a.verdict = 'approve' AND a.given_by <> ALL (wrote)) < NEW.required_approvals
