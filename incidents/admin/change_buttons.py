@@ -17,7 +17,7 @@ from incidents.admin.forms import Moment
 from incidents.changes import applying, deciding, planning, rolling_back
 from incidents.changes.planning import told
 from incidents.changes.staleness import stale_because
-from incidents.models import ChangeSet
+from incidents.models import ChangeSet, Rollback
 
 Deed = Callable[[ChangeSet, dict[str, Any], User], str]
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -112,7 +112,9 @@ def _answer(verb: Callable[..., ChangeSet], done: str) -> Deed:
 
 
 def _taken_back(change: ChangeSet, given: dict[str, Any], by: User) -> str:
-    rolling_back.roll_back(change, reason=given["reason"], by=by)
+    made = rolling_back.roll_back(change, reason=given["reason"], by=by)
+    if made.state == Rollback.State.WAITING:
+        return "It would make people contactable: a second person confirms it under Taken back."
     return f"{change.ref} is being taken back. What people chose meanwhile stays."
 
 

@@ -130,7 +130,8 @@ PauseView = step("pause", applying.pause, Reason, "No further batch; what was wr
 ResumeView = step("resume", applying.resume, Reason, "Go on where it stopped.")
 RollBackView = step(
     "roll_back", rolling_back.roll_back, Reason,
-    "Take back all that it wrote. Everybody gets back their own last choice; what people chose meanwhile stays.",
+    "Take back all that it wrote. Everybody gets back their own last choice; what people chose meanwhile stays. Where "
+    "it was applied and opted people out, a person must confirm it: its rollback is waiting.",
 )  # fmt: skip
 CancelView = step("cancel", deciding.cancel, Reason, "Give it up before anything of it was written.")
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from config.models import User
 from consent.services import actor_of
-from incidents.models import ChangeApproval, ChangeSet
+from incidents.models import ChangeApproval, ChangeSet, Rollback
 
 State = ChangeSet.State
 AUTHORS, APPROVES = "incidents.add_changeset", "incidents.approve_changeset"
@@ -42,6 +42,11 @@ def _first_answer(change: ChangeSet, by: User | str) -> str:
         change_set=change, revision=change.revision, plan_digest=change.plan_digest, given_by=actor_of(by)
     )
     return "You have answered for this plan already." if given.exists() else ""
+
+
+def _asked_already(change: ChangeSet, by: User | str) -> str:
+    asked = change.rollbacks.filter(state=Rollback.State.WAITING).first()
+    return f"{asked.started_by} has asked for that: a second person confirms it under Taken back." if asked else ""
 
 
 def _has_plan(change: ChangeSet, by: User | str) -> str:
@@ -94,7 +99,7 @@ VERBS: dict[str, Verb] = {
     "apply": Verb(APPLIES, (State.APPROVED, State.SCHEDULED)),
     "pause": Verb(APPLIES, (State.APPLYING, State.VALIDATING)),
     "resume": Verb(APPLIES, (State.PAUSED,)),
-    "roll_back": Verb(TAKES_BACK, (State.APPLYING, State.VALIDATING, State.PAUSED, State.APPLIED)),
+    "roll_back": Verb(TAKES_BACK, (State.APPLYING, State.VALIDATING, State.PAUSED, State.APPLIED), rule=_asked_already),
     "cancel": Verb(AUTHORS, (State.DRAFT, *EARLY, State.STALE)),
     "bypass": Verb(BYPASSES, (State.IN_REVIEW,), by_person=True, rule=_bypassable),
     "second": Verb(APPROVES, (State.IN_REVIEW,), by_person=True, rule=_secondable),

@@ -50,6 +50,8 @@ def told_predicate(predicate: Mapping[str, Any]) -> str:
         return f"what {predicate['change_set']} wrote"
     if "batch" in predicate:
         return f"what was written with the batch {predicate['batch']}"
+    if "import" in predicate:
+        return f"what the import {predicate['import']} wrote"
     if "tx" in predicate:
         return f"what was written in the transaction {predicate['tx']}"
     since, until = _moment(predicate["since"]), _moment(predicate["until"])

@@ -57,6 +57,11 @@ class Migration(migrations.Migration):
                 violation_error_message="Only the rows of a script need no approval, and nothing beside them.",
             ),
         ),
+        migrations.AlterField(
+            "rollback",
+            "predicate",
+            models.JSONField(help_text="change_set; or db_user with since and until; or tx; or batch; or import."),
+        ),
         sql_file(__file__, "changes_four_eyes.sql"),
         *readable_by_auditor(
             "incidents_changeset",

@@ -4,13 +4,24 @@ import pytest
 
 from config.models import Scope
 from incidents import facts
-from incidents.changes import deciding, running
-from incidents.models import ChangeSet, Incident
+from incidents.changes import deciding, running, undeclared
+from incidents.models import ChangeSet, Incident, Rollback
 from tests.api.conftest import Api
 from tests.api.conftest import api as api
 from tests.api.conftest import problem as problem
 from tests.factories import PurposeFactory, SubjectFactory, incident
-from tests.incidents.change_sets import IN, LISTED, OUT, applied, draft, imported, in_review, leaves, officer, states
+from tests.incidents.change_sets import (
+    IN,
+    LISTED,
+    OUT,
+    applied,
+    draft,
+    imported,
+    in_review,
+    leaves,
+    officer,
+    states,
+)
 
 pytestmark = pytest.mark.django_db
 ALL = "/api/v1/change-sets/"
@@ -61,12 +72,12 @@ def test_it_is_stopped_goes_on_and_is_taken_back(api):
     resumed = api.send(f"{at}resume/", {"reason": "Go on"}).json()
     running.run_due()
     back = api.send(f"{at}roll-back/", {"reason": "Wrong file"}).json()
+    assert (back["state"], back["rollbacks"][0]["state"]) == ("applied", "waiting")  # opt-outs: a person confirms it
+    undeclared.confirm(Rollback.objects.get(), by=officer())
     running.run_due()
     done = api.get(at).json()
 
-    assert [one["state"] for one in (paused, resumed, back, done)] == [
-        "paused", "applying", "rolling_back", "rolled_back",
-    ]  # fmt: skip
+    assert [one["state"] for one in (paused, resumed, done)] == ["paused", "applying", "rolled_back"]
     assert paused["paused_reason"] == "Wait"
     assert [(row["voided_count"], row["weakened_count"]) for row in done["rollbacks"]] == [(3, 0)]
     assert states(*people) == ["opt_in"] * 3

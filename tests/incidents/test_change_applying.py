@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consent.bulk import Instruction
 from consent.models import ANY, Consent, Decision, Purpose
 from consent.services import guard_level, merge, record, set_guard
-from incidents.changes import applying, deciding, judging, planning, rolling_back, running, staging
+from incidents.changes import applying, deciding, judging, planning, rolling_back, running, staging, undeclared
 from incidents.models import ChangeBatch, ChangeSet, Incident, Rollback
 from messaging.models import SendHold
 from tests.factories import PurposeFactory, SubjectFactory, incident, opt_out
@@ -357,6 +357,19 @@ def test_configuration_is_changed_told_and_taken_back():
     assert fresh(change).state == State.ROLLED_BACK
     purpose.refresh_from_db()
     assert (purpose.regime, purpose.name) == ("opt_in", "News")
+
+
+def test_a_rule_that_a_set_made_stricter_is_loosened_again_by_two():
+    PurposeFactory(code="news", regime="opt_out")
+    change = applied(rule(regime="opt_in"), selector={})
+
+    made = rolling_back.roll_back(change, reason="It was the wrong purpose.", by=officer())
+    running.run_due()
+    assert (made.state, Purpose.objects.get(pk="news").regime) == (Rollback.State.WAITING, "opt_in")
+
+    undeclared.confirm(made, by=officer())
+    running.run_due()
+    assert Purpose.objects.get(pk="news").regime == "opt_out"
 
 
 def test_what_somebody_set_since_is_not_taken_back():

@@ -8,10 +8,10 @@ from consent.importing.staging import Upload
 from consent.models import Identifier
 from consent.services import may_contact, record
 from incidents.admin.change_forms import bring_file
-from incidents.changes import applying, deciding, planning, rolling_back, running
+from incidents.changes import applying, deciding, planning, running
 from incidents.models import ChangeSet
 from tests.factories import PurposeFactory, UserFactory, email, opt_out
-from tests.incidents.change_sets import draft, fresh, officer
+from tests.incidents.change_sets import draft, fresh, officer, taken_back
 
 pytestmark = pytest.mark.django_db
 LINES = """email,choice,decided_at
@@ -64,7 +64,7 @@ def test_whoever_had_left_stays_out_and_the_others_are_written_and_taken_back_as
     assert change.state == ChangeSet.State.APPLIED
     assert may("anna@example.org", "ben@example.org", "cem@example.org") == [False, True, False]
 
-    rolling_back.roll_back(change, reason="The list was an old one", by="user:anna")
+    taken_back(change, "The list was an old one")
     running.run_due()
     assert fresh(change).state == ChangeSet.State.ROLLED_BACK
     assert may("anna@example.org", "ben@example.org", "cem@example.org") == [False, False, False]

@@ -24,6 +24,7 @@ from tests.incidents.change_sets import (
     officer,
     one_step,
     states,
+    taken_back,
 )
 
 State = ChangeSet.State
@@ -128,7 +129,7 @@ def test_a_rollback_that_was_killed_goes_on_and_a_second_one_changes_nothing(com
     change = applied(OUT, batch_size=3)
     rolling_back.PORTION, before = 2, rolling_back.PORTION
     try:
-        made = rolling_back.roll_back(change, reason="The wrong list.", by=officer())
+        made = taken_back(change, "The wrong list.")
         one_step(running.ROLLBACKS)
         assert DecisionVoid.objects.count() == 2
         running.run_due()

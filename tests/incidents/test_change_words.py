@@ -109,6 +109,7 @@ def test_how_careful_it_is_is_said():
     [
         ({"change_set": "CS-3"}, "what CS-3 wrote"),
         ({"tx": 4711}, "what was written in the transaction 4711"),
+        ({"import": "IM-5"}, "what the import IM-5 wrote"),
         ({"batch": "b-1"}, "what was written with the batch b-1"),
         (
             {"db_user": "holdfast_oncall", "since": "2026-03-01T01:00:00Z", "until": "2026-03-01T03:00:00Z"},

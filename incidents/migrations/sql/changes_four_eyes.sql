@@ -47,6 +47,12 @@ BEGIN
     RAISE EXCEPTION 'this plan was not approved by % other people, or somebody declined it', NEW.required_approvals
       USING ERRCODE = 'HF014', HINT = 'Approvals count for one plan of one revision only.';
   END IF;
+  IF NEW.state = 'rolling_back' AND OLD.state = 'applied' AND NOT EXISTS (
+       SELECT FROM public.incidents_rollback r WHERE r.change_set_id = NEW.id AND r.ended_at IS NULL
+          AND (r.opt_out_count = 0 OR r.confirmed_by LIKE 'user:%' OR r.started_by LIKE 'system:%')) THEN
+    RAISE EXCEPTION 'opt-outs of a set that was applied are lifted by two people' USING ERRCODE = 'HF014',
+      HINT = 'Ask for it, and have a colleague confirm it.';
+  END IF;
   RETURN NEW;
 END $$;
 
@@ -63,3 +69,23 @@ BEGIN
   NEW.given_at := clock_timestamp();
   RETURN NEW;
 END $$;
+
+-- What a change set wrote is taken back with it, and not behind its back: it would go on, and stand as applied.
+CREATE FUNCTION incidents_keep_batches_of_sets() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_set bigint;
+BEGIN
+  SELECT s.id INTO of_set FROM fresh f
+   CROSS JOIN LATERAL (SELECT d.batch_id FROM public.consent_decision d WHERE d.id = f.decision_id OFFSET 0) d
+    JOIN public.incidents_changebatch b ON b.batch_id = d.batch_id
+    JOIN public.incidents_changeset s ON s.id = b.change_set_id AND s.state NOT IN ('rolling_back', 'rolled_back')
+   LIMIT 1;
+  IF of_set IS NOT NULL THEN
+    RAISE EXCEPTION 'CS-% wrote this: it is taken back as a whole', of_set USING ERRCODE = 'HF019',
+      HINT = 'Take the change set back.';
+  END IF;
+  RETURN NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION incidents_keep_batches_of_sets() FROM PUBLIC;
+CREATE TRIGGER c_batches_of_sets AFTER INSERT ON consent_decisionvoid REFERENCING NEW TABLE AS fresh
+  FOR EACH STATEMENT EXECUTE FUNCTION incidents_keep_batches_of_sets();
