@@ -21,6 +21,7 @@ from incidents.api.change_shapes import ChangeSetShown, NewChangeSet, WholeShown
 from incidents.api.incidents import caller_of, seen_by
 from incidents.api.shapes import Given, Reason, given
 from incidents.changes import applying, deciding, planning, rolling_back, staging
+from incidents.changes.operations import LISTED
 from incidents.models import ChangeSet, Incident
 
 REF = re.compile(r"CS-[0-9]{1,9}")
@@ -53,11 +54,12 @@ class ChangeSetsView(generics.ListAPIView[ChangeSet]):
         rows, by = told.pop("rows", []), caller_of(request)
         told["incident"] = named(request, told.get("incident"))
         told["operations"] = [dict(operation) for operation in told["operations"]]
-        if rows and not any(one["operation"] in ("import", "sync_segment") for one in told["operations"]):
+        if rows and not any(one["operation"] in LISTED for one in told["operations"]):
             raise ValidationError({"rows": "Only import and sync_segment read rows: leave them out."})
         with transaction.atomic():
             change = deciding.write(**told, by=by)
-            staging.bring(change, [instruction(row) for row in rows])
+            if rows:
+                staging.bring(change, [instruction(row) for row in rows])
         return Response(WholeShown(change).data, status=201)
 
 

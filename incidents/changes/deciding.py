@@ -14,6 +14,7 @@ from incidents.changes.operations import kind_of, problems_of
 from incidents.changes.planning import forget
 from incidents.changes.policy import problems_of as policy_problems_of
 from incidents.changes.policy import review_due
+from incidents.changes.staging import bring_file, file_of
 from incidents.changes.staleness import stale_because
 from incidents.changes.telling import LONGEST, move, raise_near_miss, save, tell
 from incidents.changing import why
@@ -37,12 +38,15 @@ def write(
     title: str, *, reason: str, operations: list[dict[str, Any]], by: User | str, incident: Incident | None = None,
     is_scripted: bool = False, **facts: Any,
 ) -> ChangeSet:  # fmt: skip
-    """A draft. `facts`: selector, leaves_protected, batch_size, validation_policy. Raises ValidationError."""
+    """A draft, with the rows of the import that it names. `facts`: selector, leaves_protected, batch_size,
+    validation_policy. Raises ValidationError."""
     if words := not_permitted(AUTHORS, by):
         raise ValidationError(words)
     change = ChangeSet(title=title, reason=why(reason), incident=incident, created_by=actor_of(by))
     _set(change, {"operations": operations, **facts}, is_scripted=is_scripted)
     change.save_as(actor_of(by), "Written")
+    if file_of(change):
+        bring_file(change)
     tell(change, f"written. {change.reason}", by=by, new=change.state)
     return change
 
@@ -53,6 +57,7 @@ def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
     it wrote it too, and does not approve it."""
     change = locked(change, "edit", by)
     old, change.state, change.revision = change.state, State.DRAFT, change.revision + 1
+    file = file_of(change)
     forget(change)
     change.scheduled_for, change.scheduled_by, change.next_at = None, "", None
     change.ended_at, change.ended_by, change.ended_reason = None, "", ""
@@ -61,6 +66,8 @@ def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
     _set(change, facts)
     save(change, by, f"Edited: revision {change.revision}")
     PlannedWrite.objects.filter(change_set=change).delete()
+    if file_of(change) not in ("", file):
+        bring_file(change)
     tell(change, f"edited: revision {change.revision}. Approvals of the one before count no more.", by=by, old=old,
          new=change.state)  # fmt: skip
     return change

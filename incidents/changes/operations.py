@@ -20,6 +20,7 @@ Args = Mapping[str, Any]
 KEY = {"purpose": selecting.CODE, "channel": selecting.CHANNEL}
 MOST = 20  # operations of one set
 ROWS = "rows"  # of a script, which nobody approves
+LISTED = ("import", "sync_segment")  # read rows that come beside them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,11 @@ def problems_of(operations: Sequence[Args], selector: Args) -> list[str]:
             found += [f"operation {number}, {told['operation']}: {problem}" for problem in wrong]
     if found:
         return found
-    if len(operations) > 1 and any(told["operation"] == ROWS for told in operations):
+    named = [told["operation"] for told in operations]
+    if len(named) > 1 and ROWS in named:
         return ["operations: the rows of a script stand alone. Make two sets of it."]
+    if sum(name in LISTED for name in named) > 1:
+        return ["operations: a set has one list of rows. Make one for each import or segment."]
     chosen = [REGISTRY[told["operation"]] for told in operations]
     if len({isinstance(one, OnChoices) for one in chosen}) > 1:
         return ["operations: a set writes choices or changes configuration. Make two of it."]

@@ -119,6 +119,8 @@ def test_a_list_comes_as_rows(api, problem):
 
     assert (made.status_code, planned["change_count"]) == (201, 1)
     assert "Only import and sync_segment read rows" in str(problem(api.send(ALL, {**BODY, "rows": [row]}), 400))
+    of_file = [{"operation": "import", "args": {"file": "IM-1"}}]
+    assert "bring the file under Imports" in str(problem(api.send(ALL, {**brought, "operations": of_file}), 400))
     odd = problem(api.send(ALL, {**brought, "rows": [{**row, "choice": "perhaps"}]}), 400)
     assert odd["errors"][0]["pointer"] == "/rows/0/choice"
 

@@ -179,10 +179,11 @@ def test_imported_rows_are_taken_from_where_they_lie_and_older_ones_change_nothi
 def test_the_last_operation_that_names_a_key_rules_and_a_merged_person_is_the_other_one():
     first, second = imported(2)
     merge(second, first, reason="The same person", by="user:anna")
-    change = draft({"operation": "import"}, {"operation": "import"}, selector={})
+    change = draft({"operation": "import"}, selector={})
     staging.bring(change, [Instruction(second, "marketing", "email", "opt_out")])
 
     assert effects(planning.plan(change, by="user:anna")) == {first: ("opt_out", Effect.CHANGES)}
+    assert effects(planned(IN, OUT)) == {first: ("opt_out", Effect.CHANGES)}
 
 
 def test_rows_that_cannot_be_written_are_counted_all_at_once():
