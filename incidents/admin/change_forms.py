@@ -71,7 +71,10 @@ class AuthorForm(forms.Form):
     batch_size = whole(1, 20_000, label="Rows at a time", initial=1000)
     interval_s = whole(0, 3600, label="Seconds between batches", initial=0)
     looks = whole(0, 100, label="Looks at the whole afterwards", initial=1)
-    failure_limit = whole(0, 10, label="Breaches that are borne", initial=0)
+    failure_limit = whole(
+        0, 10, label="Breaches that are borne", initial=0,
+        help_text="Never one of I2: an opt-out that was reversed without the person takes all of it back.",
+    )  # fmt: skip
     inconclusive = forms.ChoiceField(
         label="What cannot be judged", widget=Select,
         choices=[("pause", "waits for a person"), ("roll_back", "is taken back")],

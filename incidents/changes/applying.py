@@ -159,14 +159,15 @@ def _watch(change: ChangeSet, now: datetime) -> None:
 
 
 def _may_go_on(change: ChangeSet, told: Verdict, what: str) -> bool:
-    """A breach takes everything back, but for those that the policy bears; not knowing waits for a person."""
+    """A breach takes everything back, but for those that the policy bears, never one of I2; not knowing waits for a
+    person."""
     if told.verdict == MET:
         return True
     said, policy = f"{what}: {told.verdict}. {' '.join(told.words)}", policy_of(change)
     if told.verdict == BREACHED:
         change.failures += 1
         raise_incident(change, f"{change.ref}, {said}")
-        if change.failures > policy.failure_limit:
+        if change.failures > policy.failure_limit or not told.may_be_borne:
             begin_of_set(change, reason=said, by=ACTOR)
             return False
         ChangeSet.objects.filter(pk=change.pk).update(failures=change.failures)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.db import DataError, IntegrityError, InternalError, OperationalError, connection, transaction
 
 from incidents.changes.operations import on_configuration
+from incidents.invariants import INVARIANTS
 from incidents.models import ChangeBatch, ChangeSet
 
 MET, BREACHED, UNMEASURED = "met", "breached", "unmeasured"
@@ -19,18 +20,21 @@ NEWEST = 20_000  # rows that a look at the whole asks about: each batch was aske
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check says, in a sentence that names its invariant."""
+    """What one check says, in a sentence that names its invariant. `is_irrecoverable`: no policy may bear it."""
 
     verdict: str
     words: str
+    is_irrecoverable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`met` only where everything was asked and is met; `breached` where anything is."""
+    """`met` only where everything was asked and is met; `breached` where anything is. `may_be_borne`: by a policy that
+    bears breaches; whoever opted out was not opted in."""
 
     verdict: str
     words: list[str]
+    may_be_borne: bool = True
 
 
 Check = Callable[[ChangeSet, ChangeBatch | None], Finding]
@@ -93,8 +97,8 @@ def verdict(change: ChangeSet, batch: ChangeBatch | None = None) -> Verdict:
     checks = CHECKS if change.writes_choices else CONFIGURED
     findings = [_asked(check, change, batch) for check in checks]
     words = [finding.words for finding in findings]
-    if any(finding.verdict == BREACHED for finding in findings):
-        return Verdict(BREACHED, words)
+    if broken := [finding for finding in findings if finding.verdict == BREACHED]:
+        return Verdict(BREACHED, words, not any(finding.is_irrecoverable for finding in broken))
     return Verdict(MET if all(finding.verdict == MET for finding in findings) else UNMEASURED, words)
 
 
@@ -168,5 +172,5 @@ def _begun(change: ChangeSet) -> int:
 
 def _found(code: str, count: int, met: str, breached: str) -> Finding:
     if count:
-        return Finding(BREACHED, f"{code}: {count:,} {breached}.")
+        return Finding(BREACHED, f"{code}: {count:,} {breached}.", INVARIANTS[code].is_irrecoverable)
     return Finding(MET, f"{code}: {met}.")

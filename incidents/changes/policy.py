@@ -30,8 +30,8 @@ SCHEMA = {
 @dataclass(frozen=True, slots=True)
 class Policy:
     """`interval_s`: seconds between a batch and the next look or batch. `count`: looks at the whole after the last
-    batch. `failure_limit`: breaches that are borne before all is taken back. `inconclusive`: what follows a look that
-    could not tell."""
+    batch. `failure_limit`: breaches that are borne before all is taken back, never one of I2. `inconclusive`: what
+    follows a look that could not tell."""
 
     interval_s: int = 0
     count: int = 1

@@ -334,6 +334,17 @@ def test_a_policy_says_how_many_breaches_are_borne():
     assert states(*people).count("opt_out") == 1
 
 
+def test_no_policy_bears_that_an_opt_out_was_reversed(monkeypatch):
+    imported(2)
+    change = begun(OUT, batch_size=1, validation_policy={"failure_limit": 10})
+    monkeypatch.setattr(judging, "WEAKENED", "SELECT 1 WHERE %(change)s + %(first)s + %(last)s + %(since)s > -9")
+
+    one_step()
+    one_step()
+
+    assert fresh(change).state == State.ROLLING_BACK
+
+
 # Configuration
 
 

@@ -101,7 +101,9 @@ def test_how_careful_it_is_is_said():
     assert plain.startswith("1,000 rows at a time, each judged before the next, and 1 look at the whole afterwards;")
     assert plain.endswith("the first breach takes all of it back. What cannot be judged waits for a person.")
     assert told.startswith("50 rows at a time, 30 seconds apart, each judged before the next, and 2 looks")
-    assert told.endswith("breach number 2 takes all of it back. What cannot be judged is taken back.")
+    assert told.endswith(
+        "breach number 2, or the first of I2, takes all of it back. What cannot be judged is taken back."
+    )
 
 
 @pytest.mark.parametrize(
