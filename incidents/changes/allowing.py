@@ -44,6 +44,11 @@ def _first_answer(change: ChangeSet, by: User | str) -> str:
     return "You have answered for this plan already." if given.exists() else ""
 
 
+def _decided_by_a_person(change: ChangeSet, by: User | str) -> str:
+    """What waits for somebody is let go by somebody; a program lets go only of what it stopped itself."""
+    return "" if change.paused_by == actor_of(by) else not_permitted(APPLIES, by, by_person=True)
+
+
 def _asked_already(change: ChangeSet, by: User | str) -> str:
     asked = change.rollbacks.filter(state=Rollback.State.WAITING).first()
     return f"{asked.started_by} has asked for that: a second person confirms it under Taken back." if asked else ""
@@ -98,7 +103,7 @@ VERBS: dict[str, Verb] = {
     "unschedule": Verb(APPLIES, (State.SCHEDULED,)),
     "apply": Verb(APPLIES, (State.APPROVED, State.SCHEDULED)),
     "pause": Verb(APPLIES, (State.APPLYING, State.VALIDATING)),
-    "resume": Verb(APPLIES, (State.PAUSED,)),
+    "resume": Verb(APPLIES, (State.PAUSED,), rule=_decided_by_a_person),
     "roll_back": Verb(TAKES_BACK, (State.APPLYING, State.VALIDATING, State.PAUSED, State.APPLIED), rule=_asked_already),
     "cancel": Verb(AUTHORS, (State.DRAFT, *EARLY, State.STALE)),
     "bypass": Verb(BYPASSES, (State.IN_REVIEW,), by_person=True, rule=_bypassable),

@@ -14,7 +14,7 @@ from consent.bulk import Selected
 from consent.services import actor_of
 from incidents.changes import staging
 from incidents.changes.allowing import locked
-from incidents.changes.operations import on_choices, on_configuration, problems_of
+from incidents.changes.operations import LISTED, on_choices, on_configuration, problems_of
 from incidents.changes.policy import approvals_needed, seconds_for
 from incidents.changes.selecting import REGION
 from incidents.changes.staleness import base, plan_digest
@@ -138,6 +138,8 @@ def told(change: ChangeSet) -> str:
 def _fill(change: ChangeSet) -> None:
     if change.writes_choices:
         staging.check(change)
+        if any(told["operation"] in LISTED for told in change.operations) and not change.rows.exists():
+            raise ValidationError("The list names nobody: bring its rows.")
         wanted = _wanted(change)
         with connection.cursor() as cursor:
             cursor.execute(PLAN.replace("{wanted}", wanted.sql), [change.pk, *wanted.parameters])

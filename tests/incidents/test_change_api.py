@@ -4,7 +4,7 @@ import pytest
 
 from config.models import Scope
 from incidents import facts
-from incidents.changes import deciding, running, undeclared
+from incidents.changes import applying, deciding, running, undeclared
 from incidents.models import ChangeSet, Incident, Rollback
 from tests.api.conftest import Api
 from tests.api.conftest import api as api
@@ -15,6 +15,7 @@ from tests.incidents.change_sets import (
     LISTED,
     OUT,
     applied,
+    begun,
     draft,
     imported,
     in_review,
@@ -156,6 +157,24 @@ def test_what_cannot_be_done_now_and_what_does_not_exist_is_a_problem(api, probl
     for ref in ("CS-99", "99", "CS-1x"):
         problem(api.get(f"{ALL}{ref}/"), 404)
     problem(api.send(f"{ALL}CS-99/plan/", {}), 404)
+
+
+@pytest.mark.parametrize("name", ["import", "sync_segment"])
+def test_an_empty_list_is_nobody_and_not_everybody_else(api, problem, name):
+    imported(2, choice="opt_out")
+    args = {"purpose": "marketing", "channel": "email", "choice": "opt_out"} if name == "sync_segment" else {}
+    made = api.send(ALL, {**BODY, "operations": [{"operation": name, "args": args}], "selector": {}, "rows": []}).json()
+
+    assert "The list names nobody" in problem(api.send(f"{ALL}{made['ref']}/plan/", {}), 400)["detail"]
+
+
+def test_what_waits_for_a_person_is_let_go_by_one(api, problem):
+    imported(2)
+    change = applying.pause(begun(OUT), reason="Nobody can tell.", by="system:change-sets")
+    at = f"{ALL}{change.ref}/resume/"
+
+    assert "A person answers for this" in problem(api.send(at, {"reason": "Go on"}), 400)["detail"]
+    assert applying.resume(change, reason="I looked.", by=officer()).state == "applying"
 
 
 def test_no_service_can_answer_for_people(api, problem):
