@@ -4,7 +4,7 @@ Each remembers what stood before, so that it can be taken back. A text goes thro
 eyes before; here it goes out, and back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -95,6 +95,14 @@ def _set_back(model: type[Model], what: str) -> Any:
         return f"{words}; {', '.join(kept)} was changed by somebody since, and stays." if kept else f"{words}."
 
     return undo
+
+
+def _fields_of(what: str) -> Callable[[Args], set[str]]:
+    return lambda args: {f"the {name} of the {what} {args['code']}" for name in args["to"]}
+
+
+def _transport(args: Args) -> set[str]:
+    return {f"the transport {args['transport']}"}
 
 
 def _impact(args: Args) -> list[dict[str, Any]]:
@@ -234,7 +242,8 @@ def ready() -> None:
     register("set_purpose", OnConfiguration(
         title="Change a purpose", kind=kind, args=purpose, required=("code", "to"), now=_now(Purpose, "purpose"),
         wanted=_wanted(Purpose, "purpose"),
-        apply=_set(Purpose, "purpose"), undo=_set_back(Purpose, "purpose"), impact=_impact,
+        apply=_set(Purpose, "purpose"), undo=_set_back(Purpose, "purpose"),
+        touches=_fields_of("purpose"), impact=_impact,
         changes_regime=lambda args: "regime" in args["to"],
     ))  # fmt: skip
     path = _to(name=LINE, owner=LINE, url=TEXT, is_active=flag)
@@ -242,24 +251,27 @@ def ready() -> None:
         title="Change a way out", kind=kind, args=path, required=("code", "to"), now=_now(ExitPath, "way out"),
         wanted=_wanted(ExitPath, "way out"),
         apply=_set(ExitPath, "way out"), undo=_set_back(ExitPath, "way out"),
+        touches=_fields_of("way out"),
     ))  # fmt: skip
     text = {"template": LINE, "version": {"type": "integer", "minimum": 1}}
     register("publish_template", OnConfiguration(
         title="Publish a text", kind=ChangeSet.Kind.TEMPLATE, args=text, required=("template", "version"),
         now=_used_version, wanted=_approved_version, apply=_publish, undo=_retire,
+        touches=lambda args: {f"the text {args['template']}"},
     ))  # fmt: skip
     transport = {"transport": LINE}
     register("hold_transport", OnConfiguration(
         title="Pass a transport by", kind=kind, args=transport, required=("transport",), now=_is_held,
-        wanted=_known(True), apply=_hold, undo=_hold_back,
+        wanted=_known(True), apply=_hold, undo=_hold_back, touches=_transport,
     ))  # fmt: skip
     register("release_transport", OnConfiguration(
         title="Use a transport again", kind=kind, args=transport, required=("transport",),
         now=_is_held, wanted=_known(False), apply=_release, undo=_release_back,
+        touches=_transport,
     ))  # fmt: skip
     outside = {"name": LINE, "before": TEXT, "after": TEXT, "hold_lane": {"const": "bulk"}}
     register("declare_setting", OnConfiguration(
         title="Tell of a setting that is changed elsewhere", kind=kind, args=outside,
         required=("name", "before", "after"), now=lambda args: args["after"], wanted=lambda args: args["after"],
-        apply=_declared, undo=_declared_back,
+        apply=_declared, undo=_declared_back, touches=lambda args: {f"the setting {args['name']}"},
     ))  # fmt: skip

@@ -52,12 +52,14 @@ class OnChoices(Operation):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnConfiguration(Operation):
     """`now(args)` is what stands, JSON; `wanted(args)` what would, and it raises ValidationError where that cannot be;
-    `apply(args, reason, by)` does it and returns what `undo(args, told, reason, by)` needs, which answers in words."""
+    `apply(args, reason, by)` does it and returns what `undo(args, told, reason, by)` needs, which answers in words.
+    `touches(args)`: what of it is changed, in words; two operations of a set change different things."""
 
     now: Callable[[Args], Any]
     wanted: Callable[[Args], Any]
     apply: Callable[[Args, str, User | str], Any]
     undo: Callable[[Args, Any, str, User | str], str]
+    touches: Callable[[Args], set[str]]
     impact: Callable[[Args], list[dict[str, Any]]] = lambda args: []
     changes_regime: Callable[[Args], bool] = lambda args: False
 
@@ -99,9 +101,27 @@ def problems_of(operations: Sequence[Args], selector: Args) -> list[str]:
     chosen = [REGISTRY[told["operation"]] for told in operations]
     if len({isinstance(one, OnChoices) for one in chosen}) > 1:
         return ["operations: a set writes choices or changes configuration. Make two of it."]
-    return _selector_problems(
-        [(one, told.get("args", {})) for one, told in zip(chosen, operations, strict=True)], selector
-    )
+    told_to = [(one, told.get("args", {})) for one, told in zip(chosen, operations, strict=True)]
+    return _met_twice(told_to) or _mixed_causes(chosen) or _selector_problems(told_to, selector)
+
+
+def _met_twice(chosen: Sequence[tuple[Operation, Args]]) -> list[str]:
+    """The second one would be planned on what stands before the first, and the first found changed afterwards."""
+    first: dict[str, int] = {}
+    found: list[str] = []
+    for number, (one, args) in enumerate(chosen, 1):
+        for thing in sorted(one.touches(args)) if isinstance(one, OnConfiguration) else ():
+            if first.setdefault(thing, number) != number:
+                found.append(f"operations {first[thing]} and {number} both change {thing}. Make two sets of it.")
+    return found
+
+
+def _mixed_causes(chosen: Sequence[Operation]) -> list[str]:
+    """A batch is written under one cause: the log would say of some of its rows what led to others."""
+    if len({one.cause for one in chosen if isinstance(one, OnChoices)}) > 1:
+        titles = " and ".join(dict.fromkeys(f"“{one.title}”" for one in chosen))
+        return [f"operations: {titles} are logged under different causes. Make two sets of it."]
+    return []
 
 
 def _selector_problems(chosen: Sequence[tuple[Operation, Args]], selector: Args) -> list[str]:

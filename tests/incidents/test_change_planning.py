@@ -11,6 +11,7 @@ from consent.bulk import Instruction, Selected
 from consent.models import ANY, Decision, Purpose
 from consent.services import merge, record
 from incidents.changes import deciding, planning, staging, staleness
+from incidents.changes.operations import problems_of
 from incidents.models import ChangeSet, Incident, PlannedWrite
 from tests.factories import EndpointFactory, ExitPathFactory, PurposeFactory, SubjectFactory, incident, opt_out
 from tests.incidents.change_sets import IN, LISTED, OUT, draft, imported, leaves, planned, stays
@@ -298,6 +299,33 @@ def test_a_rule_that_the_purpose_refuses_is_refused_by_the_plan():
 
     assert "Register a new one" in refused(mandatory, selector={})
     assert "no way out moonlight" in refused(unknown, selector={})
+
+
+def hold(verb):
+    return {"operation": f"{verb}_transport", "args": {"transport": "relay"}}
+
+
+def set_purpose(**to):
+    return {"operation": "set_purpose", "args": {"code": "news", "to": to}}
+
+
+@pytest.mark.parametrize(
+    ("operations", "words"),
+    [
+        ([hold("hold"), hold("release")], "operations 1 and 2 both change the transport relay."),
+        ([hold("hold"), set_purpose(name="News"), set_purpose(is_public=True, name="Other")],
+         "operations 2 and 3 both change the name of the purpose news."),
+        ([OUT, {"operation": "restore", "args": {"moment": "2026-03-01T00:00Z"}}], "under different causes"),
+        ([{"operation": "import"}, {"operation": "import"}], "one list of rows"),
+    ],
+)  # fmt: skip
+def test_operations_that_meet_on_one_thing_are_two_sets(operations, words):
+    selector = LISTED if OUT in operations else {}
+    assert words in " ".join(problems_of(operations, selector))
+
+
+def test_operations_on_different_things_are_one_set():
+    assert problems_of([hold("hold"), set_purpose(name="News"), set_purpose(is_public=True)], {}) == []
 
 
 # Staleness
