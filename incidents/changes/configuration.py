@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 
 from config.history import TrackedModel
 from config.models import User
-from consent.models import ExitPath, Purpose
+from consent.models import Channel, ExitPath, Purpose
 from consent.services import actor_of
 from incidents.changes.operations import Args, OnConfiguration, register
 from incidents.changes.selecting import CODE, REGION
@@ -27,13 +27,21 @@ from messaging.models import SendHold, TemplateVersion
 SHORT = 200  # characters of a reason that others keep
 REGIMES = {"opt_in": "not contactable", "opt_out": "contactable", "mandatory": "contactable"}
 
-# People whom the purpose's rule decides about, since they have not: neither for it nor for everything.
-WITHOUT_A_CHOICE = f"""
-    SELECT {REGION.format("s")} AS region, count(*) FROM consent_subject s
-     WHERE s.merged_into_id IS NULL AND NOT s.is_canary AND s.erased_at IS NULL
-       AND NOT EXISTS (SELECT FROM consent_consent c
-                        WHERE c.subject_id = s.id AND c.state IS NOT NULL AND c.purpose IN (%s, '*'))
-     GROUP BY 1 ORDER BY 1
+OUT_ELSEWHERE = "opted out themselves by another way"
+
+# People whom the purpose's rule decides about by any way, since no choice of theirs covers it (consent.answers); and
+# whether they said no themselves by another.
+LEFT_TO_THE_RULE = f"""
+    SELECT region, said_no, count(*) FROM (
+      SELECT {REGION.format("s")} AS region,
+             coalesce(bool_or(c.explicit AND c.state = 'opt_out'), false) AS said_no
+        FROM consent_subject s
+        LEFT JOIN consent_consent c ON c.subject_id = s.id AND c.state IS NOT NULL AND c.purpose IN (%s, '*')
+       WHERE s.merged_into_id IS NULL AND NOT s.is_canary AND s.erased_at IS NULL
+       GROUP BY s.id
+      HAVING NOT coalesce(bool_or(c.channel = '*'), false)
+         AND count(DISTINCT c.channel) < %s) people
+     GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 
@@ -106,17 +114,24 @@ def _transport(args: Args) -> set[str]:
 
 
 def _impact(args: Args) -> list[dict[str, Any]]:
-    """The matrix of people for whom the rule decides: by what they would be answered before and after."""
+    """The matrix of people for whom the rule decides: by what they would be answered before and after. Who left by
+    another way stands apart: by that one they stay out."""
     purpose = Purpose.objects.get(pk=args["code"])
     before, after = REGIMES[purpose.regime], REGIMES[args["to"].get("regime", purpose.regime)]
     if before == after:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(WITHOUT_A_CHOICE, [purpose.code])
+        cursor.execute(LEFT_TO_THE_RULE, [purpose.code, len(Channel.values)])
         rows = cursor.fetchall()
     return [
-        {"purpose": purpose.code, "region": region, "before": before, "after": after, "count": count}
-        for region, count in rows
+        {
+            "purpose": purpose.code,
+            "region": region,
+            "before": f"{before}, and {OUT_ELSEWHERE}" if said_no else before,
+            "after": after,
+            "count": count,
+        }
+        for region, said_no, count in rows
     ]
 
 

@@ -14,6 +14,7 @@ from consent.bulk import Selected
 from consent.services import actor_of
 from incidents.changes import staging
 from incidents.changes.allowing import locked
+from incidents.changes.configuration import OUT_ELSEWHERE
 from incidents.changes.operations import LISTED, on_choices, on_configuration, problems_of
 from incidents.changes.policy import approvals_needed, seconds_for
 from incidents.changes.selecting import REGION
@@ -128,7 +129,9 @@ def told(change: ChangeSet) -> str:
     """The plan in one sentence."""
     if not change.writes_choices:
         reached = sum(row["count"] for row in change.matrix)
-        return f"{len(change.configuration)} changes of configuration; {reached:,} people would be answered otherwise."
+        left = sum(row["count"] for row in change.matrix if row["before"].endswith(OUT_ELSEWHERE))
+        words = f"{len(change.configuration)} changes of configuration; {reached:,} people would be answered otherwise"
+        return f"{words}, of whom {left:,} {OUT_ELSEWHERE}." if left else f"{words}."
     words = f"{change.change_count:,} keys change, {change.same_count:,} are so already"
     if change.protected_count:
         words += f", {change.protected_count:,} are people's own choices and stay"

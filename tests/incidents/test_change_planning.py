@@ -8,12 +8,12 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from consent.bulk import Instruction, Selected
-from consent.models import ANY, Decision, Purpose
-from consent.services import merge, record
+from consent.models import ANY, Channel, Decision, Purpose
+from consent.services import may_contact, merge, record
 from incidents.changes import deciding, planning, staging, staleness
 from incidents.changes.operations import problems_of
 from incidents.models import ChangeSet, Incident, PlannedWrite
-from tests.factories import EndpointFactory, ExitPathFactory, PurposeFactory, SubjectFactory, incident, opt_out
+from tests.factories import EndpointFactory, ExitPathFactory, PurposeFactory, SubjectFactory, incident, opt_in, opt_out
 from tests.incidents.change_sets import IN, LISTED, OUT, draft, imported, leaves, planned, stays
 
 pytestmark = pytest.mark.django_db
@@ -278,15 +278,23 @@ def test_two_people_agree_to_what_reaches_many_or_changes_a_rule(monkeypatch):
 def test_a_rule_is_planned_by_whom_it_decides_about():
     PurposeFactory(code="news")
     SubjectFactory(locale="de-DE")
-    decided = SubjectFactory(locale="de-DE")
-    record([opt_out(decided, purpose="news")])
+    here, everywhere, agreed = (SubjectFactory(locale="de-DE") for _ in range(3))
+    record([opt_out(here, purpose="news", channel="email"), opt_out(everywhere, purpose="news", channel=ANY)])
+    record([opt_in(agreed, purpose="news", channel=channel) for channel in Channel.values])
 
     change = planned({"operation": "set_purpose", "args": {"code": "news", "to": {"regime": "opt_out"}}}, selector={})
 
     assert change.kind == ChangeSet.Kind.CONFIG
     assert change.matrix == [
-        {"purpose": "news", "region": "DE", "before": "not contactable", "after": "contactable", "count": 1}
+        {"purpose": "news", "region": "DE", "before": before, "after": "contactable", "count": 1}
+        for before in ("not contactable", "not contactable, and opted out themselves by another way")
     ]
+    assert planning.told(change).endswith(
+        "2 people would be answered otherwise, of whom 1 opted out themselves by another way."
+    )
+    Purpose.objects.update(regime="opt_out")
+    assert [may_contact(here.pk, "news", channel) for channel in ("email", "sms")] == [False, True]  # as it says
+    Purpose.objects.update(regime="opt_in")
     assert change.configuration[0]["before"] == {"regime": "opt_in"}
     assert Purpose.objects.get(pk="news").regime == "opt_in"
 
