@@ -24,6 +24,7 @@ from incidents.admin.change_forms import ChooseForm, form_for, operation_of, ope
 from incidents.admin.change_marks import BADGES
 from incidents.admin.filters import Author, OfIncident, Passed
 from incidents.changes.allowing import refusal
+from incidents.changes.judging import total_of
 from incidents.models import ChangeBatch, ChangeSet, Incident
 
 REF = re.compile(r"\s*cs-([0-9]{1,9})\s*", re.IGNORECASE)
@@ -110,7 +111,7 @@ class ChangeSetAdmin(Buttons, HistoryAdmin, RecordAdmin):
     def progress(self, change: Any) -> str | None:
         if change.started_at is None:
             return None
-        return f"{tabs.percent(min(change.reached or 0, tabs.total_of(change)), tabs.total_of(change))} %"
+        return f"{tabs.percent(min(change.reached or 0, total_of(change)), total_of(change))} %"
 
     @display(description="Incident")
     def of_incident(self, change: Any) -> SafeString | str | None:

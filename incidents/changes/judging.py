@@ -15,7 +15,7 @@ from incidents.models import ChangeBatch, ChangeSet
 
 MET, BREACHED, UNMEASURED = "met", "breached", "unmeasured"
 PATIENCE_MS = 30_000  # how long one check may take
-NEWEST = 20_000  # rows that a look at the whole asks about: each batch was asked about when it was written
+SLICE = 20_000  # rows that are asked about at once: a look at the whole goes through all of them, slice by slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,17 @@ class Verdict:
     may_be_borne: bool = True
 
 
-Check = Callable[[ChangeSet, ChangeBatch | None], Finding]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows from `first` to `last` by their position, and versions of consents after `since`. `number`: of the batch."""
+
+    first: int
+    last: int
+    since: int
+    number: int | None = None
+
+
+Check = Callable[[ChangeSet, Part], Finding]
 
 # LATERAL with OFFSET 0: look-ups by key, whatever the planner believes about rows that were staged a moment ago.
 PEOPLE = """
@@ -76,7 +86,7 @@ DRIFTED = """
 """
 BATCHES = """
     SELECT b.* FROM incidents_changebatch b
-     WHERE b.change_set_id = %(change)s AND b.first_position >= %(first)s AND b.last_position <= %(last)s
+     WHERE b.change_set_id = %(change)s AND b.last_position BETWEEN %(first)s AND %(last)s
 """
 UNGUARDED = f"""
     SELECT count(*) FROM ({BATCHES}) b JOIN consent_decision d ON d.batch_id = b.batch_id
@@ -92,43 +102,56 @@ MISSING = f"""
 """
 
 
-def verdict(change: ChangeSet, batch: ChangeBatch | None = None) -> Verdict:
-    """Of a batch, or of what the set wrote last."""
+def of_batch(batch: ChangeBatch) -> Part:
+    return Part(batch.first_position, batch.last_position, batch.log_before, batch.number)
+
+
+def after(change: ChangeSet, position: int) -> Part:
+    """The next slice of all that it wrote; the last one ends with the set."""
+    since = change.batches.order_by("number").values_list("log_before", flat=True).first()
+    return Part(position + 1, min(position + SLICE, total_of(change)), since or 0)
+
+
+def total_of(change: ChangeSet) -> int:
+    """Rows, or operations, that it writes."""
+    return change.change_count if change.writes_choices else len(change.operations)
+
+
+def verdict(change: ChangeSet, part: Part) -> Verdict:
     checks = CHECKS if change.writes_choices else CONFIGURED
-    findings = [_asked(check, change, batch) for check in checks]
+    findings = [_asked(check, change, part) for check in checks]
     words = [finding.words for finding in findings]
     if broken := [finding for finding in findings if finding.verdict == BREACHED]:
         return Verdict(BREACHED, words, not any(finding.is_irrecoverable for finding in broken))
     return Verdict(MET if all(finding.verdict == MET for finding in findings) else UNMEASURED, words)
 
 
-def no_opt_out_weakened(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+def no_opt_out_weakened(change: ChangeSet, part: Part) -> Finding:
     """I2: their own opt-outs, before and now."""
-    count = _count(WEAKENED, change, batch)
+    count = _count(WEAKENED, change, part)
     return _found(
         "I2", count, "no opt-out was reversed without the person", "opt-outs were reversed without the person"
     )
 
 
-def state_is_what_was_decided(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+def state_is_what_was_decided(change: ChangeSet, part: Part) -> Finding:
     """I4: the log and the state agree."""
-    count = _count(DRIFTED, change, batch)
+    count = _count(DRIFTED, change, part)
     return _found("I4", count, "the state is what the log says", "keys are not in the state that the log says")
 
 
-def written_through_the_guard(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+def written_through_the_guard(change: ChangeSet, part: Part) -> Finding:
     """I10: all of its decisions are planned ones, that nobody chose, in its batch; and all that it wrote is there."""
-    count = _count(UNGUARDED, change, batch) + _count(MISSING, change, batch)
+    count = _count(UNGUARDED, change, part) + _count(MISSING, change, part)
     return _found("I10", count, "what was written is what was planned", "decisions are not as they were planned")
 
 
-def configuration_stands(change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+def configuration_stands(change: ChangeSet, part: Part) -> Finding:
     """What it set is still so. Where it is not, somebody else changed it: that is for people to look at."""
     for number, ((operation, args), told) in enumerate(
         zip(on_configuration(change), change.configuration, strict=True), 1
     ):
-        is_asked = number == batch.number if batch else True
-        if is_asked and operation.now(args) != told["after"]:
+        if part.number in (None, number) and operation.now(args) != told["after"]:
             return Finding(
                 UNMEASURED, f"{operation.title}: what stands is not what was set. Somebody changed it since."
             )
@@ -139,13 +162,13 @@ CHECKS: list[Check] = [no_opt_out_weakened, state_is_what_was_decided, written_t
 CONFIGURED: list[Check] = [configuration_stands]
 
 
-def _asked(check: Check, change: ChangeSet, batch: ChangeBatch | None) -> Finding:
+def _asked(check: Check, change: ChangeSet, part: Part) -> Finding:
     """An error of the database is an answer too: it could not be measured."""
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE_MS)])
-            finding = check(change, batch)
+            finding = check(change, part)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', '0', true)")
             return finding
@@ -155,19 +178,11 @@ def _asked(check: Check, change: ChangeSet, batch: ChangeBatch | None) -> Findin
         return Finding(UNMEASURED, f"{check.__doc__} It could not be asked: {str(error).splitlines()[0]}"[:500])
 
 
-def _count(query: str, change: ChangeSet, batch: ChangeBatch | None) -> int:
-    first, last = (
-        (batch.first_position, batch.last_position) if batch else (change.change_count - NEWEST, change.change_count)
-    )
-    since = batch.log_before if batch else _begun(change)
+def _count(query: str, change: ChangeSet, part: Part) -> int:
+    facts = {"change": change.pk, "first": part.first, "last": part.last, "since": part.since}
     with connection.cursor() as cursor:
-        cursor.execute(query, {"change": change.pk, "first": first, "last": last, "since": since})
+        cursor.execute(query, facts)
         return int(cursor.fetchone()[0])
-
-
-def _begun(change: ChangeSet) -> int:
-    first = change.batches.order_by("number").values_list("log_before", flat=True).first()
-    return first or 0
 
 
 def _found(code: str, count: int, met: str, breached: str) -> Finding:

@@ -15,6 +15,7 @@ EDITORS = django.contrib.postgres.fields.ArrayField(
 )
 
 
+LOOKED_TO = models.PositiveIntegerField(default=0, editable=False, help_text="How far the look under way has come.")
 DIGEST = models.BinaryField(help_text="The plan that the bypass was asked for.", max_length=32, null=True)
 
 
@@ -24,6 +25,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField("changeset", "editors", EDITORS),
         migrations.AddField("historicalchangeset", "editors", EDITORS),
+        migrations.AddField("changeset", "looked_to", LOOKED_TO),
+        migrations.AddField("historicalchangeset", "looked_to", LOOKED_TO),
         migrations.AddField("changeset", "bypass_digest", DIGEST),
         migrations.AddField("historicalchangeset", "bypass_digest", DIGEST),
         migrations.RemoveConstraint("changeset", "changeset_bypass_has_a_reason_and_a_review"),

@@ -165,6 +165,7 @@ class ChangeSet(TrackedModel):
     ended_reason = models.CharField(max_length=500, blank=True, editable=False)
     failures = models.PositiveSmallIntegerField(default=0, editable=False, help_text="Verdicts that said: breached.")
     looks = models.PositiveSmallIntegerField(default=0, editable=False, help_text="Verdicts since the last batch.")
+    looked_to = models.PositiveIntegerField(default=0, editable=False, help_text="How far the look under way has come.")
     next_at = models.DateTimeField(null=True, editable=False, help_text="When a worker looks at it again.")
     lease = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)

@@ -280,7 +280,7 @@ def test_a_decision_that_was_not_planned_is_a_breach_of_i10():
         [opt_out(stranger, explicit=False, cause="default", actor="system:job", batch_id=change.batches.get().batch_id)]
     )
 
-    verdict = judging.verdict(fresh(change), change.batches.get())
+    verdict = judging.verdict(fresh(change), judging.of_batch(change.batches.get()))
 
     assert verdict.verdict == judging.BREACHED
     assert "I10: 1 decisions" in " ".join(verdict.words)
@@ -332,6 +332,40 @@ def test_a_policy_says_how_many_breaches_are_borne():
     assert (change.state, change.failures) == (State.APPLYING, 1)
     assert Incident.objects.filter(caused_by_change_set=change.ref).exists()
     assert states(*people).count("opt_out") == 1
+
+
+def test_a_look_at_the_whole_goes_through_all_of_it(monkeypatch):
+    people = imported(5)
+    monkeypatch.setattr(judging, "SLICE", 2)
+    seen = []
+
+    def look(change, part):
+        seen.append((part.first, part.last))
+        return judging.Finding(judging.MET, "Seen.")
+
+    monkeypatch.setattr(judging, "CHECKS", [look])
+
+    change = applied(OUT, batch_size=5, validation_policy={"count": 2})
+
+    assert change.state == State.APPLIED
+    assert seen == [(1, 5), *[(1, 2), (3, 4), (5, 5)] * 2]
+    assert states(*people) == ["opt_out"] * 5
+
+
+def test_what_happens_to_the_first_rows_while_the_whole_is_watched_is_found(monkeypatch):
+    imported(5)
+    monkeypatch.setattr(judging, "SLICE", 2)
+    change = begun(OUT, batch_size=2, validation_policy={"count": 1})
+    while fresh(change).state != State.VALIDATING:
+        one_step()
+    stranger = imported(1)[0]
+    batch = change.batches.get(number=1).batch_id
+    record([opt_out(stranger, explicit=False, cause="default", actor="system:job", batch_id=batch)])
+
+    running.run_due()
+    running.run_due()
+
+    assert fresh(change).state == State.ROLLED_BACK
 
 
 def test_no_policy_bears_that_an_opt_out_was_reversed(monkeypatch):

@@ -89,7 +89,7 @@ def test_an_opt_out_that_somebody_reversed_by_force_is_a_breach_of_i2(committed)
             "UPDATE consent_consent SET state = 'opt_in', explicit = false WHERE subject_id = %s", [leaver]
         )
 
-    verdict = judging.verdict(fresh(change), change.batches.get())
+    verdict = judging.verdict(fresh(change), judging.of_batch(change.batches.get()))
 
     assert verdict.verdict == judging.BREACHED
     assert "I2: 1 opt-outs were reversed" in " ".join(verdict.words)

@@ -97,7 +97,7 @@ def test_a_backfill_of_everybody_is_refused_and_told_as_a_near_miss(anna, others
 
 def test_a_backfill_that_leaves_her_out_and_then_breaks_is_taken_back_whole(anna, others, monkeypatch):
     record([opt_out(person, explicit=False, cause="import", actor="system:job") for person in others])
-    monkeypatch.setattr(judging, "CHECKS", [*judging.CHECKS, lambda change, batch: BREAKS])
+    monkeypatch.setattr(judging, "CHECKS", [*judging.CHECKS, lambda change, part: BREAKS])
 
     with (
         pytest.raises(NotApplied) as stopped,
