@@ -4,17 +4,21 @@ Every check is asked, also after one has failed: one that broke says more togeth
 asked is unmeasured, and no pass. `verdict` is the seam: whoever has more checks puts them into CHECKS.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DataError, IntegrityError, InternalError, OperationalError, connection, transaction
 
+from consent.drift import closer
 from incidents.changes.operations import on_configuration
 from incidents.invariants import INVARIANTS
+from incidents.invariants.questions import REVERSED
 from incidents.models import ChangeBatch, ChangeSet
 
 MET, BREACHED, UNMEASURED = "met", "breached", "unmeasured"
 PATIENCE_MS = 30_000  # how long one check may take
+AT_ONCE = 10_000  # keys of one statement
 SLICE = 20_000  # rows that are asked about at once: a look at the whole goes through all of them, slice by slice
 
 
@@ -54,35 +58,22 @@ PEOPLE = """
     SELECT DISTINCT p.subject_id FROM incidents_plannedwrite p
      WHERE p.change_set_id = %(change)s AND p.position BETWEEN %(first)s AND %(last)s
 """
-# Versions written since that left an explicit opt-out without the person's own second step, on any key of theirs; and
-# opt-outs of their own that do not stand now, whatever was written into the history.
-WEAKENED = f"""
-    WITH theirs AS MATERIALIZED (
-      SELECT c.* FROM ({PEOPLE} OFFSET 0) w
-       CROSS JOIN LATERAL (SELECT * FROM consent_consent c WHERE c.subject_id = w.subject_id OFFSET 0) c)
-    SELECT (SELECT count(*) FROM theirs c
-             CROSS JOIN LATERAL (SELECT * FROM consent_historicalconsent h WHERE h.id = c.id OFFSET 0) h
-             CROSS JOIN LATERAL (SELECT b.explicit, b.state FROM consent_historicalconsent b
-                                  WHERE b.id = h.id AND b.version = h.version - 1 OFFSET 0) b
-              LEFT JOIN consent_decision d ON d.id = h.decision_id
-             WHERE h.history_id > %(since)s
-               AND b.explicit AND b.state = 'opt_out' AND h.state IS DISTINCT FROM 'opt_out'
-               AND (d.id IS NULL OR NOT d.explicit OR d.choice <> 'opt_in' OR d.reversal_id IS NULL))
-         + (SELECT count(*) FROM theirs c
-             CROSS JOIN LATERAL (
-               SELECT o.choice FROM consent_decision o
-                WHERE o.subject_id = c.subject_id AND o.purpose = c.purpose AND o.channel = c.channel AND o.explicit
-                ORDER BY o.decided_at DESC, (o.choice = 'opt_out') DESC, o.id LIMIT 1) o
-             WHERE o.choice = 'opt_out' AND (c.state IS DISTINCT FROM 'opt_out' OR NOT c.explicit))
+# All keys of these people, not only those that were planned.
+THEIRS = f"""
+    SELECT c.id, w.subject_id, c.purpose, c.channel FROM ({PEOPLE} OFFSET 0) w
+     CROSS JOIN LATERAL (SELECT * FROM consent_consent c WHERE c.subject_id = w.subject_id OFFSET 0) c
 """
-DRIFTED = """
-    SELECT count(*) FROM incidents_plannedwrite p
-      LEFT JOIN consent_consent c
-        ON c.subject_id = p.subject_id AND c.purpose = p.purpose AND c.channel = p.channel
-      LEFT JOIN LATERAL consent_effective(p.subject_id, p.purpose, p.channel) e ON true
+# What validation calls a reversal, among the versions of some consents that were written since.
+REVERSED_SINCE = f"""
+    SELECT DISTINCT v.subject_id, v.purpose, v.channel
+      FROM ({REVERSED.wrong.replace("{rows}", f"{REVERSED.of_consents} AND {REVERSED.number} > %(since)s")}) r(number)
+      JOIN consent_historicalconsent v ON v.history_id = r.number
+"""
+# What was there, or was written: a key that was left out may never have been decided.
+KEYS = """
+    SELECT p.subject_id, p.purpose, p.channel FROM incidents_plannedwrite p
      WHERE p.change_set_id = %(change)s AND p.position BETWEEN %(first)s AND %(last)s
-       AND (c.state, coalesce(c.explicit, false), c.decision_id)
-           IS DISTINCT FROM (e.choice, coalesce(e.explicit, false), e.id)
+       AND (p.version > 0 OR p.outcome = 'written')
 """
 BATCHES = """
     SELECT b.* FROM incidents_changebatch b
@@ -127,16 +118,21 @@ def verdict(change: ChangeSet, part: Part) -> Verdict:
 
 
 def no_opt_out_weakened(change: ChangeSet, part: Part) -> Finding:
-    """I2: their own opt-outs, before and now."""
-    count = _count(WEAKENED, change, part)
+    """I2, as validation knows it: no version since reversed an opt-out of theirs, and each of them counts now."""
+    reversed_: set[Any] = set()
+    for theirs in _in_turns(_rows(THEIRS, change, part)):
+        facts = {"consents": [number for number, *_ in theirs], "since": part.since}
+        reversed_.update(_fetched(REVERSED_SINCE, facts))
+        found = closer((subject, purpose, channel) for _, subject, purpose, channel in theirs)
+        reversed_.update((one.subject_id, one.purpose, one.channel) for one in found if one.reverses)
     return _found(
-        "I2", count, "no opt-out was reversed without the person", "opt-outs were reversed without the person"
+        "I2", len(reversed_), "no opt-out was reversed without the person", "opt-outs were reversed without the person"
     )
 
 
 def state_is_what_was_decided(change: ChangeSet, part: Part) -> Finding:
-    """I4: the log and the state agree."""
-    count = _count(DRIFTED, change, part)
+    """I4, as validation knows it: the log and the state agree."""
+    count = sum(len(closer(keys)) for keys in _in_turns(_rows(KEYS, change, part)))
     return _found("I4", count, "the state is what the log says", "keys are not in the state that the log says")
 
 
@@ -179,10 +175,22 @@ def _asked(check: Check, change: ChangeSet, part: Part) -> Finding:
 
 
 def _count(query: str, change: ChangeSet, part: Part) -> int:
-    facts = {"change": change.pk, "first": part.first, "last": part.last, "since": part.since}
+    return int(_rows(query, change, part)[0][0])
+
+
+def _rows(query: str, change: ChangeSet, part: Part) -> list[tuple[Any, ...]]:
+    return _fetched(query, {"change": change.pk, "first": part.first, "last": part.last, "since": part.since})
+
+
+def _fetched(query: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, facts)
-        return int(cursor.fetchone()[0])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def _in_turns(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    return (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
 
 
 def _found(code: str, count: int, met: str, breached: str) -> Finding:

@@ -288,7 +288,7 @@ def test_a_decision_that_was_not_planned_is_a_breach_of_i10():
 
 def test_what_cannot_be_judged_waits_for_a_person_who_has_it_judged_again(monkeypatch):
     people = imported(2)
-    monkeypatch.setattr(judging, "DRIFTED", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
+    monkeypatch.setattr(judging, "KEYS", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
     change = begun(OUT)
 
     running.run_due()
@@ -306,7 +306,7 @@ def test_what_cannot_be_judged_waits_for_a_person_who_has_it_judged_again(monkey
 
 def test_a_policy_may_take_back_what_cannot_be_judged(monkeypatch):
     people = imported(2)
-    monkeypatch.setattr(judging, "DRIFTED", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
+    monkeypatch.setattr(judging, "KEYS", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
 
     change = applied(OUT, validation_policy={"inconclusive": "roll_back"})
     running.run_due()
@@ -371,7 +371,7 @@ def test_what_happens_to_the_first_rows_while_the_whole_is_watched_is_found(monk
 def test_no_policy_bears_that_an_opt_out_was_reversed(monkeypatch):
     imported(2)
     change = begun(OUT, batch_size=1, validation_policy={"failure_limit": 10})
-    monkeypatch.setattr(judging, "WEAKENED", "SELECT 1 WHERE %(change)s + %(first)s + %(last)s + %(since)s > -9")
+    monkeypatch.setattr(judging, "REVERSED_SINCE", "SELECT 1 WHERE %(consents)s <> '{}' AND %(since)s > -9")
 
     one_step()
     one_step()
