@@ -27,6 +27,17 @@ class DecisionsRefused(ValidationError):
         self.problems = list(problems)
 
 
+class SecondPersonNeeded(ValidationError):
+    """`by_what`: how whoever asks a second person says which decisions they are."""
+
+    def __init__(self, by_what: str) -> None:
+        super().__init__(
+            "Opt-outs would be lifted, or more than a thousand decisions: a second person confirms that. Ask for it "
+            f"under Taken back, +, by the number {by_what}.",
+            code="second_person",
+        )
+
+
 # The SQLSTATEs of consent/migrations/sql, and the constraints that only the database can check under a race.
 REFUSALS = {
     "HF002": ("purpose", "unknown", "Unknown subject, purpose or exit path."),
@@ -37,6 +48,8 @@ REFUSALS = {
         "An explicit opt-out stands. Opting back in takes two steps: request a reversal and confirm it.",
     ),
     "HF006": ("decision", "explicit", "An explicit choice cannot be voided; only a later choice supersedes it."),
+    "HF018": ("decision", "second_person", "A second person confirms that opt-outs no longer count."),
+    "HF019": ("decision", "of_a_change_set", "A change set wrote it: take that back, as a whole."),
     "HF007": ("reversal", "not_confirmable", "The second step must follow within seven days, by a second person."),
 }
 

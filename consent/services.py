@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 
 from config.models import User
 from consent import feed, subjects
@@ -27,7 +28,7 @@ from consent.models import (
     SubjectMerge,
 )
 from consent.recording import Effective, NewDecision, Recorded, write
-from consent.refusals import DecisionsRefused, Problem, from_database, is_passing
+from consent.refusals import DecisionsRefused, Problem, SecondPersonNeeded, from_database, is_passing
 from consent.validation import problems_of
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "confirm_reversal", "erase", "guard_level", "may_contact", "merge", "open_batch", "record", "request_reversal",
     "set_guard", "void",
 ]  # fmt: skip
+ALONE = 1_000  # decisions that nobody chose, and that one person may void without a second
 
 
 def actor_of(by: User | str) -> str:
@@ -139,18 +141,30 @@ def open_batch(kind: str, *, reason: str, by: User | str) -> Batch:
     return Batch.objects.create(kind=kind, reason=reason, created_by=actor_of(by))
 
 
-def void(decisions: Sequence[int], *, reason: str, by: User | str) -> int:
+def takes_two(decisions: QuerySet[Decision], by: User | str) -> bool:
+    """Whether one person or service alone may not void these: opt-outs count among them, or more than ALONE do. What
+    this product takes back of its own writes, `system:…`, waits for nobody."""
+    if not actor_of(by).startswith(("user:", "service:")):
+        return False
+    counting = decisions.filter(explicit=False, void=None)
+    return counting.filter(choice=Choice.OPT_OUT).exists() or counting.count() > ALONE
+
+
+def void(decisions: Sequence[int], *, reason: str, by: User | str, confirmed_by: str = "") -> int:
     """Declare non-explicit decisions bad. Their keys are projected again at once; returns how many were voided now.
 
-    Raises DecisionsRefused where one of them is explicit: only a later choice of the person supersedes that.
+    Raises SecondPersonNeeded where that takes two and nobody is named who confirmed it, and DecisionsRefused where one
+    of them is explicit: only a later choice of the person supersedes that.
     """
-    rows = [(number, reason, actor_of(by)) for number in sorted(set(decisions))]
+    if not confirmed_by and takes_two(Decision.objects.filter(pk__in=decisions), by):
+        raise SecondPersonNeeded("of its batch")
+    rows = [(number, reason, actor_of(by), confirmed_by) for number in sorted(set(decisions))]
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO consent_decisionvoid (decision_id, reason, voided_by) SELECT * FROM "
-                "unnest(%s::bigint[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING",
-                [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []],
+                "INSERT INTO consent_decisionvoid (decision_id, reason, voided_by, confirmed_by) SELECT * FROM "
+                "unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING",
+                [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], [], []],
             )
             return cursor.rowcount
     except DatabaseError as error:
@@ -264,6 +278,7 @@ def _reused_keys(drafts: Sequence[tuple[NewDecision, UUID]], recorded: Sequence[
     ]
 
 
-def void_batch(batch: Batch, *, reason: str, by: User | str) -> int:
-    """Undo a unit of writes as one. Choices that arrived meanwhile stay."""
-    return void(list(Decision.objects.filter(batch=batch).values_list("pk", flat=True)), reason=reason, by=by)
+def void_batch(batch: Batch, *, reason: str, by: User | str, confirmed_by: str = "") -> int:
+    """Undo a unit of writes as one. Choices that arrived meanwhile stay. Raises as `void` does."""
+    numbers = list(Decision.objects.filter(batch=batch).values_list("pk", flat=True))
+    return void(numbers, reason=reason, by=by, confirmed_by=confirmed_by)

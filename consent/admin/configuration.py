@@ -20,11 +20,25 @@ class CodedAdmin(TrackedAdmin):
         return readonly if obj is None else ("code", *readonly)
 
 
+RULE = ("regime", "is_covered_by_gpc")
+
+
 @admin.register(Purpose)
 class PurposeAdmin(CodedAdmin):
+    """By which rule people are contacted is set when a purpose is registered. Later it makes people contactable who
+    said nothing: that is planned and approved first."""
+
     list_display = ("name", "code", "regime", "is_covered_by_gpc", "is_public", "position")
     list_filter = ("regime", "is_covered_by_gpc", "is_public")
     search_fields = ("code", "name")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        readonly = super().get_readonly_fields(request, obj)
+        return readonly if obj is None else (*readonly, *RULE)
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
+        how = "Changed by a change set, which others approve: Change sets, +, Change a purpose."
+        return super().get_form(request, obj, change, help_texts=dict.fromkeys(RULE, how) if obj else {}, **kwargs)
 
 
 @admin.register(ExitPath)

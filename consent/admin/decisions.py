@@ -88,7 +88,10 @@ class DecisionAdmin(ExactSearch, PersonColumn, RecordAdmin):
     @display(description="Declared bad")
     def voided(self, obj: Decision) -> str:
         void = getattr(obj, "void", None)
-        return f"by {void.voided_by}: {void.reason}" if void else "No"
+        if void is None:
+            return "No"
+        second = f", confirmed by {void.confirmed_by}" if void.confirmed_by else ""
+        return f"by {void.voided_by}{second}: {void.reason}"
 
     @display(description="Evidence")
     def shown_evidence(self, obj: Decision) -> str:

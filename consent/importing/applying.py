@@ -13,8 +13,9 @@ from django.utils import timezone
 from config.models import User
 from consent.bulk import Selected, walking, write_batch
 from consent.importing import planning
-from consent.models import Batch, Cause, Import, ImportPortion, ImportRow
-from consent.services import open_batch, void_batch
+from consent.models import Batch, Cause, Decision, Import, ImportPortion, ImportRow
+from consent.refusals import SecondPersonNeeded
+from consent.services import actor_of, open_batch, takes_two, void_batch
 
 SIZE = 5000  # rows of the file: their keys stay locked until the portion is committed
 TAKEN = [*ImportRow.WRITTEN, ImportRow.Effect.SAME, ImportRow.Effect.REPEATED]
@@ -126,20 +127,29 @@ def choices(imported: Import, *, taken_by: str) -> Selected:
     return Selected(CHOICES, [imported.moment, imported.pk, 0, imported.rows, _texts(told)])
 
 
-def undo(imported: Import, *, reason: str, by: User | str) -> int:
+def undo(imported: Import, *, reason: str, by: User | str, confirmed_by: str = "") -> int:
     """Void what was written, portion by portion; returns how many decisions were voided now. Resumable, and a second
     time changes nothing. Each person gets back what stood before, and choices that arrived meanwhile stay.
+
+    Raises SecondPersonNeeded where that takes two, and nobody is named who confirmed it.
     """
     if not reason.strip():
         raise ValidationError("Say why it is undone.")
-    with transaction.atomic():  # from now on no further portion is written
-        imported.refresh_from_db(from_queryset=Import.objects.select_for_update())
-        if imported.undone_at is None:
-            imported.undone_at, imported.undone_reason = timezone.now(), reason[:200]
-            imported.undone_by = by if isinstance(by, str) else by.actor
-            imported.save(update_fields=["undone_at", "undone_by", "undone_reason"])
+    if not confirmed_by and takes_two(Decision.objects.filter(batch__import_portion__imported=imported), by):
+        raise SecondPersonNeeded("of the import")
+    end(imported, reason=reason, by=by)
     done: Any = imported.portions.select_related("batch").order_by("number")
-    return sum(void_batch(portion.batch, reason=reason[:200], by=by) for portion in done)
+    facts: Any = {"reason": reason[:200], "by": by, "confirmed_by": confirmed_by}
+    return sum(void_batch(portion.batch, **facts) for portion in done)
+
+
+@transaction.atomic
+def end(imported: Import, *, reason: str, by: User | str) -> None:
+    """From now on no further portion is written: it is undone, or about to be."""
+    imported.refresh_from_db(from_queryset=Import.objects.select_for_update())
+    if imported.undone_at is None:
+        imported.undone_at, imported.undone_reason, imported.undone_by = timezone.now(), reason[:200], actor_of(by)
+        imported.save(update_fields=["undone_at", "undone_by", "undone_reason"])
 
 
 def _can_be_written(imported: Import) -> None:

@@ -169,7 +169,17 @@ class DecisionVoid(AppendOnly):
     reason = models.CharField(max_length=200)
     voided_at = models.DateTimeField(db_default=CLOCK)
     voided_by = models.CharField(max_length=200)
+    confirmed_by = models.CharField(max_length=200, blank=True, db_default="", help_text="The second person.")
     tx = models.BigIntegerField(db_default=TX)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confirmed_by="") | ~Q(confirmed_by=F("voided_by")),
+                name="decisionvoid_confirmed_by_another",
+                violation_error_message="A second person confirms it, not whoever asked.",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"void of #{self.decision_id}"

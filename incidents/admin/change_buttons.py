@@ -17,7 +17,7 @@ from incidents.admin.forms import Moment
 from incidents.changes import applying, deciding, planning, rolling_back
 from incidents.changes.planning import told
 from incidents.changes.staleness import stale_because
-from incidents.models import ChangeSet
+from incidents.models import ChangeSet, Rollback
 
 Deed = Callable[[ChangeSet, dict[str, Any], User], str]
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -65,7 +65,7 @@ class DeclineDialog(OfPlan):
     comment = Lines(rows=3, max_length=500, label="Why not")
 
 
-class SecondDialog(theme_forms.BaseDialogForm):
+class SecondDialog(OfPlan):
     comment = Lines(rows=2, required=False, max_length=500)
 
 
@@ -82,8 +82,8 @@ class BypassDialog(ReasonDialog):
         change = the(kwargs["object_id"])
         able = User.objects.with_perm("incidents.approve_changeset", backend=BACKEND)
         others = colleagues().filter(pk__in=able.values("pk")).exclude(pk=kwargs["request"].user.pk)
-        kind, _, author = change.created_by.partition(":")
-        self.fields["second"].queryset = others.exclude(username=author) if kind == "user" else others
+        wrote = [actor.removeprefix("user:") for actor in change.authors if actor.startswith("user:")]
+        self.fields["second"].queryset = others.exclude(username__in=wrote)
 
 
 class ReviewDialog(theme_forms.BaseDialogForm):
@@ -112,7 +112,9 @@ def _answer(verb: Callable[..., ChangeSet], done: str) -> Deed:
 
 
 def _taken_back(change: ChangeSet, given: dict[str, Any], by: User) -> str:
-    rolling_back.roll_back(change, reason=given["reason"], by=by)
+    made = rolling_back.roll_back(change, reason=given["reason"], by=by)
+    if made.state == Rollback.State.WAITING:
+        return "It would make people contactable: a second person confirms it under Taken back."
     return f"{change.ref} is being taken back. What people chose meanwhile stays."
 
 
@@ -135,7 +137,7 @@ BUTTONS: Mapping[str, Button] = {
     ),
     "second": Button(
         "Confirm the bypass", "group", "approve", "Let it through without approvals",
-        _of(deciding.second, "Confirmed. {ref} is {state}."), SecondDialog, leads_to="approvals", submit="Confirm",
+        _answer(deciding.second, "Confirmed. {ref} is {state}."), SecondDialog, leads_to="approvals", submit="Confirm",
         explained="You answer for it beside whoever asked. The plan and the guard of the database stand.",
     ),
     "apply": Button(

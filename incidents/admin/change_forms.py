@@ -11,8 +11,6 @@ from config.admin import widgets
 from config.models import User
 from config.text import holds_control
 from consent.bulk import Instruction
-from consent.importing.applying import choices
-from consent.models import Import
 from incidents.admin import change_fields as fields
 from incidents.admin.dialogs import Lines, Tick
 from incidents.admin.forms import Select, Text
@@ -73,7 +71,10 @@ class AuthorForm(forms.Form):
     batch_size = whole(1, 20_000, label="Rows at a time", initial=1000)
     interval_s = whole(0, 3600, label="Seconds between batches", initial=0)
     looks = whole(0, 100, label="Looks at the whole afterwards", initial=1)
-    failure_limit = whole(0, 10, label="Breaches that are borne", initial=0)
+    failure_limit = whole(
+        0, 10, label="Breaches that are borne", initial=0,
+        help_text="Never one of I2: an opt-out that was reversed without the person takes all of it back.",
+    )  # fmt: skip
     inconclusive = forms.ChoiceField(
         label="What cannot be judged", widget=Select,
         choices=[("pause", "waits for a person"), ("roll_back", "is taken back")],
@@ -135,8 +136,6 @@ class AuthorForm(forms.Form):
                 change = deciding.edit(self.change, **self.facts(), by=by)
             if "people" in self.fields:
                 bring(change, self.cleaned_data.get("listed"), **self.told())
-            if "file" in self.fields:
-                bring_file(change, self.told()["file"])
         return change
 
     def fieldsets(self) -> list[tuple[str | None, dict[str, Any]]]:
@@ -232,11 +231,3 @@ def bring(change: ChangeSet, subject_ids: Any, *, purpose: str, channel: str, ch
         raise ValidationError({"people": "The list names nobody."})
     ChangeRow.objects.filter(change_set=change).delete()
     staging.bring(change, [Instruction(pk, purpose, channel, choice) for pk in subject_ids])
-
-
-def bring_file(change: ChangeSet, ref: str) -> None:
-    """The rows of an import become those of the set, in place of others that it had."""
-    imported = Import.objects.get(pk=int(ref.removeprefix("IM-")))
-    ChangeRow.objects.filter(change_set=change).delete()
-    if not staging.bring(change, choices(imported, taken_by=change.ref)):
-        raise ValidationError({"file": f"{imported.ref} changes nothing: there is no row to write."})

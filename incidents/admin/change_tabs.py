@@ -17,6 +17,7 @@ from consent.models import Decision
 from incidents.admin.change_marks import MARKS, STATES
 from incidents.admin.tabs import page_of
 from incidents.changes.allowing import EARLY
+from incidents.changes.judging import total_of
 from incidents.changes.planning import told
 from incidents.changes.staleness import stale_because
 from incidents.changes.wording import INTO, told_operations, told_policy, told_selector
@@ -161,10 +162,6 @@ def progress_of(change: ChangeSet) -> dict[str, Any]:
         | {"reached": reached, "total": total, "percent": percent(reached, total), "at": counts["at"]},
         "is_busy": change.state in BUSY,
     }
-
-
-def total_of(change: ChangeSet) -> int:
-    return change.change_count if change.writes_choices else len(change.operations)
 
 
 def percent(part: int, whole: int) -> int:

@@ -24,6 +24,7 @@ from incidents.admin.change_forms import ChooseForm, form_for, operation_of, ope
 from incidents.admin.change_marks import BADGES
 from incidents.admin.filters import Author, OfIncident, Passed
 from incidents.changes.allowing import refusal
+from incidents.changes.judging import total_of
 from incidents.models import ChangeBatch, ChangeSet, Incident
 
 REF = re.compile(r"\s*cs-([0-9]{1,9})\s*", re.IGNORECASE)
@@ -65,7 +66,7 @@ class ChangeSetAdmin(Buttons, HistoryAdmin, RecordAdmin):
     ordering = ("-pk",)
     sortable_by = ("state",)
     readonly_fields = fields = (
-        state, "kind", "revision", "created_by", moment("created_at", "Written"),
+        state, "kind", "revision", "created_by", moment("created_at", "Written"), "edited_by",
         *(field for what in HAPPENS for field in (moment(f"{what}_at"), f"{what}_by")),
         moment("scheduled_for", "Applied at"), "scheduled_by", "bypass_reason", "second_person",
         moment("review_due_at", "Review due"), "review_result", "paused_reason",
@@ -110,7 +111,7 @@ class ChangeSetAdmin(Buttons, HistoryAdmin, RecordAdmin):
     def progress(self, change: Any) -> str | None:
         if change.started_at is None:
             return None
-        return f"{tabs.percent(min(change.reached or 0, tabs.total_of(change)), tabs.total_of(change))} %"
+        return f"{tabs.percent(min(change.reached or 0, total_of(change)), total_of(change))} %"
 
     @display(description="Incident")
     def of_incident(self, change: Any) -> SafeString | str | None:
@@ -120,6 +121,10 @@ class ChangeSetAdmin(Buttons, HistoryAdmin, RecordAdmin):
             return str(change.incident.ref)
         url = reverse("admin:incidents_incident_change", args=[change.incident_id])
         return format_html('<a href="{}?tab=changes">{}</a>', url, change.incident)
+
+    @display(description="Edited by")
+    def edited_by(self, change: ChangeSet) -> str:
+        return ", ".join(change.editors) or "nobody else"
 
     @display(description="Age", ordering="created_at")
     def age(self, change: ChangeSet) -> str:

@@ -35,7 +35,8 @@ class UndeclaredForm(forms.Form):
 
     by = forms.ChoiceField(
         label="Find them by", widget=Select,
-        choices=[("session", "a login of the database, and when"), ("tx", "a transaction"), ("batch", "a batch")],
+        choices=[("session", "a login of the database, and when"), ("tx", "a transaction"), ("batch", "a batch"),
+                 ("import", "an import")],
     )  # fmt: skip
     db_user = forms.CharField(
         label="Login", max_length=63, required=False, initial="holdfast_oncall", widget=Text,
@@ -48,6 +49,7 @@ class UndeclaredForm(forms.Form):
         widget=widgets.UnfoldAdminIntegerFieldWidget, help_text="Its number, as a decision shows it.",
     )  # fmt: skip
     batch = forms.UUIDField(label="Batch", required=False, widget=Text)
+    of_import = forms.CharField(label="Import", max_length=20, required=False, widget=Text, help_text="Like IM-5.")
     incident = forms.TypedChoiceField(
         coerce=int, empty_value=None, required=False, widget=Select,
         help_text="Whose timeline tells of it. None: a new one is declared.",
@@ -62,7 +64,12 @@ class UndeclaredForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
-        wanted = {"session": ("db_user", "since", "until"), "tx": ("tx",), "batch": ("batch",)}
+        wanted = {
+            "session": ("db_user", "since", "until"),
+            "tx": ("tx",),
+            "batch": ("batch",),
+            "import": ("of_import",),
+        }
         for name in wanted.get(given.get("by", ""), ()):
             if not given.get(name) and name not in self.errors:
                 self.add_error(name, "Say this, to find them so.")
@@ -72,6 +79,8 @@ class UndeclaredForm(forms.Form):
         given = self.cleaned_data
         if given["by"] == "session":
             return {"db_user": given["db_user"], "since": as_text(given["since"]), "until": as_text(given["until"])}
+        if given["by"] == "import":
+            return {"import": given["of_import"].strip().upper()}
         return {"tx": given["tx"]} if given["by"] == "tx" else {"batch": str(given["batch"])}
 
 
@@ -196,7 +205,7 @@ class RollbackAdmin(RecordAdmin):
         fields: list[tuple[str | None, dict[str, Any]]] = [
             (None, {"fields": ["by"]}),
             ("A session", {"fields": ["db_user", "since", "until"]}),
-            ("Or", {"fields": [("tx", "batch")]}),
+            ("Or", {"fields": [("tx", "batch", "of_import")]}),
             (None, {"fields": ["incident", "reason", "counted"]}),
         ]
         submit = "Count again" if met else "Count them"

@@ -80,10 +80,11 @@ class ChangeSetShown(serializers.ModelSerializer[ChangeSet]):
         model = ChangeSet
         fields = [
             "ref", "title", "reason", "kind", "state", "revision", "incident", "in_words", "operations", "selector",
-            "leaves_protected", "batch_size", "created_at", "created_by", "planned_at", "plan_digest", "change_count",
-            "same_count", "protected_count", "protected_touched", "required_approvals", "submitted_at", "scheduled_for",
-            "bypassed_at", "bypassed_by", "seconded_by", "review_due_at", "reviewed_at", "started_at", "started_by",
-            "paused_at", "paused_reason", "applied_at", "rolled_back_at", "rollback_reason", "ended_at", "ended_reason",
+            "leaves_protected", "batch_size", "created_at", "created_by", "editors", "planned_at", "plan_digest",
+            "change_count", "same_count", "protected_count", "protected_touched", "required_approvals", "submitted_at",
+            "scheduled_for", "bypassed_at", "bypassed_by", "seconded_by", "review_due_at", "reviewed_at", "started_at",
+            "started_by", "paused_at", "paused_reason", "applied_at", "rolled_back_at", "rollback_reason", "ended_at",
+            "ended_reason",
         ]  # fmt: skip
         read_only_fields = fields
 

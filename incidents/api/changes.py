@@ -21,6 +21,7 @@ from incidents.api.change_shapes import ChangeSetShown, NewChangeSet, WholeShown
 from incidents.api.incidents import caller_of
 from incidents.api.shapes import Given, Reason, given
 from incidents.changes import applying, deciding, planning, rolling_back, staging
+from incidents.changes.operations import LISTED
 from incidents.models import ChangeSet, Incident
 from incidents.seeing import seen_by
 
@@ -54,11 +55,12 @@ class ChangeSetsView(generics.ListAPIView[ChangeSet]):
         rows, by = told.pop("rows", []), caller_of(request)
         told["incident"] = named(request, told.get("incident"))
         told["operations"] = [dict(operation) for operation in told["operations"]]
-        if rows and not any(one["operation"] in ("import", "sync_segment") for one in told["operations"]):
+        if rows and not any(one["operation"] in LISTED for one in told["operations"]):
             raise ValidationError({"rows": "Only import and sync_segment read rows: leave them out."})
         with transaction.atomic():
             change = deciding.write(**told, by=by)
-            staging.bring(change, [instruction(row) for row in rows])
+            if rows:
+                staging.bring(change, [instruction(row) for row in rows])
         return Response(WholeShown(change).data, status=201)
 
 
@@ -131,7 +133,8 @@ PauseView = step("pause", applying.pause, Reason, "No further batch; what was wr
 ResumeView = step("resume", applying.resume, Reason, "Go on where it stopped.")
 RollBackView = step(
     "roll_back", rolling_back.roll_back, Reason,
-    "Take back all that it wrote. Everybody gets back their own last choice; what people chose meanwhile stays.",
+    "Take back all that it wrote. Everybody gets back their own last choice; what people chose meanwhile stays. Where "
+    "it was applied and opted people out, a person must confirm it: its rollback is waiting.",
 )  # fmt: skip
 CancelView = step("cancel", deciding.cancel, Reason, "Give it up before anything of it was written.")
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from config.models import User
 from consent.services import actor_of
-from incidents.models import ChangeApproval, ChangeSet
+from incidents.models import ChangeApproval, ChangeSet, Rollback
 
 State = ChangeSet.State
 AUTHORS, APPROVES = "incidents.add_changeset", "incidents.approve_changeset"
@@ -32,7 +32,7 @@ class Verb:
 
 
 def _not_own(change: ChangeSet, by: User | str) -> str:
-    return "You wrote it: somebody else approves or declines it." if actor_of(by) == change.created_by else ""
+    return "You wrote or edited it: somebody else approves or declines it." if actor_of(by) in change.authors else ""
 
 
 def _first_answer(change: ChangeSet, by: User | str) -> str:
@@ -42,6 +42,16 @@ def _first_answer(change: ChangeSet, by: User | str) -> str:
         change_set=change, revision=change.revision, plan_digest=change.plan_digest, given_by=actor_of(by)
     )
     return "You have answered for this plan already." if given.exists() else ""
+
+
+def _decided_by_a_person(change: ChangeSet, by: User | str) -> str:
+    """What waits for somebody is let go by somebody; a program lets go only of what it stopped itself."""
+    return "" if change.paused_by == actor_of(by) else not_permitted(APPLIES, by, by_person=True)
+
+
+def _asked_already(change: ChangeSet, by: User | str) -> str:
+    asked = change.rollbacks.filter(state=Rollback.State.WAITING).first()
+    return f"{asked.started_by} has asked for that: a second person confirms it under Taken back." if asked else ""
 
 
 def _has_plan(change: ChangeSet, by: User | str) -> str:
@@ -59,19 +69,29 @@ def _bypassable(change: ChangeSet, by: User | str) -> str:
 def _secondable(change: ChangeSet, by: User | str) -> str:
     if not change.bypassed_at or change.seconded_at:
         return "Nobody waits for a second person here."
-    if actor_of(by) in (change.bypassed_by, change.created_by):
-        return "A second person confirms it, neither its author nor whoever asked."
+    if actor_of(by) in (change.bypassed_by, *change.authors):
+        return "A second person confirms it, neither whoever wrote or edited it nor whoever asked."
     return "" if actor_of(by) == change.second_person else f"{change.second_person} was named to confirm it."
 
 
 def _reviewable(change: ChangeSet, by: User | str) -> str:
     if not change.seconded_at or change.reviewed_at:
         return "There is nothing to look at afterwards: no approval was bypassed, or somebody has looked."
-    if actor_of(by) in (change.bypassed_by, change.seconded_by, change.created_by):
+    if actor_of(by) in (change.bypassed_by, change.seconded_by, *change.authors):
         return "Somebody who had no part in the bypass looks at it."
     return ""
 
 
+def _left_to_its_script(verb: str, change: ChangeSet, by: User | str) -> str:
+    """Nobody approves the rows of a script, since others read it as code: so whoever ran it carries it on, as it is."""
+    if change.kind != ChangeSet.Kind.MIGRATION or verb not in OF_SCRIPT:
+        return ""
+    if verb == "edit" or actor_of(by) != change.created_by:
+        return "A script brought it, and others read that as code: run the script again."
+    return ""
+
+
+OF_SCRIPT = ("edit", "plan", "submit", "schedule", "apply")
 EARLY = (State.IN_REVIEW, State.APPROVED, State.SCHEDULED)
 VERBS: dict[str, Verb] = {
     "edit": Verb(AUTHORS, tuple(ChangeSet.EDITABLE)),
@@ -83,8 +103,8 @@ VERBS: dict[str, Verb] = {
     "unschedule": Verb(APPLIES, (State.SCHEDULED,)),
     "apply": Verb(APPLIES, (State.APPROVED, State.SCHEDULED)),
     "pause": Verb(APPLIES, (State.APPLYING, State.VALIDATING)),
-    "resume": Verb(APPLIES, (State.PAUSED,)),
-    "roll_back": Verb(TAKES_BACK, (State.APPLYING, State.VALIDATING, State.PAUSED, State.APPLIED)),
+    "resume": Verb(APPLIES, (State.PAUSED,), rule=_decided_by_a_person),
+    "roll_back": Verb(TAKES_BACK, (State.APPLYING, State.VALIDATING, State.PAUSED, State.APPLIED), rule=_asked_already),
     "cancel": Verb(AUTHORS, (State.DRAFT, *EARLY, State.STALE)),
     "bypass": Verb(BYPASSES, (State.IN_REVIEW,), by_person=True, rule=_bypassable),
     "second": Verb(APPROVES, (State.IN_REVIEW,), by_person=True, rule=_secondable),
@@ -99,7 +119,7 @@ def refusal(verb: str, change: ChangeSet, by: User | str) -> str:
         return f"{change.ref} is {change.get_state_display()}: this cannot be done with it now."
     if words := not_permitted(asked.needs, by, by_person=asked.by_person):
         return words
-    return asked.rule(change, by)
+    return _left_to_its_script(verb, change, by) or asked.rule(change, by)
 
 
 def not_permitted(needs: str, by: User | str, *, by_person: bool = False) -> str:

@@ -20,7 +20,7 @@ from consent.bulk import Selected, write_batch
 from consent.services import actor_of, open_batch, transaction_time
 from incidents.changes.allowing import locked
 from incidents.changes.deciding import mark_stale
-from incidents.changes.judging import BREACHED, MET, Verdict, verdict
+from incidents.changes.judging import BREACHED, MET, Verdict, after, of_batch, total_of, verdict
 from incidents.changes.operations import on_choices, on_configuration
 from incidents.changes.policy import policy_of
 from incidents.changes.rolling_back import begin_of_set
@@ -132,7 +132,7 @@ def step(change: ChangeSet, now: datetime) -> None:
 
 
 def _judge(change: ChangeSet, batch: ChangeBatch, now: datetime) -> None:
-    told = verdict(change, batch)
+    told = verdict(change, of_batch(batch))
     batch.state = {MET: OfBatch.PASSED, BREACHED: OfBatch.FAILED}.get(told.verdict, OfBatch.INCONCLUSIVE)
     batch.words, batch.judged_at = [text[:500] for text in told.words], now
     batch.save(update_fields=["state", "words", "judged_at"])
@@ -141,10 +141,10 @@ def _judge(change: ChangeSet, batch: ChangeBatch, now: datetime) -> None:
 
 
 def _watch(change: ChangeSet, now: datetime) -> None:
-    """All is written: looked at as often as the policy says, then it is over."""
+    """All is written: looked at as often as the policy says, a slice at a time, then it is over."""
     policy = policy_of(change)
     if change.state != State.VALIDATING:
-        change.looks, change.next_at = 0, now
+        change.looks, change.looked_to, change.next_at = 0, 0, now
         words_ = f"all is written, {_figures(change)}; looked at {policy.count} times more."
         move(change, State.VALIDATING, words_, by=ACTOR)
         return
@@ -152,21 +152,24 @@ def _watch(change: ChangeSet, now: datetime) -> None:
         change.applied_at, change.next_at, change.lease, change.lease_until = now, None, None, None
         move(change, State.APPLIED, f"applied, {_figures(change)}.", by=ACTOR)
         return
-    change.looks += 1
-    if _may_go_on(change, verdict(change), "All of it"):
-        ChangeSet.objects.filter(pk=change.pk).update(looks=change.looks)
-        later(change, now + policy.interval)
+    part = after(change, change.looked_to)
+    if _may_go_on(change, verdict(change, part), f"All of it, from {part.first:,} to {part.last:,}"):
+        is_whole = part.last >= total_of(change)
+        looks, looked_to = (change.looks + 1, 0) if is_whole else (change.looks, part.last)
+        ChangeSet.objects.filter(pk=change.pk).update(looks=looks, looked_to=looked_to)
+        later(change, now + policy.interval if is_whole else now)
 
 
 def _may_go_on(change: ChangeSet, told: Verdict, what: str) -> bool:
-    """A breach takes everything back, but for those that the policy bears; not knowing waits for a person."""
+    """A breach takes everything back, but for those that the policy bears, never one of I2; not knowing waits for a
+    person."""
     if told.verdict == MET:
         return True
     said, policy = f"{what}: {told.verdict}. {' '.join(told.words)}", policy_of(change)
     if told.verdict == BREACHED:
         change.failures += 1
         raise_incident(change, f"{change.ref}, {said}")
-        if change.failures > policy.failure_limit:
+        if change.failures > policy.failure_limit or not told.may_be_borne:
             begin_of_set(change, reason=said, by=ACTOR)
             return False
         ChangeSet.objects.filter(pk=change.pk).update(failures=change.failures)

@@ -4,7 +4,7 @@ Each remembers what stood before, so that it can be taken back. A text goes thro
 eyes before; here it goes out, and back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 
 from config.history import TrackedModel
 from config.models import User
-from consent.models import ExitPath, Purpose
+from consent.models import Channel, ExitPath, Purpose
 from consent.services import actor_of
 from incidents.changes.operations import Args, OnConfiguration, register
 from incidents.changes.selecting import CODE, REGION
@@ -27,13 +27,21 @@ from messaging.models import SendHold, TemplateVersion
 SHORT = 200  # characters of a reason that others keep
 REGIMES = {"opt_in": "not contactable", "opt_out": "contactable", "mandatory": "contactable"}
 
-# People whom the purpose's rule decides about, since they have not: neither for it nor for everything.
-WITHOUT_A_CHOICE = f"""
-    SELECT {REGION.format("s")} AS region, count(*) FROM consent_subject s
-     WHERE s.merged_into_id IS NULL AND NOT s.is_canary AND s.erased_at IS NULL
-       AND NOT EXISTS (SELECT FROM consent_consent c
-                        WHERE c.subject_id = s.id AND c.state IS NOT NULL AND c.purpose IN (%s, '*'))
-     GROUP BY 1 ORDER BY 1
+OUT_ELSEWHERE = "opted out themselves by another way"
+
+# People whom the purpose's rule decides about by any way, since no choice of theirs covers it (consent.answers); and
+# whether they said no themselves by another.
+LEFT_TO_THE_RULE = f"""
+    SELECT region, said_no, count(*) FROM (
+      SELECT {REGION.format("s")} AS region,
+             coalesce(bool_or(c.explicit AND c.state = 'opt_out'), false) AS said_no
+        FROM consent_subject s
+        LEFT JOIN consent_consent c ON c.subject_id = s.id AND c.state IS NOT NULL AND c.purpose IN (%s, '*')
+       WHERE s.merged_into_id IS NULL AND NOT s.is_canary AND s.erased_at IS NULL
+       GROUP BY s.id
+      HAVING NOT coalesce(bool_or(c.channel = '*'), false)
+         AND count(DISTINCT c.channel) < %s) people
+     GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 
@@ -97,18 +105,33 @@ def _set_back(model: type[Model], what: str) -> Any:
     return undo
 
 
+def _fields_of(what: str) -> Callable[[Args], set[str]]:
+    return lambda args: {f"the {name} of the {what} {args['code']}" for name in args["to"]}
+
+
+def _transport(args: Args) -> set[str]:
+    return {f"the transport {args['transport']}"}
+
+
 def _impact(args: Args) -> list[dict[str, Any]]:
-    """The matrix of people for whom the rule decides: by what they would be answered before and after."""
+    """The matrix of people for whom the rule decides: by what they would be answered before and after. Who left by
+    another way stands apart: by that one they stay out."""
     purpose = Purpose.objects.get(pk=args["code"])
     before, after = REGIMES[purpose.regime], REGIMES[args["to"].get("regime", purpose.regime)]
     if before == after:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(WITHOUT_A_CHOICE, [purpose.code])
+        cursor.execute(LEFT_TO_THE_RULE, [purpose.code, len(Channel.values)])
         rows = cursor.fetchall()
     return [
-        {"purpose": purpose.code, "region": region, "before": before, "after": after, "count": count}
-        for region, count in rows
+        {
+            "purpose": purpose.code,
+            "region": region,
+            "before": f"{before}, and {OUT_ELSEWHERE}" if said_no else before,
+            "after": after,
+            "count": count,
+        }
+        for region, said_no, count in rows
     ]
 
 
@@ -235,7 +258,8 @@ def ready() -> None:
     register("set_purpose", OnConfiguration(
         title="Change a purpose", kind=kind, args=purpose, required=("code", "to"), now=_now(Purpose, "purpose"),
         wanted=_wanted(Purpose, "purpose"),
-        apply=_set(Purpose, "purpose"), undo=_set_back(Purpose, "purpose"), impact=_impact,
+        apply=_set(Purpose, "purpose"), undo=_set_back(Purpose, "purpose"),
+        touches=_fields_of("purpose"), impact=_impact,
         changes_regime=lambda args: "regime" in args["to"],
     ))  # fmt: skip
     path = _to(name=LINE, owner=LINE, url=TEXT, is_active=flag)
@@ -243,24 +267,27 @@ def ready() -> None:
         title="Change a way out", kind=kind, args=path, required=("code", "to"), now=_now(ExitPath, "way out"),
         wanted=_wanted(ExitPath, "way out"),
         apply=_set(ExitPath, "way out"), undo=_set_back(ExitPath, "way out"),
+        touches=_fields_of("way out"),
     ))  # fmt: skip
     text = {"template": LINE, "version": {"type": "integer", "minimum": 1}}
     register("publish_template", OnConfiguration(
         title="Publish a text", kind=ChangeSet.Kind.TEMPLATE, args=text, required=("template", "version"),
         now=_used_version, wanted=_approved_version, apply=_publish, undo=_retire,
+        touches=lambda args: {f"the text {args['template']}"},
     ))  # fmt: skip
     transport = {"transport": LINE}
     register("hold_transport", OnConfiguration(
         title="Pass a transport by", kind=kind, args=transport, required=("transport",), now=_is_held,
-        wanted=_known(True), apply=_hold, undo=_hold_back,
+        wanted=_known(True), apply=_hold, undo=_hold_back, touches=_transport,
     ))  # fmt: skip
     register("release_transport", OnConfiguration(
         title="Use a transport again", kind=kind, args=transport, required=("transport",),
         now=_is_held, wanted=_known(False), apply=_release, undo=_release_back,
+        touches=_transport,
     ))  # fmt: skip
     outside = {"name": LINE, "before": TEXT, "after": TEXT, "hold_lane": {"const": "bulk"}}
     register("declare_setting", OnConfiguration(
         title="Tell of a setting that is changed elsewhere", kind=kind, args=outside,
         required=("name", "before", "after"), now=lambda args: args["after"], wanted=lambda args: args["after"],
-        apply=_declared, undo=_declared_back,
+        apply=_declared, undo=_declared_back, touches=lambda args: {f"the setting {args['name']}"},
     ))  # fmt: skip

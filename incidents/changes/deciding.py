@@ -14,6 +14,7 @@ from incidents.changes.operations import kind_of, problems_of
 from incidents.changes.planning import forget
 from incidents.changes.policy import PLAN_HOLDS, review_due
 from incidents.changes.policy import problems_of as policy_problems_of
+from incidents.changes.staging import bring_file, file_of
 from incidents.changes.staleness import stale_because
 from incidents.changes.telling import LONGEST, move, raise_near_miss, save, tell
 from incidents.changing import why
@@ -37,29 +38,36 @@ def write(
     title: str, *, reason: str, operations: list[dict[str, Any]], by: User | str, incident: Incident | None = None,
     is_scripted: bool = False, **facts: Any,
 ) -> ChangeSet:  # fmt: skip
-    """A draft. `facts`: selector, leaves_protected, batch_size, validation_policy. Raises ValidationError."""
+    """A draft, with the rows of the import that it names. `facts`: selector, leaves_protected, batch_size,
+    validation_policy. Raises ValidationError."""
     if words := not_permitted(AUTHORS, by):
         raise ValidationError(words)
     change = ChangeSet(title=title, reason=why(reason), incident=incident, created_by=actor_of(by))
     _set(change, {"operations": operations, **facts}, is_scripted=is_scripted)
     change.save_as(actor_of(by), "Written")
+    if file_of(change):
+        bring_file(change)
     tell(change, f"written. {change.reason}", by=by, new=change.state)
     return change
 
 
 @transaction.atomic
 def edit(change: ChangeSet, *, by: User | str, **facts: Any) -> ChangeSet:
-    """Change any of WRITTEN: a new revision, back in draft, without a plan and without what was granted."""
+    """Change any of WRITTEN: a new revision, back in draft, without a plan and without what was granted. Whoever edits
+    it wrote it too, and does not approve it."""
     change = locked(change, "edit", by)
     old, change.state, change.revision = change.state, State.DRAFT, change.revision + 1
+    file = file_of(change)
     forget(change)
     change.scheduled_for, change.scheduled_by, change.next_at = None, "", None
     change.ended_at, change.ended_by, change.ended_reason = None, "", ""
-    change.bypassed_at, change.bypassed_by, change.bypass_reason, change.second_person = None, "", "", ""
-    change.seconded_at, change.seconded_by, change.review_due_at = None, "", None
-    _set(change, facts, is_scripted=change.kind == ChangeSet.Kind.MIGRATION)
+    if actor_of(by) not in change.authors:
+        change.editors = [*change.editors, actor_of(by)]
+    _set(change, facts)
     save(change, by, f"Edited: revision {change.revision}")
     PlannedWrite.objects.filter(change_set=change).delete()
+    if file_of(change) not in ("", file):
+        bring_file(change)
     tell(change, f"edited: revision {change.revision}. Approvals of the one before count no more.", by=by, old=old,
          new=change.state)  # fmt: skip
     return change
@@ -149,16 +157,19 @@ def cancel(change: ChangeSet, *, by: User | str, reason: str) -> ChangeSet:
 
 @transaction.atomic
 def bypass(change: ChangeSet, *, by: User | str, reason: str, second: User) -> ChangeSet:
-    """In an emergency: without approvals, once the second person confirms it, who is named here. The plan and the
+    """In an emergency: this plan, without approvals, once the second person confirms it, who is named here. The
     database's guards stand. Somebody else looks at it within three working days. Raises ValidationError."""
     change = locked(change, "bypass", by)
-    if second.actor in (actor_of(by), change.created_by):
-        raise ValidationError({"second": "Name a second person, neither yourself nor the author."})
+    if second.actor in (actor_of(by), *change.authors):
+        raise ValidationError({"second": "Name a second person, neither yourself nor whoever wrote or edited it."})
     if not_permitted(APPROVES, second, by_person=True):
         raise ValidationError({"second": f"{second} may not confirm it: name somebody who may approve change sets."})
-    _still_holds(change)
-    change.bypass_reason, change.second_person = why(reason)[:LONGEST], second.actor
+    reason = why(reason)
+    if words := stale_because(change):
+        return mark_stale(change, words, by)
+    change.bypass_reason, change.second_person = reason[:LONGEST], second.actor
     change.bypassed_at, change.bypassed_by = timezone.now(), actor_of(by)
+    change.bypass_digest = change.plan_digest
     change.review_due_at = review_due(change.bypassed_at)
     save(change, by, f"Approvals bypassed: {change.bypass_reason}")
     tell(change, f"APPROVALS BYPASSED by {change.bypassed_by}; {second.actor} must confirm it. {reason}", by=by)
@@ -166,13 +177,15 @@ def bypass(change: ChangeSet, *, by: User | str, reason: str, second: User) -> C
 
 
 @transaction.atomic
-def second(change: ChangeSet, *, by: User | str, comment: str = "") -> ChangeSet:
-    """The second person confirms the bypass: it may be applied. Raises ValidationError."""
+def second(change: ChangeSet, *, by: User | str, comment: str = "", plan_digest: bytes | None = None) -> ChangeSet:
+    """The second person confirms the bypass for the plan that was read: it may be applied. Raises ValidationError."""
     change = locked(change, "second", by)
-    _still_holds(change)
+    _as_read(change, plan_digest)
+    if words := stale_because(change):
+        return mark_stale(change, words, by)
     change.seconded_at, change.seconded_by = timezone.now(), actor_of(by)
-    words = f"bypass of approvals confirmed; to be reviewed by {change.review_due_at:%Y-%m-%d}. {comment}"
-    move(change, State.APPROVED, words.strip(), by=by)
+    text = f"bypass of approvals confirmed; to be reviewed by {change.review_due_at:%Y-%m-%d}. {comment}"
+    move(change, State.APPROVED, text.strip(), by=by)
     return change
 
 
@@ -192,7 +205,7 @@ def approvals_of(change: ChangeSet) -> Any:
     return change.approvals.filter(revision=change.revision, plan_digest=change.plan_digest)
 
 
-def _set(change: ChangeSet, facts: dict[str, Any], *, is_scripted: bool) -> None:
+def _set(change: ChangeSet, facts: dict[str, Any], *, is_scripted: bool = False) -> None:
     if unknown := set(facts) - set(WRITTEN):
         raise ValidationError(f"Not to be written: {', '.join(sorted(unknown))}.")
     for name, value in facts.items():

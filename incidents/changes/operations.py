@@ -19,6 +19,8 @@ from incidents.models import ChangeSet
 Args = Mapping[str, Any]
 KEY = {"purpose": selecting.CODE, "channel": selecting.CHANNEL}
 MOST = 20  # operations of one set
+ROWS = "rows"  # of a script, which nobody approves
+LISTED = ("import", "sync_segment")  # read rows that come beside them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +52,14 @@ class OnChoices(Operation):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnConfiguration(Operation):
     """`now(args)` is what stands, JSON; `wanted(args)` what would, and it raises ValidationError where that cannot be;
-    `apply(args, reason, by)` does it and returns what `undo(args, told, reason, by)` needs, which answers in words."""
+    `apply(args, reason, by)` does it and returns what `undo(args, told, reason, by)` needs, which answers in words.
+    `touches(args)`: what of it is changed, in words; two operations of a set change different things."""
 
     now: Callable[[Args], Any]
     wanted: Callable[[Args], Any]
     apply: Callable[[Args, str, User | str], Any]
     undo: Callable[[Args, Any, str, User | str], str]
+    touches: Callable[[Args], set[str]]
     impact: Callable[[Args], list[dict[str, Any]]] = lambda args: []
     changes_regime: Callable[[Args], bool] = lambda args: False
 
@@ -89,12 +93,35 @@ def problems_of(operations: Sequence[Args], selector: Args) -> list[str]:
             found += [f"operation {number}, {told['operation']}: {problem}" for problem in wrong]
     if found:
         return found
+    named = [told["operation"] for told in operations]
+    if len(named) > 1 and ROWS in named:
+        return ["operations: the rows of a script stand alone. Make two sets of it."]
+    if sum(name in LISTED for name in named) > 1:
+        return ["operations: a set has one list of rows. Make one for each import or segment."]
     chosen = [REGISTRY[told["operation"]] for told in operations]
     if len({isinstance(one, OnChoices) for one in chosen}) > 1:
         return ["operations: a set writes choices or changes configuration. Make two of it."]
-    return _selector_problems(
-        [(one, told.get("args", {})) for one, told in zip(chosen, operations, strict=True)], selector
-    )
+    told_to = [(one, told.get("args", {})) for one, told in zip(chosen, operations, strict=True)]
+    return _met_twice(told_to) or _mixed_causes(chosen) or _selector_problems(told_to, selector)
+
+
+def _met_twice(chosen: Sequence[tuple[Operation, Args]]) -> list[str]:
+    """The second one would be planned on what stands before the first, and the first found changed afterwards."""
+    first: dict[str, int] = {}
+    found: list[str] = []
+    for number, (one, args) in enumerate(chosen, 1):
+        for thing in sorted(one.touches(args)) if isinstance(one, OnConfiguration) else ():
+            if first.setdefault(thing, number) != number:
+                found.append(f"operations {first[thing]} and {number} both change {thing}. Make two sets of it.")
+    return found
+
+
+def _mixed_causes(chosen: Sequence[Operation]) -> list[str]:
+    """A batch is written under one cause: the log would say of some of its rows what led to others."""
+    if len({one.cause for one in chosen if isinstance(one, OnChoices)}) > 1:
+        titles = " and ".join(dict.fromkeys(f"“{one.title}”" for one in chosen))
+        return [f"operations: {titles} are logged under different causes. Make two sets of it."]
+    return []
 
 
 def _selector_problems(chosen: Sequence[tuple[Operation, Args]], selector: Args) -> list[str]:
@@ -216,7 +243,7 @@ CHOICES = {
         title="Write imported rows", kind=Kind.IMPORT, wanted=_rows, cause=Cause.IMPORT, selector="no",
         args={"file": {"type": "string", "pattern": "^IM-[0-9]{1,9}$"}},
     ),
-    "rows": OnChoices(
+    ROWS: OnChoices(
         title="Write the rows of a script", kind=Kind.MIGRATION, wanted=_rows, cause=Cause.AUTOMATED_SCRIPT,
         selector="no",
     ),

@@ -14,7 +14,8 @@ from consent.bulk import Selected
 from consent.services import actor_of
 from incidents.changes import staging
 from incidents.changes.allowing import locked
-from incidents.changes.operations import on_choices, on_configuration, problems_of
+from incidents.changes.configuration import OUT_ELSEWHERE
+from incidents.changes.operations import LISTED, on_choices, on_configuration, problems_of
 from incidents.changes.policy import approvals_needed, seconds_for
 from incidents.changes.selecting import REGION
 from incidents.changes.staleness import base, plan_digest
@@ -114,18 +115,23 @@ def plan(change: ChangeSet, *, by: User | str) -> ChangeSet:
 
 
 def forget(change: ChangeSet) -> None:
-    """A plan that does not hold is not shown as if it did."""
+    """A plan that does not hold is not shown as if it did, and what was let through with it is not any more."""
     change.planned_at, change.planned_by, change.plan_digest, change.base_revision = None, "", None, {}
     change.change_count = change.same_count = change.protected_count = change.protected_touched = 0
     change.matrix, change.sample, change.configuration, change.forecast = [], [], [], {}
     change.submitted_at, change.submitted_by = None, ""
+    change.bypassed_at, change.bypassed_by, change.bypass_reason, change.second_person = None, "", "", ""
+    change.bypass_digest, change.seconded_at, change.seconded_by, change.review_due_at = None, None, "", None
+    change.reviewed_at, change.reviewed_by, change.review_result = None, "", ""
 
 
 def told(change: ChangeSet) -> str:
     """The plan in one sentence."""
     if not change.writes_choices:
         reached = sum(row["count"] for row in change.matrix)
-        return f"{len(change.configuration)} changes of configuration; {reached:,} people would be answered otherwise."
+        left = sum(row["count"] for row in change.matrix if row["before"].endswith(OUT_ELSEWHERE))
+        words = f"{len(change.configuration)} changes of configuration; {reached:,} people would be answered otherwise"
+        return f"{words}, of whom {left:,} {OUT_ELSEWHERE}." if left else f"{words}."
     words = f"{change.change_count:,} keys change, {change.same_count:,} are so already"
     if change.protected_count:
         words += f", {change.protected_count:,} are people's own choices and stay"
@@ -135,6 +141,8 @@ def told(change: ChangeSet) -> str:
 def _fill(change: ChangeSet) -> None:
     if change.writes_choices:
         staging.check(change)
+        if any(told["operation"] in LISTED for told in change.operations) and not change.rows.exists():
+            raise ValidationError("The list names nobody: bring its rows.")
         wanted = _wanted(change)
         with connection.cursor() as cursor:
             cursor.execute(PLAN.replace("{wanted}", wanted.sql), [change.pk, *wanted.parameters])

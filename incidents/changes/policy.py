@@ -30,8 +30,8 @@ SCHEMA = {
 @dataclass(frozen=True, slots=True)
 class Policy:
     """`interval_s`: seconds between a batch and the next look or batch. `count`: looks at the whole after the last
-    batch. `failure_limit`: breaches that are borne before all is taken back. `inconclusive`: what follows a look that
-    could not tell."""
+    batch. `failure_limit`: breaches that are borne before all is taken back, never one of I2. `inconclusive`: what
+    follows a look that could not tell."""
 
     interval_s: int = 0
     count: int = 1
@@ -55,9 +55,9 @@ def problems_of(policy: Mapping[str, Any]) -> list[str]:
 
 
 def approvals_needed(change: ChangeSet) -> int:
-    """A script or migration was read by others as code, and is started by whoever may run commands. What reaches many
-    people, or changes by which rule people are contacted at all, takes two."""
-    if change.kind == ChangeSet.Kind.MIGRATION:
+    """What brings nothing but the rows of a script or migration was read by others as code, and is started by whoever
+    may run commands. What reaches many people, or changes by which rule people are contacted at all, takes two."""
+    if all(told["operation"] == "rows" for told in change.operations):
         return 0
     is_large = change.change_count > LARGE or any(row.get("changes_regime") for row in change.configuration)
     return 2 if is_large else 1

@@ -85,22 +85,50 @@ LATER = f"""
 
 @transaction.atomic
 def roll_back(change: ChangeSet, *, reason: str, by: User | str) -> Rollback:
-    """Take back all that the set wrote, now or later: workers carry it on. Raises ValidationError."""
-    return begin_of_set(locked(change, "roll_back", by), reason=why(reason), by=by)
+    """Take back all that the set wrote, now or later: workers carry it on. Raises ValidationError.
+
+    One at work is stopped by anybody. Where taking back one that was applied makes people contactable again, it waits
+    for `undeclared.confirm` by a second person, whoever asks.
+    """
+    change = locked(change, "roll_back", by)
+    made = _of_set(change, why(reason), by)
+    if _takes_two(change, made, by):
+        tell(
+            change, f"is to be taken back: {made.item_count:,} decisions. A second person confirms it. {reason}", by=by
+        )
+        return made
+    return go_back(change, made, by=by)
+
+
+def _takes_two(change: ChangeSet, made: Rollback, by: User | str) -> bool:
+    if change.state != ChangeSet.State.APPLIED or actor_of(by).startswith("system:"):
+        return False
+    rules = [row for row in change.configuration if row.get("changes_regime")]
+    return made.opt_out_count > 0 or any(row["before"]["regime"] != row["after"]["regime"] == "opt_in" for row in rules)
 
 
 def begin_of_set(change: ChangeSet, *, reason: str, by: User | str) -> Rollback:
     """Its keys are declared and the set stops; locked by the caller."""
+    return go_back(change, _of_set(change, reason, by), by=by)
+
+
+def _of_set(change: ChangeSet, reason: str, by: User | str) -> Rollback:
     made = Rollback.objects.create(
         change_set=change, incident=change.incident, predicate={"change_set": change.ref}, reason=reason[:LONGEST],
-        state=State.RUNNING, started_by=actor_of(by), next_at=transaction_time(), log_before=log_head(),
+        state=State.WAITING, started_by=actor_of(by), log_before=log_head(),
     )  # fmt: skip
     declare(made, OF_SET, {"change_set": change.pk})
+    return made
+
+
+def go_back(change: ChangeSet, made: Rollback, *, by: User | str) -> Rollback:
+    """The set stops, and what was declared is voided. Both are locked by the caller."""
+    reason = made.reason
     change.paused_at, change.paused_by, change.paused_reason = None, "", ""
     change.rollback_reason, change.next_at, change.lease, change.lease_until = reason[:LONGEST], None, None, None
     text = f"is taken back: {made.item_count:,} decisions. {reason}"
     move(change, ChangeSet.State.ROLLING_BACK, text, by=by, reason=reason)
-    _nudge()
+    start(made)
     return made
 
 
@@ -109,7 +137,10 @@ def step(rollback: Rollback, now: datetime) -> bool:
     rows = _rows(KEYS, [rollback.pk, PORTION])
     if rows:
         ids, decisions = zip(*rows, strict=True)
-        voided = void(decisions, reason=f"{rollback}: {rollback.reason}"[:SHORT], by=rollback.started_by)
+        # What a set wrote is taken back by this product where it is stopped at work; else two people answer for it.
+        by = rollback.started_by if rollback.change_set is None or rollback.confirmed_by else ACTOR
+        reason = f"{rollback}: {rollback.reason}"[:SHORT]
+        voided = void(decisions, reason=reason, by=by, confirmed_by=rollback.confirmed_by)
         RollbackItem.objects.filter(pk__in=ids).update(is_done=True)
         rollback.voided_count += voided
         rollback.next_at = now

@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from consent.bulk import Instruction, Selected
-from consent.models import ANY, Channel, Choice
+from consent.importing.applying import choices
+from consent.models import ANY, Channel, Choice, Import
 from incidents.models import ChangeRow, ChangeSet
 
 AT_ONCE = 5_000
@@ -38,8 +39,34 @@ WORDS = (
 )
 
 
+def file_of(change: ChangeSet) -> str:
+    """The import that it says its rows are those of; empty: none."""
+    named = [told.get("args", {}).get("file") for told in change.operations if told["operation"] == "import"]
+    return named[0] or "" if named else ""
+
+
 def bring(change: ChangeSet, rows: Selected | Iterable[Instruction]) -> int:
-    """Add rows to a draft, whose plan they become; returns how many. Several for one key: the last one counts."""
+    """Add rows to a draft, whose plan they become; returns how many. Several for one key: the last one counts.
+
+    Raises ValidationError where it says already whose rows it has: approvers read that it writes those of that file.
+    """
+    if ref := file_of(change):
+        raise ValidationError({"rows": f"Its rows are those of {ref}: leave others out, or do not name the file."})
+    return _bring(change, rows)
+
+
+def bring_file(change: ChangeSet) -> None:
+    """The rows of the import that it names become its own, in place of others that it had. Raises ValidationError."""
+    ref = file_of(change)
+    imported = Import.objects.filter(pk=int(ref.removeprefix("IM-"))).first()
+    if imported is None:
+        raise ValidationError({"file": f"There is no {ref}: bring the file under Imports."})
+    ChangeRow.objects.filter(change_set=change).delete()
+    if not _bring(change, choices(imported, taken_by=change.ref)):
+        raise ValidationError({"file": f"{ref} changes nothing: there is no row to write."})
+
+
+def _bring(change: ChangeSet, rows: Selected | Iterable[Instruction]) -> int:
     if isinstance(rows, Selected):
         with connection.cursor() as cursor:
             cursor.execute(BRING.format(select=rows.sql), [change.pk, *rows.parameters])

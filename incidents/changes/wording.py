@@ -50,6 +50,8 @@ def told_predicate(predicate: Mapping[str, Any]) -> str:
         return f"what {predicate['change_set']} wrote"
     if "batch" in predicate:
         return f"what was written with the batch {predicate['batch']}"
+    if "import" in predicate:
+        return f"what the import {predicate['import']} wrote"
     if "tx" in predicate:
         return f"what was written in the transaction {predicate['tx']}"
     since, until = _moment(predicate["since"]), _moment(predicate["until"])
@@ -60,7 +62,8 @@ def told_policy(change: ChangeSet) -> str:
     """How what was written is looked at, and what follows."""
     policy = policy_of(change)
     waits = f", {policy.interval_s} seconds apart" if policy.interval_s else ""
-    breach = f"breach number {policy.failure_limit + 1}" if policy.failure_limit else "the first breach"
+    borne = f"breach number {policy.failure_limit + 1}, or the first of I2,"
+    breach = borne if policy.failure_limit else "the first breach"
     doubt = "waits for a person" if policy.inconclusive == "pause" else "is taken back"
     return (
         f"{change.batch_size:,} rows at a time{waits}, each judged before the next, and {policy.count} "

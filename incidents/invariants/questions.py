@@ -212,13 +212,14 @@ UNAPPROVED = Question(
         SELECT b.id, b.applied_at, 'CS-' || s.id || ', revision ' || s.revision
           FROM incidents_changebatch b JOIN incidents_changeset s ON s.id = b.change_set_id
          CROSS JOIN LATERAL (
-           SELECT count(*) FILTER (WHERE a.verdict = 'approve' AND a.given_by <> s.created_by) AS agreed,
+           SELECT count(*) FILTER (WHERE a.verdict = 'approve'
+                                     AND a.given_by <> ALL (s.created_by || s.editors)) AS agreed,
                   count(*) FILTER (WHERE a.verdict = 'decline') AS declined
              FROM incidents_changeapproval a
             WHERE a.change_set_id = s.id AND a.revision = s.revision AND a.plan_digest = s.plan_digest) given
          WHERE {rows} AND b.number = 1
            AND NOT (s.seconded_at IS NOT NULL AND s.bypassed_at IS NOT NULL AND s.seconded_by = s.second_person
-                    AND s.seconded_by NOT IN (s.bypassed_by, s.created_by))
+                    AND s.seconded_by <> ALL (s.bypassed_by || s.created_by || s.editors))
            AND (given.agreed < greatest(s.required_approvals, (s.kind <> 'migration')::int) OR given.declined > 0)""",
 )
 # The on-call login may write, a little: a session that opts people in, or reaches as many as take two people to take

@@ -7,6 +7,7 @@ written in batches, each judged before the next, and all of it can be taken back
 from datetime import datetime
 from typing import ClassVar, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -94,6 +95,9 @@ class ChangeSet(TrackedModel):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, editable=False)
+    editors = ArrayField(
+        models.CharField(max_length=200), default=list, editable=False, help_text="Whoever edited it beside its author."
+    )
     operations = models.JSONField(default=list, help_text="What is done, in order: see incidents.changes.operations.")
     selector = models.JSONField(default=dict, blank=True, help_text="To whom: see incidents.changes.selecting.")
     leaves_protected = models.BooleanField(
@@ -137,6 +141,7 @@ class ChangeSet(TrackedModel):
     bypassed_at = models.DateTimeField("approvals bypassed at", null=True, editable=False)
     bypassed_by = models.CharField(max_length=200, blank=True, editable=False)
     bypass_reason = models.CharField(max_length=500, blank=True, editable=False)
+    bypass_digest = models.BinaryField(max_length=32, null=True, help_text="The plan that the bypass was asked for.")
     second_person = models.CharField(
         max_length=200, blank=True, editable=False, help_text="Who was asked to confirm the bypass: user:anna."
     )
@@ -160,6 +165,7 @@ class ChangeSet(TrackedModel):
     ended_reason = models.CharField(max_length=500, blank=True, editable=False)
     failures = models.PositiveSmallIntegerField(default=0, editable=False, help_text="Verdicts that said: breached.")
     looks = models.PositiveSmallIntegerField(default=0, editable=False, help_text="Verdicts since the last batch.")
+    looked_to = models.PositiveIntegerField(default=0, editable=False, help_text="How far the look under way has come.")
     next_at = models.DateTimeField(null=True, editable=False, help_text="When a worker looks at it again.")
     lease = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
@@ -190,15 +196,25 @@ class ChangeSet(TrackedModel):
                 violation_error_message="Plan it first: nobody can judge what it would do without a plan.",
             ),
             models.CheckConstraint(
+                condition=Q(required_approvals__gte=1) | Q(kind="migration", operations=[{"operation": "rows"}]),
+                name="changeset_only_a_script_needs_nobody",
+                violation_error_message="Only the rows of a script need no approval, and nothing beside them.",
+            ),
+            models.CheckConstraint(
                 condition=Q(seconded_by="") | ~Q(seconded_by=F("bypassed_by")),
                 name="changeset_bypass_seconded_by_another",
                 violation_error_message="A second person confirms the bypass, not whoever asked for it.",
             ),
             models.CheckConstraint(
-                condition=Q(bypassed_at=None, review_due_at=None, bypass_reason="", second_person="")
-                | (Q(bypassed_at__isnull=False, review_due_at__isnull=False) & ~Q(bypass_reason="")),
+                condition=Q(
+                    bypassed_at=None, bypass_digest=None, review_due_at=None, bypass_reason="", second_person=""
+                )
+                | (
+                    Q(bypassed_at__isnull=False, review_due_at__isnull=False, bypass_digest__isnull=False)
+                    & ~Q(bypass_reason="")
+                ),
                 name="changeset_bypass_has_a_reason_and_a_review",
-                violation_error_message="A bypass says why, and by when somebody looks at it afterwards.",
+                violation_error_message="A bypass says why, for which plan, and by when somebody reviews it.",
             ),
             models.CheckConstraint(
                 condition=Q(state="scheduled", scheduled_for__isnull=False)
@@ -240,6 +256,11 @@ class ChangeSet(TrackedModel):
     @property
     def ref(self) -> str:
         return f"CS-{self.pk}"
+
+    @property
+    def authors(self) -> list[str]:
+        """Whoever wrote any of its revisions: none of them answers for its plan."""
+        return [self.created_by, *self.editors]
 
     @property
     def writes_choices(self) -> bool:

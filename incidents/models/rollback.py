@@ -23,8 +23,8 @@ class RollbackQuerySet(models.QuerySet["Rollback"]):
 class Rollback(models.Model):
     """Non-explicit decisions that somebody declared bad, voided in portions. It can be run again and changes nothing.
 
-    Of a change set, or of writes that nobody declared: by login and interval, transaction, or batch. Of the latter,
-    what would lift opt-outs or is large waits for a second person.
+    Of a change set, of an import, or of writes that nobody declared: by login and interval, transaction, or batch. What
+    would lift opt-outs or is large waits for a second person, but for a set that is stopped while it is at work.
     """
 
     class State(models.TextChoices):
@@ -37,7 +37,7 @@ class Rollback(models.Model):
 
     change_set = models.ForeignKey(ChangeSet, models.PROTECT, null=True, related_name="rollbacks")
     incident = models.ForeignKey(Incident, models.PROTECT, null=True, related_name="rollbacks")
-    predicate = models.JSONField(help_text="change_set; or db_user with since and until; or tx; or batch.")
+    predicate = models.JSONField(help_text="change_set; or db_user with since and until; or tx; or batch; or import.")
     reason = models.CharField(max_length=500)
     state = models.CharField(max_length=10, choices=State.choices)
     item_count = models.PositiveIntegerField(default=0, help_text="Decisions declared bad.")
@@ -100,7 +100,8 @@ class Rollback(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"rollback {self.pk} of {self.change_set.ref if self.change_set else 'undeclared writes'}"
+        of_nobody = self.predicate.get("import", "undeclared writes")
+        return f"rollback {self.pk} of {self.change_set.ref if self.change_set else of_nobody}"
 
     @property
     def is_open(self) -> bool:

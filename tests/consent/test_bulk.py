@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from consent.bulk import Instruction, Selected, write_batch
 from consent.models import Consent, Decision, Subject
+from consent.refusals import SecondPersonNeeded
 from consent.services import DecisionsRefused, may_contact, merge, record, set_guard, void_batch
 from tests.factories import BatchFactory, PurposeFactory, SubjectFactory, UserFactory, opt_in, opt_out
 
@@ -136,7 +137,9 @@ def test_it_is_undone_as_one_and_later_choices_stay():
     written(batch, (first, "opt_out"), (second, "opt_out"))
     record([opt_out(second)])
 
-    assert void_batch(batch, reason="A mistake", by="user:anna") == 2
+    with pytest.raises(SecondPersonNeeded, match="a second person"):
+        void_batch(batch, reason="A mistake", by="user:anna")
+    assert void_batch(batch, reason="A mistake", by="user:anna", confirmed_by="user:ben") == 2
 
     assert state(first) == (None, False)
     assert state(second) == ("opt_out", True)

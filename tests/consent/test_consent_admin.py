@@ -16,7 +16,7 @@ from consent.identifiers import Identity
 from consent.models import AnswerText, Batch, Consent, Decision, GuardChange, PrivacyRequest, Reveal, Reversal, Subject
 from consent.services import guard_level, may_contact, open_batch, record
 from incidents.models import DecisionLink
-from tests.factories import IncidentFactory, UserFactory, opt_in, opt_out
+from tests.factories import IncidentFactory, PurposeFactory, UserFactory, opt_in, opt_out
 
 pytestmark = pytest.mark.django_db
 
@@ -503,6 +503,18 @@ def test_the_guard_is_not_set_without_a_reason(client, officer):
     press(client, at("guardchange_set_level"), level="freeze", reason="")
 
     assert guard_level() == "observe"
+
+
+def test_by_which_rule_people_are_contacted_is_not_changed_at_this_desk(client, officer):
+    purpose = PurposeFactory(code="news", regime="opt_in")
+    page = at("purpose_change", "news")
+    fields = {"name": "News", "description": "What is new", "position": 3, "is_public": "on", "reason": "Wording"}
+
+    assert "Change sets, +, Change a purpose" in client.get(page).content.decode()
+    client.post(page, {**fields, "regime": "opt_out", "is_covered_by_gpc": "on"})
+
+    purpose.refresh_from_db()
+    assert (purpose.name, purpose.regime, purpose.is_covered_by_gpc) == ("News", "opt_in", False)
 
 
 def test_an_officer_undoes_a_batch(client, officer):

@@ -136,7 +136,7 @@ def test_an_opt_out_that_changes_nothing_now_is_kept_for_when_the_other_is_undon
 
     assert right.counts == {"opt_out kept": 1}
     applying.apply_opt_outs(right, by=OFFICER)
-    applying.undo(wrong, reason="The wrong list", by=OFFICER)
+    applying.undo(wrong, reason="The wrong list", by=OFFICER, confirmed_by="user:ben")
 
     assert state("anna@example.org") == ("opt_out", False)
 
@@ -224,7 +224,7 @@ def test_undone_each_gets_back_what_stood_before_and_what_came_meanwhile_stays()
     applying.apply_opt_outs(imported, by=OFFICER)
     record([opt_out("ben@example.org")])
 
-    assert applying.undo(imported, reason="The wrong list", by=OFFICER) == 3
+    assert applying.undo(imported, reason="The wrong list", by=OFFICER, confirmed_by="user:ben") == 3
     assert applying.undo(imported, reason="Again", by=OFFICER) == 0
 
     assert state("anna@example.org") == ("opt_in", False)
@@ -238,7 +238,7 @@ def test_the_file_of_an_import_that_was_undone_may_be_applied_again():
     text = "email,choice\nanna@example.org,opt_out\n"
     first = taken(text)
     applying.apply_opt_outs(first, by=OFFICER)
-    applying.undo(first, reason="Too early", by=OFFICER)
+    applying.undo(first, reason="Too early", by=OFFICER, confirmed_by="user:ben")
 
     again = taken(text)
 
@@ -271,7 +271,7 @@ def test_a_run_that_was_killed_is_gone_on_with_and_nothing_is_written_twice(port
     assert Decision.objects.count() == 6
     imported.refresh_from_db()
     assert imported.applied_by == OFFICER
-    assert applying.undo(imported, reason="A mistake", by=OFFICER) == 6
+    assert applying.undo(imported, reason="A mistake", by=OFFICER, confirmed_by="user:ben") == 6
 
 
 def test_opt_outs_of_a_file_are_taken_at_freeze():
@@ -350,7 +350,7 @@ def test_an_undone_import_stays_undone():
     applying.apply_opt_outs(imported, by=OFFICER)
     with pytest.raises(ValidationError, match="Say why"):
         applying.undo(imported, reason=" ", by=OFFICER)
-    applying.undo(imported, reason="A mistake", by=OFFICER)
+    applying.undo(imported, reason="A mistake", by=OFFICER, confirmed_by="user:ben")
 
     with pytest.raises(DatabaseError, match="stays as it came"):
         Import.objects.update(undone_at=None, undone_by="", undone_reason="")
@@ -395,7 +395,7 @@ def test_an_opt_out_that_stood_when_it_was_planned_is_written_if_that_was_undone
     applying.apply_opt_outs(wrong, by=OFFICER)
     right = taken("email,choice,decided_at\nanna@example.org,opt_out,2026-01-01\n", name="other.csv")
     assert right.counts == {"opt_out same": 1}
-    applying.undo(wrong, reason="The wrong list", by=OFFICER)
+    applying.undo(wrong, reason="The wrong list", by=OFFICER, confirmed_by="user:ben")
 
     assert applying.apply_opt_outs(right, by=OFFICER) == 1
 

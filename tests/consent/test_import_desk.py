@@ -14,8 +14,9 @@ from consent import upkeep
 from consent.admin import imports
 from consent.importing import applying, staging
 from consent.importing.staging import Upload
-from consent.models import Consent, Decision, Import
+from consent.models import Consent, Decision, DecisionVoid, Import
 from consent.services import record
+from incidents.changes import running, undeclared
 from tests.consent.spreadsheets import xlsx
 from tests.consent.test_consent_admin import press, words
 from tests.factories import ImportFactory, PurposeFactory, UserFactory, opt_in, opt_out
@@ -205,10 +206,24 @@ def test_an_import_is_undone_with_a_reason_by_a_button(client, officer):
 
     page = press(client, undo, reason="The wrong list")
 
-    assert "Undone: 1 decisions are void." in page
+    assert "a second person confirms that. Ask for it under Taken back, +, by the number of the import" in page
+    assert (Consent.objects.opted_out().count(), Import.objects.get().undone_at) == (2, None)
+
+
+def test_an_import_that_opted_people_out_is_undone_by_two(officer):
+    imported = staging.take(Upload(name="list.csv", data=LIST.encode(), purpose="marketing"), by="user:olga")
+    applying.apply_opt_outs(imported, by="user:olga")
+    record([opt_out("dora@example.org")])
+
+    made = undeclared.roll_back_undeclared({"import": imported.ref}, reason="The wrong list", by=officer)
+    assert made.state == "waiting"
+    undeclared.confirm(made, by=UserFactory(role="Officer", username="ben"))
+    running.run_due()
+
     assert Consent.objects.opted_out().count() == 1
     imported.refresh_from_db()
     assert (imported.undone_by, imported.undone_reason) == ("user:olga", "The wrong list")
+    assert set(DecisionVoid.objects.values_list("confirmed_by", flat=True)) == {"user:ben"}
 
 
 def test_the_list_says_how_far_each_is(client, officer):

@@ -146,7 +146,7 @@ class Walk(RuleBasedStateMachine):
     def a_batch_is_undone(self, data):
         if self.batches:
             key = data.draw(st.sampled_from(sorted(self.batches)))
-            void_batch(self.batches.pop(key), reason="It was wrong", by="user:ben")
+            void_batch(self.batches.pop(key), reason="It was wrong", by="user:ben", confirmed_by="user:cleo")
             for person in self.people:
                 person.said = [each for each in person.said if each.batch != key]
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from consent.models import Consent
 from consent.services import NewDecision, open_batch, record
-from incidents.changes import applying, deciding, planning, running
+from incidents.changes import applying, deciding, planning, rolling_back, running, undeclared
 from incidents.models import ChangeSet, Rollback
 from tests.factories import PurposeFactory, SubjectFactory, UserFactory, opt_in, opt_out
 
@@ -72,6 +72,12 @@ def applied(*operations, **facts) -> ChangeSet:
     change = begun(*operations, **facts)
     running.run_due()
     return fresh(change)
+
+
+def taken_back(change, reason="It was wrong.", by=None) -> Rollback:
+    """By two people, where that takes two."""
+    made = rolling_back.roll_back(change, reason=reason, by=by or officer())
+    return undeclared.confirm(made, by=officer()) if made.state == Rollback.State.WAITING else made
 
 
 def one_step(of=running.SETS):

@@ -12,7 +12,7 @@ from incidents import facts
 from incidents.admin.change_buttons import BUTTONS
 from incidents.admin.change_forms import FORMS, form_for
 from incidents.admin.change_tabs import MOST_GROUPS, in_time, matrix_of
-from incidents.changes import applying, deciding, running
+from incidents.changes import applying, deciding, running, undeclared
 from incidents.models import ChangeSet, Incident
 from tests.factories import (
     ChangeBatchFactory,
@@ -33,6 +33,7 @@ from tests.incidents.change_sets import (
     imported,
     in_review,
     leaves,
+    officer,
     planned,
     states,
 )
@@ -263,6 +264,8 @@ def test_a_set_goes_its_way_by_two_people_at_the_desk(client, anna, ben):
     assert offered(client, change) == {"roll_back"}
 
     press(client, change, "roll_back", reason="The file was the wrong one")
+    assert change.state == "applied"
+    undeclared.confirm(change.rollbacks.get(), by=officer())
     running.run_due()
     text = page(client, change, "rollback")
     assert states(*people) == ["opt_in"] * 5

@@ -4,13 +4,25 @@ import pytest
 
 from config.models import Scope
 from incidents import facts
-from incidents.changes import deciding, running
-from incidents.models import ChangeSet, Incident
+from incidents.changes import applying, deciding, running, undeclared
+from incidents.models import ChangeSet, Incident, Rollback
 from tests.api.conftest import Api
 from tests.api.conftest import api as api
 from tests.api.conftest import problem as problem
 from tests.factories import PurposeFactory, SubjectFactory, incident
-from tests.incidents.change_sets import IN, LISTED, OUT, applied, draft, imported, in_review, leaves, officer, states
+from tests.incidents.change_sets import (
+    IN,
+    LISTED,
+    OUT,
+    applied,
+    begun,
+    draft,
+    imported,
+    in_review,
+    leaves,
+    officer,
+    states,
+)
 
 pytestmark = pytest.mark.django_db
 ALL = "/api/v1/change-sets/"
@@ -61,12 +73,12 @@ def test_it_is_stopped_goes_on_and_is_taken_back(api):
     resumed = api.send(f"{at}resume/", {"reason": "Go on"}).json()
     running.run_due()
     back = api.send(f"{at}roll-back/", {"reason": "Wrong file"}).json()
+    assert (back["state"], back["rollbacks"][0]["state"]) == ("applied", "waiting")  # opt-outs: a person confirms it
+    undeclared.confirm(Rollback.objects.get(), by=officer())
     running.run_due()
     done = api.get(at).json()
 
-    assert [one["state"] for one in (paused, resumed, back, done)] == [
-        "paused", "applying", "rolling_back", "rolled_back",
-    ]  # fmt: skip
+    assert [one["state"] for one in (paused, resumed, done)] == ["paused", "applying", "rolled_back"]
     assert paused["paused_reason"] == "Wait"
     assert [(row["voided_count"], row["weakened_count"]) for row in done["rollbacks"]] == [(3, 0)]
     assert states(*people) == ["opt_in"] * 3
@@ -108,6 +120,8 @@ def test_a_list_comes_as_rows(api, problem):
 
     assert (made.status_code, planned["change_count"]) == (201, 1)
     assert "Only import and sync_segment read rows" in str(problem(api.send(ALL, {**BODY, "rows": [row]}), 400))
+    of_file = [{"operation": "import", "args": {"file": "IM-1"}}]
+    assert "bring the file under Imports" in str(problem(api.send(ALL, {**brought, "operations": of_file}), 400))
     odd = problem(api.send(ALL, {**brought, "rows": [{**row, "choice": "perhaps"}]}), 400)
     assert odd["errors"][0]["pointer"] == "/rows/0/choice"
 
@@ -143,6 +157,24 @@ def test_what_cannot_be_done_now_and_what_does_not_exist_is_a_problem(api, probl
     for ref in ("CS-99", "99", "CS-1x"):
         problem(api.get(f"{ALL}{ref}/"), 404)
     problem(api.send(f"{ALL}CS-99/plan/", {}), 404)
+
+
+@pytest.mark.parametrize("name", ["import", "sync_segment"])
+def test_an_empty_list_is_nobody_and_not_everybody_else(api, problem, name):
+    imported(2, choice="opt_out")
+    args = {"purpose": "marketing", "channel": "email", "choice": "opt_out"} if name == "sync_segment" else {}
+    made = api.send(ALL, {**BODY, "operations": [{"operation": name, "args": args}], "selector": {}, "rows": []}).json()
+
+    assert "The list names nobody" in problem(api.send(f"{ALL}{made['ref']}/plan/", {}), 400)["detail"]
+
+
+def test_what_waits_for_a_person_is_let_go_by_one(api, problem):
+    imported(2)
+    change = applying.pause(begun(OUT), reason="Nobody can tell.", by="system:change-sets")
+    at = f"{ALL}{change.ref}/resume/"
+
+    assert "A person answers for this" in problem(api.send(at, {"reason": "Go on"}), 400)["detail"]
+    assert applying.resume(change, reason="I looked.", by=officer()).state == "applying"
 
 
 def test_no_service_can_answer_for_people(api, problem):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consent.bulk import Instruction
 from consent.models import ANY, Consent, Decision, Purpose
 from consent.services import guard_level, merge, record, set_guard
-from incidents.changes import applying, deciding, judging, planning, rolling_back, running, staging
+from incidents.changes import applying, deciding, judging, planning, rolling_back, running, staging, undeclared
 from incidents.models import ChangeBatch, ChangeSet, Incident, Rollback
 from messaging.models import SendHold
 from tests.factories import PurposeFactory, SubjectFactory, incident, opt_out
@@ -280,7 +280,7 @@ def test_a_decision_that_was_not_planned_is_a_breach_of_i10():
         [opt_out(stranger, explicit=False, cause="default", actor="system:job", batch_id=change.batches.get().batch_id)]
     )
 
-    verdict = judging.verdict(fresh(change), change.batches.get())
+    verdict = judging.verdict(fresh(change), judging.of_batch(change.batches.get()))
 
     assert verdict.verdict == judging.BREACHED
     assert "I10: 1 decisions" in " ".join(verdict.words)
@@ -288,7 +288,7 @@ def test_a_decision_that_was_not_planned_is_a_breach_of_i10():
 
 def test_what_cannot_be_judged_waits_for_a_person_who_has_it_judged_again(monkeypatch):
     people = imported(2)
-    monkeypatch.setattr(judging, "DRIFTED", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
+    monkeypatch.setattr(judging, "KEYS", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
     change = begun(OUT)
 
     running.run_due()
@@ -306,7 +306,7 @@ def test_what_cannot_be_judged_waits_for_a_person_who_has_it_judged_again(monkey
 
 def test_a_policy_may_take_back_what_cannot_be_judged(monkeypatch):
     people = imported(2)
-    monkeypatch.setattr(judging, "DRIFTED", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
+    monkeypatch.setattr(judging, "KEYS", "SELECT 1 / 0 WHERE %(change)s + %(first)s + %(last)s + %(since)s > 0")
 
     change = applied(OUT, validation_policy={"inconclusive": "roll_back"})
     running.run_due()
@@ -334,6 +334,51 @@ def test_a_policy_says_how_many_breaches_are_borne():
     assert states(*people).count("opt_out") == 1
 
 
+def test_a_look_at_the_whole_goes_through_all_of_it(monkeypatch):
+    people = imported(5)
+    monkeypatch.setattr(judging, "SLICE", 2)
+    seen = []
+
+    def look(change, part):
+        seen.append((part.first, part.last))
+        return judging.Finding(judging.MET, "Seen.")
+
+    monkeypatch.setattr(judging, "CHECKS", [look])
+
+    change = applied(OUT, batch_size=5, validation_policy={"count": 2})
+
+    assert change.state == State.APPLIED
+    assert seen == [(1, 5), *[(1, 2), (3, 4), (5, 5)] * 2]
+    assert states(*people) == ["opt_out"] * 5
+
+
+def test_what_happens_to_the_first_rows_while_the_whole_is_watched_is_found(monkeypatch):
+    imported(5)
+    monkeypatch.setattr(judging, "SLICE", 2)
+    change = begun(OUT, batch_size=2, validation_policy={"count": 1})
+    while fresh(change).state != State.VALIDATING:
+        one_step()
+    stranger = imported(1)[0]
+    batch = change.batches.get(number=1).batch_id
+    record([opt_out(stranger, explicit=False, cause="default", actor="system:job", batch_id=batch)])
+
+    running.run_due()
+    running.run_due()
+
+    assert fresh(change).state == State.ROLLED_BACK
+
+
+def test_no_policy_bears_that_an_opt_out_was_reversed(monkeypatch):
+    imported(2)
+    change = begun(OUT, batch_size=1, validation_policy={"failure_limit": 10})
+    monkeypatch.setattr(judging, "REVERSED_SINCE", "SELECT 1 WHERE %(consents)s <> '{}' AND %(since)s > -9")
+
+    one_step()
+    one_step()
+
+    assert fresh(change).state == State.ROLLING_BACK
+
+
 # Configuration
 
 
@@ -357,6 +402,19 @@ def test_configuration_is_changed_told_and_taken_back():
     assert fresh(change).state == State.ROLLED_BACK
     purpose.refresh_from_db()
     assert (purpose.regime, purpose.name) == ("opt_in", "News")
+
+
+def test_a_rule_that_a_set_made_stricter_is_loosened_again_by_two():
+    PurposeFactory(code="news", regime="opt_out")
+    change = applied(rule(regime="opt_in"), selector={})
+
+    made = rolling_back.roll_back(change, reason="It was the wrong purpose.", by=officer())
+    running.run_due()
+    assert (made.state, Purpose.objects.get(pk="news").regime) == (Rollback.State.WAITING, "opt_in")
+
+    undeclared.confirm(made, by=officer())
+    running.run_due()
+    assert Purpose.objects.get(pk="news").regime == "opt_out"
 
 
 def test_what_somebody_set_since_is_not_taken_back():

@@ -64,6 +64,34 @@ def test_nobody_approves_their_own(people):
     assert error.value.__cause__.sqlstate == "HF014"
 
 
+def test_whoever_edits_a_set_wrote_it_too(people):
+    ben = officer()
+    change = deciding.edit(in_review(OUT), by=ben, selector=LISTED | {"state": "opt_in"})
+    change = deciding.edit(change, by="user:anna", title="As Anna wants it")  # what Ben wrote is in it still
+    change = deciding.submit(planning.plan(change, by=ben), by=ben)
+
+    assert change.editors == [ben.actor]
+    refuses("wrote or edited it", deciding.approve, change, by=ben)
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeApproval.objects.create(
+            change_set=change, verdict="approve", revision=3, plan_digest=change.plan_digest, given_by=ben.actor
+        )
+    assert error.value.__cause__.sqlstate == "HF014"
+    assert deciding.approve(change, by=officer()).state == State.APPROVED
+
+
+def test_who_edited_a_set_is_not_forgotten_and_their_approval_counts_for_nothing(people):
+    change, ben = approved(OUT), officer()
+    ChangeSet.objects.filter(pk=change.pk).update(editors=[change.approvals.get().given_by])
+
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeSet.objects.filter(pk=change.pk).update(state="applying", next_at=timezone.now())
+    assert error.value.__cause__.sqlstate == "HF014"
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeSet.objects.filter(pk=change.pk).update(editors=[ben.actor])
+    assert error.value.__cause__.sqlstate == "HF013"
+
+
 def test_two_approvals_are_of_two_people(people, monkeypatch):
     monkeypatch.setattr("incidents.changes.policy.LARGE", 1)
     change, first = in_review(OUT), officer()
@@ -245,6 +273,22 @@ def test_a_bypass_is_for_an_emergency_and_for_those_who_may(people, burning):
     refuses("Say why", deciding.bypass, burning, by=asks, reason="", second=officer())
 
 
+def test_whoever_edited_a_set_neither_confirms_its_bypass_nor_looks_at_it_afterwards(burning):
+    asks, edits, seconds = responder(), officer(), officer()
+    change = deciding.edit(burning, by=edits, batch_size=1)
+    change = deciding.submit(planning.plan(change, by=edits), by=edits)
+
+    refuses("wrote or edited it", deciding.bypass, change, by=asks, reason="It burns", second=edits)
+    change = deciding.bypass(change, by=asks, reason="It burns", second=seconds)
+    refuses("wrote or edited it", deciding.second, change, by=edits)
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeSet.objects.filter(pk=change.pk).update(seconded_at=timezone.now(), seconded_by=edits.actor)
+    assert error.value.__cause__.sqlstate == "HF014"
+
+    change = deciding.second(change, by=seconds)
+    refuses("no part", deciding.review, change, by=edits, result="Fine")
+
+
 def test_a_bypass_skips_no_plan_and_an_edit_ends_it(burning):
     asks, seconds = responder(), officer()
     change = deciding.second(deciding.bypass(burning, by=asks, reason="It burns", second=seconds), by=seconds)
@@ -254,6 +298,45 @@ def test_a_bypass_skips_no_plan_and_an_edit_ends_it(burning):
     assert not change.is_bypassed
     assert change.review_due_at is None
     refuses("Plan it first", deciding.submit, change, by="user:anna")
+
+
+def test_a_bypass_is_of_the_plan_that_it_was_asked_for(burning, people):
+    asks, seconds = responder(), officer()
+    read = bytes(burning.plan_digest)
+    change = deciding.bypass(burning, by=asks, reason="It burns", second=seconds)
+    refuses("Another plan", deciding.second, change, by=seconds, plan_digest=bytes(32))
+    record([opt_out(people[0], explicit=False, cause="import", actor="system:job")])
+
+    change = deciding.second(change, by=seconds, plan_digest=read)
+    assert (change.state, change.is_bypassed) == (State.STALE, False)
+    change = deciding.submit(planning.plan(change, by="user:anna"), by="user:anna")
+
+    assert refusal("second", change, seconds) == "Nobody waits for a second person here."
+    change = deciding.bypass(change, by=asks, reason="It burns still", second=seconds)
+    assert deciding.second(change, by=seconds, plan_digest=bytes(change.plan_digest)).is_bypassed
+
+
+def test_a_confirmed_bypass_does_not_outlive_its_plan(burning, people):
+    asks, seconds = responder(), officer()
+    change = deciding.second(deciding.bypass(burning, by=asks, reason="It burns", second=seconds), by=seconds)
+    record([opt_out(people[0], explicit=False, cause="import", actor="system:job")])
+    assert applying.apply(change, by=asks).state == State.STALE
+
+    change = planning.plan(change, by="user:anna")
+    assert (change.bypassed_by, change.seconded_by, change.review_due_at) == ("", "", None)
+    change = deciding.approve(deciding.submit(change, by="user:anna"), by=officer())
+
+    assert (change.state, change.is_bypassed) == (State.APPROVED, False)
+
+
+def test_the_database_lets_no_other_plan_through_with_a_bypass(burning):
+    facts = {"bypassed_at": timezone.now(), "bypassed_by": "user:ben", "bypass_reason": "It burns",
+             "review_due_at": timezone.now(), "seconded_at": timezone.now(), "seconded_by": "user:cleo"}  # fmt: skip
+    ChangeSet.objects.filter(pk=burning.pk).update(state="approved", bypass_digest=bytes(32), **facts)
+
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeSet.objects.filter(pk=burning.pk).update(state="applying", next_at=timezone.now())
+    assert error.value.__cause__.sqlstate == "HF014"
 
 
 def test_a_bypass_is_reviewed_by_somebody_who_had_no_part_in_it(burning):

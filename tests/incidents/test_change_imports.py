@@ -3,15 +3,16 @@
 import pytest
 from django.core.exceptions import ValidationError
 
+from consent.bulk import Instruction
 from consent.importing import staging
 from consent.importing.staging import Upload
 from consent.models import Identifier, Import
 from consent.services import may_contact, record
-from incidents.admin.change_forms import bring_file
-from incidents.changes import applying, deciding, planning, rolling_back, running
+from incidents.changes import applying, deciding, planning, running
+from incidents.changes.staging import bring
 from incidents.models import ChangeSet
-from tests.factories import PurposeFactory, UserFactory, email, opt_out
-from tests.incidents.change_sets import draft, fresh, officer
+from tests.factories import PurposeFactory, SubjectFactory, UserFactory, email, opt_out
+from tests.incidents.change_sets import draft, fresh, officer, taken_back
 
 pytestmark = pytest.mark.django_db
 LINES = """email,choice,decided_at
@@ -28,9 +29,7 @@ def marketing():
 
 def brought(text=LINES, **facts):
     file = staging.take(Upload(data=text.encode(), purpose="marketing", name="list.csv"), by="user:anna")
-    change = draft({"operation": "import", "args": {"file": file.ref}}, selector={}, **facts)
-    bring_file(change, file.ref)
-    return change
+    return draft({"operation": "import", "args": {"file": file.ref}}, selector={}, **facts)
 
 
 def carried_through(change):
@@ -64,10 +63,35 @@ def test_whoever_had_left_stays_out_and_the_others_are_written_and_taken_back_as
     assert change.state == ChangeSet.State.APPLIED
     assert may("anna@example.org", "ben@example.org", "cem@example.org") == [False, True, False]
 
-    rolling_back.roll_back(change, reason="The list was an old one", by="user:anna")
+    taken_back(change, "The list was an old one")
     running.run_due()
     assert fresh(change).state == ChangeSet.State.ROLLED_BACK
     assert may("anna@example.org", "ben@example.org", "cem@example.org") == [False, False, False]
+
+
+def test_the_rows_of_a_set_that_names_a_file_are_those_of_the_file():
+    change, stranger = brought(), SubjectFactory()
+    row = Instruction(stranger.pk, "marketing", "email", "opt_in")
+
+    with pytest.raises(ValidationError, match="Its rows are those of IM-"):
+        bring(change, [row])
+    with pytest.raises(ValidationError, match="There is no IM-999: bring the file under Imports"):
+        draft({"operation": "import", "args": {"file": "IM-999"}}, selector={})
+
+    other = draft({"operation": "import"}, selector={})
+    bring(other, [row])
+    other = deciding.edit(other, by="user:ben", operations=change.operations)
+    assert stranger.pk not in other.rows.values_list("subject_id", flat=True)
+    assert other.rows.count() == 3
+
+
+def test_an_edit_that_leaves_the_file_as_it_is_leaves_its_rows():
+    change = brought()
+    before = set(change.rows.values_list("pk", flat=True))
+
+    change = deciding.edit(change, by="user:anna", title="Said better")
+
+    assert set(change.rows.values_list("pk", flat=True)) == before
 
 
 def test_strangers_of_the_file_are_made_known_once(client):

@@ -24,6 +24,7 @@ from tests.incidents.change_sets import (
     officer,
     one_step,
     states,
+    taken_back,
 )
 
 State = ChangeSet.State
@@ -88,7 +89,7 @@ def test_an_opt_out_that_somebody_reversed_by_force_is_a_breach_of_i2(committed)
             "UPDATE consent_consent SET state = 'opt_in', explicit = false WHERE subject_id = %s", [leaver]
         )
 
-    verdict = judging.verdict(fresh(change), change.batches.get())
+    verdict = judging.verdict(fresh(change), judging.of_batch(change.batches.get()))
 
     assert verdict.verdict == judging.BREACHED
     assert "I2: 1 opt-outs were reversed" in " ".join(verdict.words)
@@ -128,7 +129,7 @@ def test_a_rollback_that_was_killed_goes_on_and_a_second_one_changes_nothing(com
     change = applied(OUT, batch_size=3)
     rolling_back.PORTION, before = 2, rolling_back.PORTION
     try:
-        made = rolling_back.roll_back(change, reason="The wrong list.", by=officer())
+        made = taken_back(change, "The wrong list.")
         one_step(running.ROLLBACKS)
         assert DecisionVoid.objects.count() == 2
         running.run_due()

@@ -1,22 +1,34 @@
 """Scripts and data migrations: planned first, written in judged batches, refused where they would do harm."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from consent.bulk import Instruction
 from consent.models import Consent, Decision
 from consent.services import record, set_guard
-from incidents.changes import deciding, judging
-from incidents.changes.migrating import NotApplied, change_set, guarded_change, take_back
+from incidents.changes import applying, deciding, judging, planning, staging
+from incidents.changes.migrating import SCRIPT, NotApplied, change_set, guarded_change, take_back
+from incidents.changes.operations import problems_of
 from incidents.models import ChangeSet, Incident
 from tests.factories import incident, opt_out
-from tests.incidents.change_sets import drifted, imported, leaves, states
+from tests.incidents.change_sets import LISTED, OUT, drifted, imported, leaves, officer, states
 
 pytestmark = pytest.mark.django_db
 State = ChangeSet.State
 FACTS = {"reason": "The import lost its opt-outs."}
+
+
+KEY = {"purpose": "marketing", "channel": "email"}
+
+
+@pytest.fixture
+def people():
+    return imported(2)
 
 
 def keys(people):
@@ -88,6 +100,46 @@ def test_a_script_at_freeze_stands_still_and_says_so():
 
     assert refused.value.change_set.state == State.PAUSED
     assert states(*people) == ["opt_out"] * 2
+
+
+@pytest.fixture
+def left_behind(people):
+    """Its process was killed before it was submitted."""
+    change = deciding.write("Back in", operations=[{"operation": "rows"}], by=SCRIPT, is_scripted=True, **FACTS)
+    staging.bring(change, [Instruction(person, "marketing", "email", "opt_out") for person in people])
+    return planning.plan(change, by=SCRIPT)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda change, by: deciding.edit(change, operations=[OUT], selector=LISTED, by=by),
+        planning.plan,
+        deciding.submit,
+    ],
+)
+def test_what_a_script_left_behind_is_carried_on_by_nobody_else(left_behind, verb):
+    with pytest.raises(ValidationError, match="run the script again"):
+        verb(left_behind, by=officer())
+
+
+def test_what_a_script_submitted_is_applied_and_given_a_time_by_nobody_else(left_behind):
+    change = deciding.submit(left_behind, by=SCRIPT)
+
+    for verb in (applying.apply, partial(deciding.schedule, at=timezone.now() + timedelta(hours=1))):
+        with pytest.raises(ValidationError, match="run the script again"):
+            verb(change, by=officer())
+
+    assert applying.apply(change, by=SCRIPT).state == State.APPLYING
+
+
+def test_the_rows_of_a_script_stand_alone_and_nothing_else_goes_without_approvals(left_behind):
+    beside = [{"operation": "rows"}, {"operation": "sync_segment", "args": {**KEY, "choice": "opt_in"}}]
+    assert problems_of(beside, {}) == ["operations: the rows of a script stand alone. Make two sets of it."]
+
+    for facts in ({"operations": [OUT]}, {"kind": "bulk_edit"}):
+        with pytest.raises(IntegrityError, match="only_a_script_needs_nobody"), transaction.atomic():
+            ChangeSet.objects.filter(pk=left_behind.pk).update(**facts)
 
 
 def test_a_script_that_fails_writes_nothing_and_its_set_is_given_up():

@@ -8,11 +8,12 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from consent.bulk import Instruction, Selected
-from consent.models import ANY, Decision, Purpose
-from consent.services import merge, record
+from consent.models import ANY, Channel, Decision, Purpose
+from consent.services import may_contact, merge, record
 from incidents.changes import deciding, planning, staging, staleness
+from incidents.changes.operations import problems_of
 from incidents.models import ChangeSet, Incident, PlannedWrite
-from tests.factories import EndpointFactory, ExitPathFactory, PurposeFactory, SubjectFactory, incident, opt_out
+from tests.factories import EndpointFactory, ExitPathFactory, PurposeFactory, SubjectFactory, incident, opt_in, opt_out
 from tests.incidents.change_sets import IN, LISTED, OUT, draft, imported, leaves, planned, stays
 
 pytestmark = pytest.mark.django_db
@@ -179,10 +180,11 @@ def test_imported_rows_are_taken_from_where_they_lie_and_older_ones_change_nothi
 def test_the_last_operation_that_names_a_key_rules_and_a_merged_person_is_the_other_one():
     first, second = imported(2)
     merge(second, first, reason="The same person", by="user:anna")
-    change = draft({"operation": "import"}, {"operation": "import"}, selector={})
+    change = draft({"operation": "import"}, selector={})
     staging.bring(change, [Instruction(second, "marketing", "email", "opt_out")])
 
     assert effects(planning.plan(change, by="user:anna")) == {first: ("opt_out", Effect.CHANGES)}
+    assert effects(planned(IN, OUT)) == {first: ("opt_out", Effect.CHANGES)}
 
 
 def test_rows_that_cannot_be_written_are_counted_all_at_once():
@@ -276,15 +278,23 @@ def test_two_people_agree_to_what_reaches_many_or_changes_a_rule(monkeypatch):
 def test_a_rule_is_planned_by_whom_it_decides_about():
     PurposeFactory(code="news")
     SubjectFactory(locale="de-DE")
-    decided = SubjectFactory(locale="de-DE")
-    record([opt_out(decided, purpose="news")])
+    here, everywhere, agreed = (SubjectFactory(locale="de-DE") for _ in range(3))
+    record([opt_out(here, purpose="news", channel="email"), opt_out(everywhere, purpose="news", channel=ANY)])
+    record([opt_in(agreed, purpose="news", channel=channel) for channel in Channel.values])
 
     change = planned({"operation": "set_purpose", "args": {"code": "news", "to": {"regime": "opt_out"}}}, selector={})
 
     assert change.kind == ChangeSet.Kind.CONFIG
     assert change.matrix == [
-        {"purpose": "news", "region": "DE", "before": "not contactable", "after": "contactable", "count": 1}
+        {"purpose": "news", "region": "DE", "before": before, "after": "contactable", "count": 1}
+        for before in ("not contactable", "not contactable, and opted out themselves by another way")
     ]
+    assert planning.told(change).endswith(
+        "2 people would be answered otherwise, of whom 1 opted out themselves by another way."
+    )
+    Purpose.objects.update(regime="opt_out")
+    assert [may_contact(here.pk, "news", channel) for channel in ("email", "sms")] == [False, True]  # as it says
+    Purpose.objects.update(regime="opt_in")
     assert change.configuration[0]["before"] == {"regime": "opt_in"}
     assert Purpose.objects.get(pk="news").regime == "opt_in"
 
@@ -297,6 +307,33 @@ def test_a_rule_that_the_purpose_refuses_is_refused_by_the_plan():
 
     assert "Register a new one" in refused(mandatory, selector={})
     assert "no way out moonlight" in refused(unknown, selector={})
+
+
+def hold(verb):
+    return {"operation": f"{verb}_transport", "args": {"transport": "relay"}}
+
+
+def set_purpose(**to):
+    return {"operation": "set_purpose", "args": {"code": "news", "to": to}}
+
+
+@pytest.mark.parametrize(
+    ("operations", "words"),
+    [
+        ([hold("hold"), hold("release")], "operations 1 and 2 both change the transport relay."),
+        ([hold("hold"), set_purpose(name="News"), set_purpose(is_public=True, name="Other")],
+         "operations 2 and 3 both change the name of the purpose news."),
+        ([OUT, {"operation": "restore", "args": {"moment": "2026-03-01T00:00Z"}}], "under different causes"),
+        ([{"operation": "import"}, {"operation": "import"}], "one list of rows"),
+    ],
+)  # fmt: skip
+def test_operations_that_meet_on_one_thing_are_two_sets(operations, words):
+    selector = LISTED if OUT in operations else {}
+    assert words in " ".join(problems_of(operations, selector))
+
+
+def test_operations_on_different_things_are_one_set():
+    assert problems_of([hold("hold"), set_purpose(name="News"), set_purpose(is_public=True)], {}) == []
 
 
 # Staleness

@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from consent.models import Consent, Decision
-from consent.services import open_batch, record, set_guard
+from consent.models import Consent, Decision, DecisionVoid
+from consent.services import open_batch, record, set_guard, void_batch
 from incidents.changes import applying, deciding, rolling_back, running, undeclared
 from incidents.changes.allowing import refusal
 from incidents.models import ChangeSet, Rollback
@@ -31,6 +31,7 @@ from tests.incidents.change_sets import (
     responder,
     states,
     stays,
+    taken_back,
 )
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +46,7 @@ def test_each_person_gets_back_their_own_last_state():
     change = applied(OUT, incident=fire)
     leaves(people[0])
 
-    made = rolling_back.roll_back(change, reason="The wrong list.", by=officer())
+    made = taken_back(change, "The wrong list.")
     assert fresh(change).state == State.ROLLING_BACK
     running.run_due()
 
@@ -54,7 +55,57 @@ def test_each_person_gets_back_their_own_last_state():
     made, change = fresh(made), fresh(change)
     assert (made.state, made.item_count, made.voided_count) == (Rollback.State.DONE, 3, 3)
     assert (change.state, change.rolled_back_by) == (State.ROLLED_BACK, made.started_by)
+    assert set(DecisionVoid.objects.values_list("voided_by", "confirmed_by")) == {(made.started_by, made.confirmed_by)}
     assert "weakened" in fire.timeline.order_by("-seq").first().text
+
+
+@pytest.mark.parametrize("by", ["service:crm", "an officer"])
+def test_opt_outs_of_a_set_that_was_applied_are_lifted_by_two(by):
+    people, asks = imported(2), officer() if by == "an officer" else by
+    change = applied(OUT, incident=incident())
+
+    made = rolling_back.roll_back(change, reason="The wrong list.", by=asks)
+    running.run_due()
+
+    assert (made.state, fresh(change).state) == (Rollback.State.WAITING, State.APPLIED)
+    assert states(*people) == ["opt_out", "opt_out"]
+    with pytest.raises(ValidationError, match="has asked for that"):
+        rolling_back.roll_back(change, reason="Again.", by=officer())
+    with pytest.raises(DatabaseError) as error, transaction.atomic():
+        ChangeSet.objects.filter(pk=change.pk).update(state="rolling_back")
+    assert error.value.__cause__.sqlstate == "HF014"
+    with pytest.raises(ValidationError, match=r"second person|no program"):
+        undeclared.confirm(made, by=asks)
+    undeclared.confirm(made, by=officer())
+    running.run_due()
+    assert fresh(change).state == State.ROLLED_BACK
+    assert states(*people) == ["opt_in", "opt_in"]
+
+
+def test_a_take_back_that_nobody_confirms_is_given_up_and_may_be_asked_for_again():
+    imported(1)
+    change = applied(OUT)
+    made = rolling_back.roll_back(change, reason="The wrong list.", by=officer())
+
+    undeclared.cancel(made, reason="It was right.", by=officer())
+
+    assert fresh(change).state == State.APPLIED
+    assert refusal("roll_back", change, officer()) == ""
+
+
+def test_a_set_is_taken_back_by_its_own_door_only(monkeypatch):
+    people = imported(2)
+    change = applied(OUT)
+    batch = change.batches.get().batch
+
+    for facts in ({"by": "system:x"}, {"by": "user:ben", "confirmed_by": "user:cleo"}):
+        with pytest.raises(ValidationError, match="take that back, as a whole"):
+            void_batch(batch, reason="Behind its back.", **facts)
+    with pytest.raises(ValidationError, match=f"{change.ref} wrote this batch"):
+        undeclared.look({"batch": str(batch.pk)})
+    tx = Decision.objects.filter(batch=batch).first().tx
+    assert undeclared.look({"tx": tx}).item_count == 2  # in a test also what the list said, and nothing of the set
+    assert states(*people) == ["opt_out", "opt_out"]
 
 
 def test_a_set_is_taken_back_in_the_middle_of_it():
@@ -102,7 +153,7 @@ def test_later_writes_about_the_same_people_are_shown_and_left_alone():
     change = applied(OUT)
     (job,) = record([opt_out(first, **PATCH)])
 
-    made = rolling_back.roll_back(change, reason="The wrong list.", by=officer())
+    made = taken_back(change, "The wrong list.")
     running.run_due()
 
     made = fresh(made)
@@ -204,7 +255,7 @@ def test_what_is_no_predicate_is_refused_in_words(predicate):
 def test_a_rollback_says_for_ever_what_it_was_about():
     imported(1)
     change = applied(OUT)
-    made = rolling_back.roll_back(change, reason="The wrong list.", by=officer())
+    made = taken_back(change, "The wrong list.")
     running.run_due()
 
     for facts in ({"reason": "Another"}, {"predicate": {}}, {"voided_count": 0}):

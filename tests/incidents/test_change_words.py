@@ -101,7 +101,9 @@ def test_how_careful_it_is_is_said():
     assert plain.startswith("1,000 rows at a time, each judged before the next, and 1 look at the whole afterwards;")
     assert plain.endswith("the first breach takes all of it back. What cannot be judged waits for a person.")
     assert told.startswith("50 rows at a time, 30 seconds apart, each judged before the next, and 2 looks")
-    assert told.endswith("breach number 2 takes all of it back. What cannot be judged is taken back.")
+    assert told.endswith(
+        "breach number 2, or the first of I2, takes all of it back. What cannot be judged is taken back."
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,7 @@ def test_how_careful_it_is_is_said():
     [
         ({"change_set": "CS-3"}, "what CS-3 wrote"),
         ({"tx": 4711}, "what was written in the transaction 4711"),
+        ({"import": "IM-5"}, "what the import IM-5 wrote"),
         ({"batch": "b-1"}, "what was written with the batch b-1"),
         (
             {"db_user": "holdfast_oncall", "since": "2026-03-01T01:00:00Z", "until": "2026-03-01T03:00:00Z"},

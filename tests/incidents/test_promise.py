@@ -81,7 +81,7 @@ class Fixes(Walk):
     def a_list_is_undone(self, data):
         if self.files:
             file = self.files.pop(data.draw(st.integers(0, len(self.files) - 1)))
-            applying.undo(file, reason="Another sender's", by="user:ben")
+            applying.undo(file, reason="Another sender's", by="user:ben", confirmed_by="user:cleo")
             self.forget(f"file {file.pk}")
 
 

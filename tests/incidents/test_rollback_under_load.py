@@ -23,7 +23,7 @@ from consent.services import open_batch, record, void
 from incidents.changes import applying, deciding, planning, rolling_back, running, staging
 from incidents.models import ChangeSet, Rollback, RollbackItem
 from tests.factories import PurposeFactory, opt_in, opt_out
-from tests.incidents.change_sets import draft, drifted, fresh, officer, one_step
+from tests.incidents.change_sets import draft, drifted, fresh, officer, one_step, taken_back
 
 KEY = ("marketing", "email")
 PORTIONS, SLEEP = 14, timedelta(seconds=0.15)
@@ -251,7 +251,7 @@ def test_people_choose_while_seven_thousand_keys_are_taken_back(committed, monke
         stays=staying(crowd.people[:7_000:5] + crowd.people[8_000::5], seed=3),
     ):
         sessions.each_goes_on()
-        made = rolling_back.roll_back(change, reason="The columns were mixed up.", by=officer())
+        made = taken_back(change, "The columns were mixed up.")
         while fresh(made).is_open:
             one_step(running.ROLLBACKS)
             sessions.each_goes_on()

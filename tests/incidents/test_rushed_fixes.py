@@ -19,7 +19,6 @@ from consent.models import Consent, Identifier
 from consent.services import DecisionsRefused, may_contact, merge, record, request_reversal, set_guard
 from consent.tokens import Token
 from incidents import invariants
-from incidents.admin.change_forms import bring_file
 from incidents.changes import applying, deciding, planning, running
 from incidents.changes.migrating import NotApplied, change_set, guarded_change
 from incidents.models import ChangeSet, Incident
@@ -141,7 +140,6 @@ def old_export(*addresses):
     upload = Upload(data=rows.encode(), purpose="marketing", name="old.csv", dated=timezone.now())
     file = staging.take(upload, by="user:olga")
     change = draft({"operation": "import", "args": {"file": file.ref}}, selector={}, leaves_protected=True)
-    bring_file(change, file.ref)
     change = deciding.submit(planning.plan(change, by="user:anna"), by="user:anna")
     for _ in range(change.required_approvals):
         change = deciding.approve(change, by=officer())

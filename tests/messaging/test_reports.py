@@ -147,7 +147,7 @@ def test_what_was_taken_down_by_mistake_is_undone_as_one(crm):
     Purpose.objects.update(regime="opt_out")
     looked(crm, *(held(f"reader{n}@example.org", "opt_out") for n in range(3)))
 
-    void_batch(Batch.objects.get(), reason="Wrong file", by="user:someone")
+    void_batch(Batch.objects.get(), reason="Wrong file", by="user:someone", confirmed_by="user:ben")
 
     assert may_write_to("reader1@example.org")
 
