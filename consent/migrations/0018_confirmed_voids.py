@@ -6,7 +6,7 @@ from config.database import readable_by_auditor, sql_file
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0016_owner_projects")]
+    dependencies = [("consent", "0017_merges_in_order")]
 
     operations = [
         migrations.AddField(

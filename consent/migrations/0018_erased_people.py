@@ -4,7 +4,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("consent", "0017_merges_in_order"),
+        ("consent", "0018_confirmed_voids"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0019_point_of_no_return"),
+        ("messaging", "0022_tracking_contexts"),
     ]
 
     operations = [
