@@ -4,7 +4,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_delivery_texts"),
+        ("messaging", "0024_delivery_texts"),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from config.database import readable_by_auditor
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0018_erased_people")]
+    dependencies = [("consent", "0019_erased_people")]
 
     operations = [
         migrations.AddField(

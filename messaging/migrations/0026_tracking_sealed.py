@@ -6,7 +6,7 @@ from config.database import sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_tracking_trouble"),
+        ("messaging", "0025_tracking_trouble"),
     ]
 
     operations = [

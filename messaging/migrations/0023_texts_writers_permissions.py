@@ -11,6 +11,6 @@ NAMED = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messaging", "0021_texts_writers"), ("config", "0003_groups")]
+    dependencies = [("messaging", "0022_texts_writers"), ("config", "0003_groups")]
 
     operations = [granted(MATRIX, NAMED)]

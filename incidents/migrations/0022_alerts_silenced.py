@@ -8,7 +8,7 @@ from config.database import always, readable_by_auditor
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("incidents", "0020_alerts_batches"),
+        ("incidents", "0021_alerts_batches"),
     ]
 
     operations = [

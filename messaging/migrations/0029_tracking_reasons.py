@@ -13,7 +13,7 @@ REASON = models.CharField(
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_tracking_replies"),
+        ("messaging", "0028_tracking_replies"),
     ]
 
     operations = [

@@ -13,7 +13,7 @@ VERDICTS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("incidents", "0020_alerts_silenced")]
+    dependencies = [("incidents", "0022_alerts_silenced")]
 
     operations = [
         migrations.AddIndex(

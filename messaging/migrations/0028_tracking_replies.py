@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_tracking_letters"),
+        ("messaging", "0027_tracking_letters"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_tracking_contexts"),
+        ("messaging", "0031_tracking_contexts"),
     ]
 
     operations = [

@@ -23,7 +23,7 @@ KINDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messaging", "0023_holds_of_several")]
+    dependencies = [("messaging", "0032_holds_of_several")]
 
     operations = [
         migrations.RemoveConstraint(model_name="webhookdelivery", name="webhookdelivery_tells_of_something"),

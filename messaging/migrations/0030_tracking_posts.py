@@ -7,7 +7,7 @@ from config.database import readable_by_auditor
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_tracking_reasons"),
+        ("messaging", "0029_tracking_reasons"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0021_texts_writers_permissions"),
+        ("messaging", "0023_texts_writers_permissions"),
     ]
 
     operations = [

@@ -20,7 +20,7 @@ DIGEST = models.BinaryField(help_text="The plan that the bypass was asked for.",
 
 
 class Migration(migrations.Migration):
-    dependencies = [("incidents", "0021_playbooks_story")]
+    dependencies = [("incidents", "0023_playbooks_story")]
 
     operations = [
         migrations.AddField("changeset", "editors", EDITORS),

@@ -4,7 +4,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0022_tracking_sealed"),
+        ("messaging", "0026_tracking_sealed"),
     ]
 
     operations = [
