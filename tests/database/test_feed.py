@@ -134,7 +134,7 @@ def test_a_follower_of_changes_never_misses_one_that_commits_late(crowd, followe
 def test_a_follower_of_changes_sees_what_a_void_does_and_nothing_of_a_late_older_choice(crowd, follower):
     subject = SubjectFactory().pk
     [imported] = record([opt_out(subject, explicit=False, cause="import")])
-    void([imported.id], reason="Wrong list", by="user:ben")
+    void([imported.id], reason="Wrong list", by="user:ben", confirmed_by="user:cleo")
     assert changes(follower) == [("email", 1), ("email", 2)]
     record([opt_out(subject)])
     record([opt_out(subject, decided_at=timezone.now() - timedelta(days=1))])

@@ -89,7 +89,7 @@ def changed(db):
     batch = open_batch("import", reason="List", by="user:anna")
     record([opt_in(subject, explicit=False, cause="import", batch_id=batch.pk, decided_at=now - timedelta(hours=3))])
     bad = record([opt_out(subject, explicit=False, cause="import", decided_at=now - timedelta(hours=2))])
-    void([bad[0].id], reason="Wrong list", by="user:ben")
+    void([bad[0].id], reason="Wrong list", by="user:ben", confirmed_by="user:cleo")
     record([opt_out(subject, actor="service:shop", decided_at=now)])
     return Consent.objects.get(subject=subject)
 
