@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Exists, Expression, F, OuterRef, Q
 from django.utils import timezone
 
-from config.history import AppendOnly, TrackedModel
+from config.history import AppendOnly
 from config.keys import Seal
 from consent.identifiers import unseal
 from consent.models import Channel, Identifier
@@ -344,109 +344,3 @@ class DeliveryEvent(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.kind} from {self.source}"
-
-
-class DoubtRuling(models.Model):
-    """What two people decided about a message in doubt that the law asks for: one proposes, another agrees."""
-
-    class Verdict(models.TextChoices):
-        RESEND = "resend", "send it again, marked as a possible duplicate"
-        CLOSE = "close", "close it as unknown"
-
-    personal: ClassVar[tuple[str, ...]] = ()
-
-    message = models.ForeignKey(Message, models.PROTECT, related_name="rulings")
-    verdict = models.CharField(max_length=10, choices=Verdict.choices)
-    reason = models.CharField(max_length=200)
-    is_open = models.BooleanField(null=True, default=True, help_text="True or empty: one proposal at a time.")
-    proposed_at = models.DateTimeField(default=timezone.now)
-    proposed_by = models.CharField(max_length=200)
-    agreed_at = models.DateTimeField(null=True)
-    agreed_by = models.CharField(max_length=200, blank=True)
-    agreed_reason = models.CharField(max_length=200, blank=True)
-    withdrawn_at = models.DateTimeField(null=True)
-    withdrawn_by = models.CharField(max_length=200, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["message"], condition=Q(is_open=True), name="doubtruling_one_open_proposal"
-            ),
-            models.CheckConstraint(
-                condition=~Q(agreed_by=F("proposed_by")),
-                name="doubtruling_agreed_by_another",
-                violation_error_message="You proposed this: somebody else decides with you.",
-            ),
-            models.CheckConstraint(
-                condition=Q(agreed_at=None, agreed_by="") | (Q(agreed_at__isnull=False) & ~Q(agreed_by="")),
-                name="doubtruling_agreed_at_with_agreed_by",
-                violation_error_message="An agreement says when and by whom.",
-            ),
-            models.CheckConstraint(
-                condition=Q(withdrawn_at=None, withdrawn_by="") | (Q(withdrawn_at__isnull=False) & ~Q(withdrawn_by="")),
-                name="doubtruling_withdrawn_at_with_withdrawn_by",
-                violation_error_message="A withdrawal says when and by whom.",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.get_verdict_display()}, proposed by {self.proposed_by}"
-
-
-class SuppressionQuerySet(models.QuerySet["Suppression"]):
-    def in_force(self) -> Self:
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-
-
-class Suppression(TrackedModel):
-    """An address that cannot or must not be written to, whatever its person chose: a hard bounce, a complaint.
-
-    Lifted by its own end; staff bring that end forward, with a reason that its history keeps.
-    """
-
-    class Reason(models.TextChoices):
-        NO_MAILBOX = "no such mailbox", "no such mailbox"
-        NO_DOMAIN = "no such domain", "no such domain"
-        DISABLED = "mailbox disabled", "mailbox disabled"
-        COMPLAINT = "spam complaint", "spam complaint"
-
-    personal: ClassVar[tuple[str, ...]] = ()
-
-    digest = models.BinaryField(max_length=32, unique=True, editable=False, help_text="Blind index of the address.")
-    reason = models.CharField(max_length=30, choices=Reason.choices)
-    detail = models.CharField(max_length=100, blank=True, help_text="The status that was reported.")
-    message_id = models.UUIDField(null=True, blank=True, help_text="The message that led to it.")
-    created_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(null=True, blank=True)
-
-    objects = SuppressionQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return self.reason
-
-    def holds(self) -> bool:
-        return self.expires_at is None or self.expires_at > timezone.now()
-
-
-class TransportHealth(models.Model):
-    """What a transport's last attempts taught us."""
-
-    personal: ClassVar[tuple[str, ...]] = ()
-
-    transport = models.CharField(primary_key=True, max_length=50)
-    failures_in_a_row = models.PositiveIntegerField(default=0)
-    failing_since = models.DateTimeField(null=True, help_text="The first of the failures in a row.")
-    refusals_in_a_row = models.PositiveIntegerField(
-        default=0, help_text="Recipients or messages refused for good, and none taken in between."
-    )
-    open_until = models.DateTimeField(null=True, help_text="Not tried again before.")
-    last_success_at = models.DateTimeField(null=True)
-    last_failure_at = models.DateTimeField(null=True)
-    last_error = models.CharField(max_length=500, blank=True)
-    swept_at = models.DateTimeField(null=True, help_text="When a sweep last ended that found it in the settings.")
-
-    class Meta:
-        verbose_name = "transport"
-
-    def __str__(self) -> str:
-        return self.transport
