@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from config.models import User
 from consent import subjects
-from incidents.changes import applying, deciding, planning, rolling_back
+from incidents.changes import applying, deciding, planning, rolling_back, undeclared
 from incidents.changes.running import carry_through
 from incidents.demo.people import Somebody
 from incidents.models import ChangeSet, Incident
@@ -47,7 +47,8 @@ def _taken_back(officer: User, responder: User, people: Sequence[Somebody]) -> N
     )  # fmt: skip
     change = _approved(change, responder, officer, "Until the banner is out.")
     change = carry_through(applying.apply(change, by=responder))
-    rolling_back.roll_back(change, reason="The banner is not out: nobody would be asked.", by=officer)
+    asked = rolling_back.roll_back(change, reason="The banner is not out: nobody would be asked.", by=officer)
+    undeclared.confirm(asked, by=responder)
     carry_through(change)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -9,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 
 from consent import upkeep
 from consent.admin import imports
@@ -124,8 +126,17 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
         run(tmp_path / "nothing.csv")
 
 
-def test_keeping_up_forgets_old_rows(file):
-    assert upkeep.keep_up() == 0
+def test_keeping_up_forgets_old_rows():
+    older = timezone.now() - timedelta(days=31)
+    imported = Import.objects.create(
+        file_name="old.csv", digest=b"1" * 32, size=1, sender="holdfast", purpose="*", channel="email",
+        moment=older, rows=3, created_at=older, created_by="user:olga",
+    )  # fmt: skip
+
+    upkeep.keep_up()
+
+    imported.refresh_from_db()
+    assert imported.emptied_at
 
 
 # The desk

@@ -16,8 +16,9 @@ LATER = [
     ("data", DROP),
     ("dot", "421 4.3.2 closing"),
     ("dot", "450 4.2.0 try again"),
+    ("dot", "550 5.7.1 relaying denied"),  # about us: it keeps its chance
 ]
-NEVER = [("rcpt", "550 5.1.1 no such user"), ("dot", "550 5.7.1 not wanted here")]
+NEVER = [("rcpt", "550 5.1.1 no such user"), ("dot", "554 5.7.1 message refused as spam")]
 DOUBT = [("dot", DROP)]
 
 

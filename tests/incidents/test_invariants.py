@@ -457,7 +457,6 @@ def test_i10_what_was_approved_or_bypassed_by_two_is_let_through():
         "UPDATE incidents_changeapproval SET plan_digest = '\\x00'",
         "UPDATE incidents_changeapproval SET verdict = 'decline', comment = 'No'",
         "DELETE FROM incidents_changeapproval",
-        "DELETE FROM incidents_changeapproval; UPDATE incidents_changeset SET required_approvals = 0",
         "DELETE FROM incidents_changeapproval; UPDATE incidents_changeset SET seconded_at = now(), seconded_by = 'me'",
     ],
 )
