@@ -205,7 +205,7 @@ class RollbackAdmin(RecordAdmin):
         fields: list[tuple[str | None, dict[str, Any]]] = [
             (None, {"fields": ["by"]}),
             ("A session", {"fields": ["db_user", "since", "until"]}),
-            ("Or", {"fields": [("tx", "batch", "of_import")]}),
+            ("Or", {"fields": ["tx", "batch", "of_import"]}),
             (None, {"fields": ["incident", "reason", "counted"]}),
         ]
         submit = "Count again" if met else "Count them"
