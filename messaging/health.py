@@ -13,9 +13,7 @@ from config.text import without_addresses
 from messaging.models import TransportHealth
 
 OPENS_AFTER = 5  # failures in a row
-BELIEVED = (
-    10  # recipients in a row who are said not to exist, or not to be written to: more are nobody's fault but ours
-)
+BELIEVED = 10  # recipients refused in a row, and nobody taken: more of them are nobody's fault but ours
 LONGEST_PAUSE = 60  # seconds
 TRIAL = timedelta(seconds=5)  # for the one who tries whether it works again
 NOTED_EVERY = timedelta(seconds=5)  # successes, so that every mail does not write the same row

@@ -11,6 +11,8 @@ from messaging.transports.smtp import Address, Relay
 from tests.messaging.smtp import DROP, HANG, QUICK, fault_server, free_port, inbox
 
 MAIL = b"Subject: Hello\r\n\r\n.a line that begins with a dot\r\nend\r\n"
+# What is larger than `smtp.AT_END` leaves before the point of no return, and its end by itself.
+SIZES = pytest.mark.parametrize("raw", [MAIL, MAIL + b".line\r\n" * smtp.AT_END], ids=["at-once", "in-two"])
 
 
 def send(transport, raw=MAIL, before_end=lambda: None, takes_long=lambda: None):
@@ -18,12 +20,13 @@ def send(transport, raw=MAIL, before_end=lambda: None, takes_long=lambda: None):
     return transport.send(envelope, before_end, takes_long)
 
 
-def test_an_accepted_mail_brings_back_the_reply_with_its_queue_id():
+@SIZES
+def test_an_accepted_mail_brings_back_the_reply_with_its_queue_id(raw):
     with inbox() as box:
-        reply = send(box.relay())
+        reply = send(box.relay(), raw)
 
     assert (reply.code, reply.enhanced_status, reply.queue_id) == (250, "2.0.0", "0001")
-    assert box.mails[0].content == MAIL
+    assert box.mails[0].content == raw
 
 
 def test_a_connection_serves_one_mail_after_the_other():
@@ -46,23 +49,25 @@ def test_a_relay_that_is_lost_before_the_end_has_not_got_the_mail(phase, fault):
     assert raised.value.blames_transport
 
 
-def test_a_relay_that_is_lost_within_the_body_is_never_taken_for_one_that_accepted():
+@SIZES
+def test_a_relay_that_is_lost_within_the_body_is_never_taken_for_one_that_accepted(raw):
     with fault_server(body=DROP) as server:
         # The kernel may take the end, and tell of the loss only when the answer is read: then it is doubt.
         with pytest.raises((Temporary, InDoubt)):
-            send(server.relay())
+            send(server.relay(), raw)
 
         assert server.taken == []
 
 
-def test_an_end_that_could_not_be_written_did_not_leave():
+@SIZES
+def test_an_end_that_could_not_be_written_did_not_leave(raw):
     with fault_server() as server:
         relay = server.relay()
         send(relay)
         session = relay.kept.connection
 
         with pytest.raises(Temporary) as raised:
-            send(relay, before_end=lambda: session.smtp.sock.shutdown(socket.SHUT_WR))
+            send(relay, raw, before_end=lambda: session.smtp.sock.shutdown(socket.SHUT_WR))
 
         assert len(server.taken) == 1
     assert raised.value.blames_transport
@@ -114,13 +119,14 @@ def test_a_relay_that_is_not_there_is_the_transports_fault():
     assert raised.value.blames_transport
 
 
-def test_whoever_lost_the_lease_sends_no_dot():
+@SIZES
+def test_whoever_lost_the_lease_sends_no_dot(raw):
     def lost():
         raise LeaseLost
 
     with fault_server() as server:
         with pytest.raises(LeaseLost):
-            send(server.relay(), before_end=lost)
+            send(server.relay(), raw, before_end=lost)
 
         assert server.taken == []
 
