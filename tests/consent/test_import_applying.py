@@ -195,12 +195,11 @@ def test_an_opt_in_needs_an_approval_and_may_be_left_out():
 
 
 def test_an_opt_in_that_nobody_agreed_to_stays_out_when_things_moved_since_the_plan():
-    record([opt_in("anna@example.org", explicit=False, cause="support", decided_at=timezone.now() - timedelta(days=9))])
-    imported = taken("email,choice,decided_at\nanna@example.org,opt_in,2026-11-20\n", dated=None)
+    was_in, out, back_in = (timezone.now() - timedelta(days=days) for days in (9, 8, 7))
+    record([opt_in("anna@example.org", explicit=False, cause="support", decided_at=was_in)])
+    imported = taken(f"email,choice,decided_at\nanna@example.org,opt_in,{back_in:%Y-%m-%d %H:%M}\n", dated=None)
     assert imported.counts == {"opt_in same": 1}
-    record(
-        [opt_out("anna@example.org", explicit=False, cause="support", decided_at=datetime(2026, 11, 19, tzinfo=UTC))]
-    )
+    record([opt_out("anna@example.org", explicit=False, cause="support", decided_at=out)])
 
     applied(imported)
 

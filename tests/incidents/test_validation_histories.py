@@ -35,7 +35,7 @@ def told():
 @pytest.mark.parametrize(
     "column",
     [
-        "state = 'opt_out'", "explicit = false", "cause = 'import'", "actor = 'user:eve'", "decision_id = 1",
+        "state = 'opt_out'", "explicit = false", "cause = 'import'", "actor = 'user:eve'", "decision_id = -1",
         "decided_at = now()", "previous = 'opt_in'", "changed_at = now()", "tx = 7", "db_user = 'postgres'",
         "purpose = 'news'", "subject_id = gen_random_uuid()", "leaf_hash = '\\x00'",
         "history_date = now()", "history_user_id = 'user:eve'", "history_change_reason = 'import'",
