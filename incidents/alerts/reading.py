@@ -1,6 +1,7 @@
 """What every sender's message becomes: notifications about groups of alerts. Nothing in a message is trusted."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from incidents.vocabulary import IncidentType
 Severity = Incident.Severity
 
 YEAR_ONE = 1  # Go's zero time: not set
+LEAP_SECOND = re.compile(r"(T\d\d:?\d\d:?)60")  # taken for the second before it
 LONGEST_KEY = 4000
 SEVERITIES = {
     "sev1": Severity.SEV1, "p1": Severity.SEV1, "emergency": Severity.SEV1, "disaster": Severity.SEV1,
@@ -129,13 +131,12 @@ def labels(entry: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def moment(value: Any, path: str) -> datetime | None:
-    """Go's zero time, year 1, stands for none."""
+    """RFC 3339, in small letters too, or a count since 1970. Go's zero time, year 1, stands for none."""
     if value is None or value == "":
         return None
-    try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"{path} is not a time.") from error
+    found = _counted(value) or _written(value)
+    if found is None:
+        raise Unreadable(f"{path} is not a time.")
     if found.year == YEAR_ONE:
         return None
     if found.tzinfo is None:
@@ -144,6 +145,24 @@ def moment(value: Any, path: str) -> datetime | None:
         return found.astimezone(UTC)
     except OverflowError as error:
         raise Unreadable(f"{path} is not a time.") from error
+
+
+def _written(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(LEAP_SECOND.sub(r"\g<1>59", value.upper()))
+    except (AttributeError, ValueError):
+        return None
+
+
+def _counted(value: Any) -> datetime | None:
+    """Seconds, or thousandths, millionths or billionths of them: its size says which, from 1973 to 5138."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and 10 <= len(value) <= 19:
+        value = int(value)  # a shorter one is a date
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e8 <= value < 1e20:
+        return None
+    while value >= 1e11:
+        value /= 1000
+    return datetime.fromtimestamp(value, tz=UTC)
 
 
 def plain(words: str) -> str:

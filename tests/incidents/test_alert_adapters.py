@@ -6,7 +6,7 @@ import pytest
 
 from incidents.alerts.adapters import alertmanager, cloudevents, generic, grafana, pagerduty, standard_webhooks
 from incidents.alerts.posted import headers_of
-from incidents.alerts.reading import Rules, Unreadable
+from incidents.alerts.reading import Rules, Unreadable, moment
 from tests.incidents.test_alerts import SAMPLE
 
 NONE = Rules()
@@ -311,3 +311,30 @@ def test_steps_of_a_pointer_are_unescaped():
     rules = Rules({"key": "/a~1b/m~0n"})
 
     assert one(generic.read, {"a/b": {"m~n": "found"}}, rules=rules).group_key == "found"
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("2026-03-01t02:14:00z", "2026-03-01T02:14:00+00:00"),
+        ("2026-03-01T02:14:00.123456789+02:00", "2026-03-01T00:14:00.123456+00:00"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59+00:00"),
+        (1_772_331_240, "2026-03-01T02:14:00+00:00"),
+        (1_772_331_240.5, "2026-03-01T02:14:00.500000+00:00"),
+        ("1772331240", "2026-03-01T02:14:00+00:00"),
+        (1_772_331_240_500, "2026-03-01T02:14:00.500000+00:00"),
+        (1_772_331_240_000_000, "2026-03-01T02:14:00+00:00"),
+        (1_772_331_240_000_000_000, "2026-03-01T02:14:00+00:00"),
+    ],
+)
+def test_a_time_is_known_in_each_clothing_that_senders_give_it(told, meant):
+    assert moment(told, "at").isoformat() == meant
+
+
+@pytest.mark.parametrize("told", [True, 20260301, "20260301", -1, 1e30, "yesterday", "2026-03-01T02:14:00", [], {}])
+def test_what_is_no_moment_is_said(told):
+    with pytest.raises(Unreadable, match=r"at (is not a time|has no offset)"):
+        moment(told, "at")
