@@ -3,9 +3,12 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from django.utils.http import parse_header_parameters
 
 from config.text import CONTROL
 from incidents.mapping import point
@@ -86,6 +89,21 @@ class Rules:
         known = SEVERITIES | {word.lower(): severity for word, severity in self.severities.items()}
         found = [known[word.lower()] for word in words if isinstance(word, str) and word.lower() in known]
         return min(found, default=Severity.SEV3)
+
+
+def is_json(media_type: str) -> bool:
+    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+
+
+def in_utf8(body: bytes, content_type: str) -> bytes:
+    """JSON is UTF-8; who sends another charset is believed where it is none, and says so."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        charset = parse_header_parameters(content_type)[1].get("charset", "")
+        with suppress(LookupError, UnicodeDecodeError):
+            return body.decode(charset).encode()
+    return body
 
 
 def json_of(body: bytes) -> Any:
