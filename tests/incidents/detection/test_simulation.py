@@ -58,6 +58,8 @@ def test_an_end_of_leaving_and_a_gateway_are_found_and_seldom_where_there_is_non
     assert shift.found[120.0][1] <= 15
     assert slump.false_alarms_per_week <= 1
     assert shift.false_alarms_per_week <= 1
+    assert rows["EARS"].false_alarms_per_week <= 2
+    assert rows["EARS"].found[6.0][0] == 1.0
     assert simulate_others(1, 1, means=(1.0,)) == simulate_others(1, 1, means=(1.0,))
 
 
