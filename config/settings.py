@@ -167,6 +167,8 @@ MAIL_TRANSPORTS = env.str(
 TEXT_TRANSPORTS = env.str("TEXT_TRANSPORTS", default="").split()  # for text messages; empty: none can be sent
 # A mailbox of yours that takes plus-addressing; canaries opt out by it. Empty: nobody is mailed, and it is unmeasured.
 CANARY_EMAIL = env.str("CANARY_EMAIL", default="canary@holdfast.example" if DEBUG else "")
+# A number of yours that takes texts; canaries write STOP from it. That of development is kept for fiction.
+CANARY_PHONE = env.str("CANARY_PHONE", default="+12025550143" if DEBUG else "")
 EXIT_PATH_PROBES = env.bool("EXIT_PATH_PROBES", default=True)  # try our own ways out, through PUBLIC_URL
 MAIL_FROM = env.str("MAIL_FROM", default="Holdfast <privacy@holdfast.example>")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", default="holdfast.example")  # of Message-IDs and mailto: unsubscribes
@@ -179,6 +181,9 @@ RECEIVE_MAIL_SIZE = env.int("RECEIVE_MAIL_SIZE", default=10 * 1024 * 1024)  # by
 # Providers whose webhooks are heard, by anymail's names: postmark, mailgun, amazon_ses, resend … Their secrets are
 # anymail's settings, with ANYMAIL_ before them: ANYMAIL_WEBHOOK_SECRET, ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY …
 MAIL_PROVIDERS = env.list("MAIL_PROVIDERS", default=[])
+# HOST:PORT where canaries hand in their mail: `manage.py receive_mail`, or the relay in front of it. With a provider it
+# is not known who receives mail: empty unless named, and then ways out by mail are not tried.
+CANARY_MAIL_AT = env.str("CANARY_MAIL_AT", default="" if MAIL_PROVIDERS else RECEIVE_MAIL)
 ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in env.ENVIRON.items() if name.startswith("ANYMAIL_")}
 # Gateways that pass on text messages, each with its secret: "gateway=whsec_…,other=whsec_…".
 TEXT_GATEWAYS = env.dict("TEXT_GATEWAYS", default={})

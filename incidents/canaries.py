@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -13,10 +14,12 @@ from config.keys import derive
 from config.models import Scope, ServiceKey, User
 from consent import exit_paths, subjects
 from consent.identifiers import Identity
-from consent.models import ANY, Cause, Choice, Consent, Purpose, Subject
+from consent.models import ANY, Cause, Channel, Choice, Consent, Identifier, Purpose, Subject
 from consent.services import NewDecision, confirm_reversal, may_contact, record, request_reversal
+from messaging.inbound.opting_out import KEYWORD
+from messaging.models import Message
 
-PURPOSE, CHANNEL = "canary", "email"
+PURPOSE = "canary"
 ACTOR = "system:probe"
 ACCOUNT = "exit-path-probe"
 KEY_DAYS = 62  # a key is made each month, and outlives it by another
@@ -30,6 +33,7 @@ class NotReady(Exception):
 class Canary:
     """Who tries, and the scope that must change: contactable before, not contactable after."""
 
+    name: str
     subject_id: UUID
     purpose: str
     channel: str
@@ -50,15 +54,49 @@ def ready(path: str, attempt: UUID) -> Canary:
         purpose = Purpose.objects.filter(is_covered_by_gpc=True).exclude(regime=Purpose.Regime.MANDATORY).first()
         if purpose is None:
             raise NotReady("No purpose is covered by Sec-GPC.")
-        canary = Canary(_subject(f"{path}.{str(attempt)[:8]}"), purpose.code, "web", attempt)
+        name = f"{path}.{str(attempt)[:8]}"
+        canary = Canary(name, _subject(name), purpose.code, "web", attempt)
         if not canary.is_in:
-            record([_opt_in(canary.subject_id, purpose.code, ANY)])
+            record([_said(canary, Choice.OPT_IN, ANY)])
     else:
-        canary = Canary(_subject(path), PURPOSE, CHANNEL, attempt)
+        subject_id = _subject(path, phone() if path == KEYWORD else None)
+        canary = Canary(path, subject_id, PURPOSE, channel_of(path), attempt)
         _back_in(canary)
     if not canary.is_in:
         raise NotReady("The canary could not be opted in.")
     return canary
+
+
+def channel_of(path: str) -> str:
+    """By which way the canary of that way out may be contacted until it takes it."""
+    return Channel.SMS if path == KEYWORD else Channel.EMAIL
+
+
+def address(name: str) -> str:
+    """The mail address of the canary of that name; empty where canaries have none."""
+    local, _, domain = settings.CANARY_EMAIL.rpartition("@")
+    return f"{local}+{name}@{domain}" if local else ""
+
+
+def phone() -> Identity:
+    """The number that canaries write texts from. Raises NotReady where CANARY_PHONE holds none."""
+    try:
+        return Identity.of(Identifier.Kind.PHONE, settings.CANARY_PHONE)
+    except ValidationError as error:
+        raise NotReady(f"CANARY_PHONE: {error.message}") from error
+
+
+def last_mail(canary: Canary) -> Message:
+    """The newest mail to it, which it answers. One that has none yet opts out once, is owed the confirmation of that,
+    and raises NotReady.
+    """
+    message = (
+        Message.objects.filter(subject_id=canary.subject_id, channel=Channel.EMAIL).order_by("-created_at").first()
+    )
+    if message is None:
+        record([_said(canary, Choice.OPT_OUT, canary.channel)])
+        raise NotReady("The canary has no mail to answer yet. It is owed one now: the next try answers that.")
+    return message
 
 
 def api_key(now: datetime | None = None) -> str:
@@ -93,16 +131,22 @@ def _keep_key(lookup: str, text: str, now: datetime) -> None:
         key.save_as(ACTOR, "Made by the prober for itself")
 
 
-def _subject(name: str) -> UUID:
-    """The canary of that name, marked before it decides anything. An address that is somebody's stays theirs."""
-    own = Identity.of("user_id", f"canary:{name}")
+def _subject(name: str, number: Identity | None = None) -> UUID:
+    """The canary of that name, marked before it decides anything. An address that is somebody's stays theirs; from a
+    number that is somebody's nothing is tried.
+    """
+    own = Identity.of(Identifier.Kind.USER_ID, f"canary:{name}")
     identities = [own]
-    if settings.CANARY_EMAIL:
-        local, _, domain = settings.CANARY_EMAIL.rpartition("@")
-        address = Identity.of("email", f"{local}+{name}@{domain}")
-        known = subjects.find([own, address])
-        if known.get((address.kind, address.digest)) in (None, known.get((own.kind, own.digest))):
-            identities.append(address)
+    if mailbox := address(name):
+        identities.append(Identity.of(Identifier.Kind.EMAIL, mailbox))
+    if number:
+        identities.append(number)
+    known = subjects.find(identities)
+    mine = known.get((own.kind, own.digest))
+    somebodys = [one for one in identities[1:] if known.get((one.kind, one.digest)) not in (None, mine)]
+    if number in somebodys:
+        raise NotReady("CANARY_PHONE is the number of somebody real, who would be opted out.")
+    identities = [one for one in identities if one not in somebodys]
     with transaction.atomic():
         subject_id = subjects.find_or_make([identities]).of(own)
         Subject.objects.filter(pk=subject_id, is_canary=False).update(is_canary=True)
@@ -116,15 +160,15 @@ def _back_in(canary: Canary) -> None:
         reversal = request_reversal(canary.subject_id, purpose, channel, by=ACTOR)
         confirm_reversal(reversal.pk, by=ACTOR)
     if not canary.is_in:
-        record([_opt_in(canary.subject_id, canary.purpose, canary.channel)])
+        record([_said(canary, Choice.OPT_IN, canary.channel)])
 
 
-def _opt_in(subject_id: UUID, purpose: str, channel: str) -> NewDecision:
+def _said(canary: Canary, choice: str, channel: str) -> NewDecision:
     return NewDecision(
-        subject=subject_id,
-        purpose=purpose,
+        subject=canary.subject_id,
+        purpose=canary.purpose,
         channel=channel,
-        choice=Choice.OPT_IN,
+        choice=choice,
         cause=Cause.SUBJECT_CHOICE,
         actor=ACTOR,
     )

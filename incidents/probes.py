@@ -1,29 +1,30 @@
 """Trying the ways out, end to end: a canary opts out through the real door, and all that must follow is looked for.
 
 A row per try. Whoever inserts it has claimed the way out (one at a time, by constraint); the doors are called with no
-transaction open; a prober that dies leaves a row that its lease gives up as unmeasured. The mail comes later, so a
-later look settles it.
+transaction open; a prober that dies leaves a row that its lease gives up as unmeasured. The mail comes later, and so
+does the choice where the door only keeps what comes in: a later look settles them.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
-import requests
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from config.steps import in_turn
-from consent import exit_paths, tokens
-from consent.models import Decision, ExitPath
+from consent.models import Choice, Decision, ExitPath
+from consent.services import may_contact
 from incidents import canaries, timeline
 from incidents.canaries import Canary
 from incidents.detection.raising import BY, raise_alarm
+from incidents.doors import DOORS, at_hand
 from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident
 from incidents.timeline import Kind, Source
 from messaging.models import Endpoint, Message
@@ -33,8 +34,8 @@ log = structlog.get_logger(__name__)
 Verdict, State = ExitPathProbe.Verdict, Message.State
 
 LEASE = timedelta(minutes=2)
-PATIENCE = 20.0  # seconds for an answer; a slow one is broken anyway
 SLOWEST = 5.0  # seconds, I7
+READ_WITHIN = timedelta(minutes=3)  # by a worker, of what a door keeps
 MAIL_WITHIN = timedelta(minutes=6)
 GAVE_UP = [State.REJECTED, State.FAILED, State.RENDER_FAILED, State.CANCELLED, State.EXPIRED, State.CLOSED_UNKNOWN]
 MET, BREACHED, UNMEASURED = Verdict.MET.value, Verdict.BREACHED.value, Verdict.UNMEASURED.value
@@ -75,6 +76,8 @@ def probe(path: str, by: str = "system:probe") -> ExitPathProbe | None:
             row = ExitPathProbe.objects.create(exit_path_id=path, started_by=by, lease_until=timezone.now() + LEASE)
     except IntegrityError:
         return None
+    if missing := DOORS[path].missing():
+        return _end(row, [Step("set up", UNMEASURED, 0.0, missing)])
     try:
         canary = canaries.ready(path, row.pk)
     except Exception as error:  # whatever it is, the way out was not tried, and the row must say so
@@ -90,11 +93,13 @@ def settle(now: datetime) -> int:
 
 
 def _settle(row: ExitPathProbe, now: datetime) -> bool:
-    if row.decision_id is None:
+    if row.canary is None:
         if row.lease_until >= now:
             return False
         _end(row, [Step("finished", UNMEASURED, 0.0, "The prober did not come back.")])
         return True
+    if row.decision_id is None and not _is_read(row, row.canary, now):
+        return row.ended_at is not None
     later = [step for step in (_mail(row, now), _webhooks(row, now)) if step]
     if len(later) < 2:
         return False
@@ -104,7 +109,7 @@ def _settle(row: ExitPathProbe, now: datetime) -> bool:
 
 def _watched() -> list[ExitPathWatch]:
     watched = ExitPathWatch.objects.filter(is_active=True, probe_every_minutes__gt=0, exit_path__is_active=True)
-    return list(watched.filter(exit_path__in=DOORS))
+    return list(watched.filter(exit_path__in=at_hand()))
 
 
 def _is_due(watch: ExitPathWatch, now: datetime) -> bool:
@@ -113,60 +118,17 @@ def _is_due(watch: ExitPathWatch, now: datetime) -> bool:
     return last is None or (last.ended_at is not None and last.started_at <= now - every)
 
 
-# The doors. Each is what a person, their mail program, their browser or a service really calls.
-
-
-def _one_click(canary: Canary) -> requests.Response:
-    url = f"{settings.PUBLIC_URL}/u/{_token(canary)}/"
-    return requests.post(url, data={"List-Unsubscribe": "One-Click"}, timeout=PATIENCE, allow_redirects=False)
-
-
-def _preference_page(canary: Canary) -> requests.Response:
-    url = f"{settings.PUBLIC_URL}/preferences/{_token(canary)}/"
-    return requests.post(url, data={"action": "stop"}, timeout=PATIENCE, allow_redirects=False)
-
-
-def _gpc(canary: Canary) -> requests.Response:
-    url = f"{settings.PUBLIC_URL}/preferences/{_token(canary)}/"
-    return requests.get(url, headers={"Sec-GPC": "1"}, timeout=PATIENCE, allow_redirects=False)
-
-
-def _api(canary: Canary) -> requests.Response:
-    body = {
-        "subject": {"id": str(canary.subject_id)},
-        "purpose": canary.purpose,
-        "channel": canary.channel,
-        "choice": "opt_out",
-        "cause": "subject_choice",
-        "exit_path": exit_paths.API,
-    }
-    headers = {"Authorization": f"Bearer {canaries.api_key()}"}
-    url = f"{settings.PUBLIC_URL}/api/v1/decisions/"
-    return requests.post(url, json=body, headers=headers, timeout=PATIENCE, allow_redirects=False)
-
-
-DOORS: Mapping[str, Callable[[Canary], requests.Response]] = {
-    exit_paths.ONE_CLICK: _one_click,
-    exit_paths.PREFERENCE_PAGE: _preference_page,
-    exit_paths.GPC: _gpc,
-    exit_paths.API: _api,
-}
-
-
-def _token(canary: Canary) -> str:
-    """A fresh one each time, as each message has its own: a link's second press is another thing than its first."""
-    return tokens.issue(tokens.Token(canary.subject_id, canary.purpose, canary.channel, canary.attempt))
-
-
 def _press(row: ExitPathProbe, canary: Canary) -> ExitPathProbe:
     before = _newest(canary)
     steps = [_answer(row.exit_path_id, canary)]
     if steps[0].verdict == UNMEASURED:
         return _end(row, steps)
+    if DOORS[row.exit_path_id].is_read_later:
+        return _await_reading(row, canary, steps)
     started = time.monotonic()
     is_out = not canary.is_in
     words = f"{canary.purpose}/{canary.channel} is {'opted out' if is_out else 'still contactable'}"
-    steps.append(Step(FLIPPED, MET if is_out else BREACHED, round(time.monotonic() - started, 3), words))
+    steps.append(Step(FLIPPED, MET if is_out else BREACHED, _since(started), words))
     row.canary = canary.subject_id
     newest = _newest(canary)
     if newest == before or not is_out:
@@ -179,17 +141,44 @@ def _press(row: ExitPathProbe, canary: Canary) -> ExitPathProbe:
 def _answer(path: str, canary: Canary) -> Step:
     started = time.monotonic()
     try:
-        response = DOORS[path](canary)
-    except requests.RequestException as error:
+        answer = DOORS[path].open(canary)
+    except OSError as error:
         return Step("answered", BREACHED, _since(started), f"No answer: {type(error).__name__}")
     except canaries.NotReady as error:  # it was not called
         return Step("answered", UNMEASURED, _since(started), str(error)[:300])
     seconds = _since(started)
-    if not 200 <= response.status_code < 300:
-        return Step("answered", BREACHED, seconds, f"Answered {response.status_code}")
-    if seconds > SLOWEST:
-        return Step("answered", BREACHED, seconds, f"Answered {response.status_code}, after more than {SLOWEST:g} s")
-    return Step("answered", MET, seconds, f"Answered {response.status_code}")
+    if answer.is_good and seconds > SLOWEST:
+        return Step("answered", BREACHED, seconds, f"{answer.words}, after more than {SLOWEST:g} s")
+    return Step("answered", MET if answer.is_good else BREACHED, seconds, answer.words)
+
+
+def _await_reading(row: ExitPathProbe, canary: Canary, steps: list[Step]) -> ExitPathProbe:
+    """What the door took is a worker's to read. What it refused cannot come of it."""
+    row.canary = canary.subject_id
+    if steps[0].verdict == BREACHED:
+        return _end(row, steps)
+    row.steps = [asdict(step) for step in steps]
+    row.save(update_fields=["canary", "steps"])
+    return row
+
+
+def _is_read(row: ExitPathProbe, canary: UUID, now: datetime) -> bool:
+    """Whether the canary is out by what it sent. Where that takes too long, the try ends here."""
+    channel = canaries.channel_of(row.exit_path_id)
+    newest = Decision.objects.filter(subject=canary).order_by("-pk").first()
+    is_out = not may_contact(canary, canaries.PURPOSE, channel)
+    if newest and newest.choice == Choice.OPT_OUT and newest.exit_path == row.exit_path_id and is_out:
+        seconds = round(max(0.0, (newest.received_at - row.started_at).total_seconds()), 3)
+        words = f"{canaries.PURPOSE}/{channel} is opted out, by what a worker read"
+        row.steps = [*row.steps, asdict(Step(FLIPPED, MET, seconds, words))]
+        row.decision_id = newest.pk
+        row.save(update_fields=["decision_id", "steps"])
+        return True
+    if now - row.started_at >= READ_WITHIN:
+        words = f"It was taken, and {canaries.PURPOSE}/{channel} is still contactable after {READ_WITHIN}"
+        waited = round((now - row.started_at).total_seconds(), 3)
+        _end(row, [*_steps_of(row), Step(FLIPPED, BREACHED, waited, words)])
+    return False
 
 
 def _since(started: float) -> float:

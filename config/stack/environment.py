@@ -38,6 +38,7 @@ def prepare(folder: Folder) -> dict[str, str]:
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "STREAM_URL": f"http://127.0.0.1:{stream}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp}",
+        "TEXT_GATEWAYS": f"local=whsec_{secrets['TEXT_GATEWAY']}",
         "TEXT_TRANSPORTS": f"texts=http://:local@127.0.0.1:{inbox}/texts",
         "STATIC_ROOT": str(folder.path / "static"),
         "RECEIVE_MAIL": f"127.0.0.1:{receive}",

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import stat
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Folder:
         wanted = {
             "SECRET_KEY": secrets.token_urlsafe(48),
             "PRIVACY_KEY": secrets.token_urlsafe(48),
+            "TEXT_GATEWAY": b64encode(secrets.token_bytes(30)).decode(),
             "logins": {login: secrets.token_hex(16) for login in LOGINS},
             "demo": {role: "".join(secrets.choice(READABLE) for _ in range(16)) for role in ROLES},
         }

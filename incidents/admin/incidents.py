@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
@@ -247,10 +248,16 @@ class IncidentAdmin(Buttons, HistoryAdmin, RecordAdmin):
         return self._export(request, object_id, "pdf")
 
     def _export(self, request: HttpRequest, object_id: str, format: str) -> HttpResponse:
+        """A page that says what the file is, and the file when its button is pressed: a line is written for it."""
+        incident = the(request, object_id)
+        if request.method != "POST":
+            title, submit = f"Export the timeline of {incident.ref}", f"Download as {format.upper()}"
+            form, template = Form(), "admin/incidents/export.html"
+            return form_page(self, request, form, [], title=title, submit=submit, template=template, incident=incident)
         try:
-            made = exports.export(the(request, object_id), format, by=person(request))
+            made = exports.export(incident, format, by=person(request))
         except ValidationError as error:
             self.message_user(request, words(error), messages.ERROR)
             return back_to(object_id, "timeline")
-        disposition = {"Content-Disposition": f'attachment; filename="{made.name}"'}
-        return HttpResponse(made.body, content_type=made.content_type, headers=disposition)
+        headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
+        return HttpResponse(made.body, content_type=made.content_type, headers=headers)

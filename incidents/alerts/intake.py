@@ -27,6 +27,7 @@ REASONS = {
 }
 # In a storm this is asked with every delivery, and the ORM would spend more on the question than on all that follows.
 FIND = "SELECT * FROM incidents_alertsource WHERE token_digest = %s AND mode <> %s"
+UNPACKED_WANTED = "Send the body without a Content-Encoding: what is packed is not opened."
 EVENTS_WANTED = "Send a CloudEvent: application/cloudevents+json, a batch of them, or ce- headers."
 
 
@@ -55,6 +56,8 @@ def take(posted: Posted) -> Taken:
         return _over_limit(source, posted)
     if posted.is_too_large:
         return _refuse(source, posted, TOO_LARGE, REASONS[TOO_LARGE])
+    if posted.is_packed:
+        return _refuse(source, posted, WRONG_TYPE, UNPACKED_WANTED)
     if not posted.is_of_a_kind_for(source):
         is_event = source.kind == AlertSource.Kind.CLOUDEVENTS
         return _refuse(source, posted, WRONG_TYPE, EVENTS_WANTED if is_event else REASONS[WRONG_TYPE])

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from incidents.alerts.adapters import EVENT_IDS
+from incidents.alerts.reading import is_json
 from incidents.models import AlertSource
 
 LARGEST = 256 * 1024
-JSON = "application/json"
 EVENTS = ("application/cloudevents+json", "application/cloudevents-batch+json")
 # What is kept of the headers beside those that a source names: who sent it, and what was signed.
 TELLING = frozenset(
     (
         "content-type", "user-agent", "x-webhook-id", "x-webhook-subscription", "x-pagerduty-signature",
         "x-grafana-alerting-signature", "webhook-id", "webhook-timestamp", "webhook-signature",
+        "svix-id", "svix-timestamp", "svix-signature", "content-encoding",
         "x-hub-signature-256", "x-slack-signature", "x-slack-request-timestamp",
     )
 )  # fmt: skip
@@ -48,11 +49,15 @@ class Posted:
     def is_too_large(self) -> bool:
         return self.size > LARGEST
 
+    @property
+    def is_packed(self) -> bool:
+        return self.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+
     def is_of_a_kind_for(self, source: AlertSource) -> bool:
         """Senders of JSON say so; a binary CloudEvent is known by a header, and may hold anything."""
         if source.kind == AlertSource.Kind.CLOUDEVENTS:
             return self.media_type in EVENTS or "ce-specversion" in self.headers
-        return self.media_type == JSON or self.media_type.endswith("+json")
+        return is_json(self.media_type)
 
     def event_id(self, source: AlertSource) -> str:
         """What the sender calls this event on each attempt, where a header says it."""

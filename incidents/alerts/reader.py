@@ -19,7 +19,7 @@ from django.utils import timezone
 from incidents.alerts.adapters import ADAPTERS
 from incidents.alerts.grouping import HEARTBEAT, Fate, Folding
 from incidents.alerts.posted import known_as
-from incidents.alerts.reading import Alert, Notification, Rules, Severity, Unreadable, plain
+from incidents.alerts.reading import Alert, Notification, Rules, Severity, Unreadable, in_utf8, plain
 from incidents.models import AlertDelivery, AlertSource
 
 log = structlog.get_logger(__name__)
@@ -117,7 +117,8 @@ def read(source: AlertSource, deliveries: Sequence[AlertDelivery]) -> int:
 def _parsed(source: AlertSource, delivery: AlertDelivery, rules: Rules) -> Read:
     headers = {**delivery.headers, "content-type": delivery.headers.get("content-type", delivery.content_type)}
     try:
-        said = ADAPTERS[source.kind](bytes(delivery.raw_body), headers, rules)
+        body = in_utf8(bytes(delivery.raw_body), headers["content-type"])
+        said = ADAPTERS[source.kind](body, headers, rules)
     except Unreadable as unreadable:
         return Read(delivery, [], str(unreadable))
     return Read(delivery, said, "", "" if delivery.sender_event_id else _event_id(said))

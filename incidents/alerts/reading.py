@@ -1,10 +1,14 @@
 """What every sender's message becomes: notifications about groups of alerts. Nothing in a message is trusted."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from django.utils.http import parse_header_parameters
 
 from config.text import CONTROL
 from incidents.mapping import point
@@ -14,6 +18,7 @@ from incidents.vocabulary import IncidentType
 Severity = Incident.Severity
 
 YEAR_ONE = 1  # Go's zero time: not set
+LEAP_SECOND = re.compile(r"(T\d\d:?\d\d:?)60")  # taken for the second before it
 LONGEST_KEY = 4000
 SEVERITIES = {
     "sev1": Severity.SEV1, "p1": Severity.SEV1, "emergency": Severity.SEV1, "disaster": Severity.SEV1,
@@ -86,6 +91,21 @@ class Rules:
         return min(found, default=Severity.SEV3)
 
 
+def is_json(media_type: str) -> bool:
+    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+
+
+def in_utf8(body: bytes, content_type: str) -> bytes:
+    """JSON is UTF-8; who sends another charset is believed where it is none, and says so."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        charset = parse_header_parameters(content_type)[1].get("charset", "")
+        with suppress(LookupError, UnicodeDecodeError):
+            return body.decode(charset).encode()
+    return body
+
+
 def json_of(body: bytes) -> Any:
     try:
         return json.loads(body)
@@ -129,13 +149,12 @@ def labels(entry: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def moment(value: Any, path: str) -> datetime | None:
-    """Go's zero time, year 1, stands for none."""
+    """RFC 3339, in small letters too, or a count since 1970. Go's zero time, year 1, stands for none."""
     if value is None or value == "":
         return None
-    try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"{path} is not a time.") from error
+    found = _counted(value) or _written(value)
+    if found is None:
+        raise Unreadable(f"{path} is not a time.")
     if found.year == YEAR_ONE:
         return None
     if found.tzinfo is None:
@@ -144,6 +163,24 @@ def moment(value: Any, path: str) -> datetime | None:
         return found.astimezone(UTC)
     except OverflowError as error:
         raise Unreadable(f"{path} is not a time.") from error
+
+
+def _written(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(LEAP_SECOND.sub(r"\g<1>59", value.upper()))
+    except (AttributeError, ValueError):
+        return None
+
+
+def _counted(value: Any) -> datetime | None:
+    """Seconds, or thousandths, millionths or billionths of them: its size says which, from 1973 to 5138."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and 10 <= len(value) <= 19:
+        value = int(value)  # a shorter one is a date
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e8 <= value < 1e20:
+        return None
+    while value >= 1e11:
+        value /= 1000
+    return datetime.fromtimestamp(value, tz=UTC)
 
 
 def plain(words: str) -> str:

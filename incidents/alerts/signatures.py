@@ -80,9 +80,13 @@ def sign_grafana(body: bytes, secret: str, terms: Terms, at: datetime) -> dict[s
 
 
 def standard_webhooks(sent: Sent, secrets: Sequence[str], terms: Terms) -> None:
-    """`webhook-signature: v1,<base64> …` over `{id}.{timestamp}.{body}`; other versions beside it are passed over."""
-    number, stamp = _header(sent, "webhook-id"), _header(sent, "webhook-timestamp")
-    header = _header(sent, terms.header or WEBHOOKS)
+    """`webhook-signature: v1,<base64> …` over `{id}.{timestamp}.{body}`; other versions beside it are passed over.
+
+    Senders from before the standard say `svix-` where it says `webhook-`.
+    """
+    prefix = "svix" if "svix-id" in sent.headers and "webhook-id" not in sent.headers else "webhook"
+    number, stamp = _header(sent, f"{prefix}-id"), _header(sent, f"{prefix}-timestamp")
+    header = _header(sent, terms.header or f"{prefix}-signature")
     _in_time(stamp, sent.at, terms.tolerance)
     given = [part.removeprefix("v1,") for part in header.split() if part.startswith("v1,")]
     _match([_of_webhooks(secret, number, stamp, sent.body) for secret in secrets], given)
@@ -137,7 +141,8 @@ SIGNERS: Mapping[str, Signer] = {
 def webhook_key(secret: str) -> bytes:
     """What stands behind `whsec_`. Raises ValueError where it is not base64 of at least sixteen bytes."""
     try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        text = secret.removeprefix(PREFIX)
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)  # some leave the padding out
     except binascii.Error as error:
         raise ValueError("not base64") from error
     if len(key) < 16:

@@ -44,8 +44,7 @@ def shifts(
     for kind, name, count, total in tested:
         past = before[kind]
         share = max(FLOOR, past.get(name, 0) / sum(past.values()))
-        p = binomial_tail(count, total, share)
-        if p < alpha / len(tested):
+        if count > share * total and (p := binomial_tail(count, total, share)) < alpha / len(tested):
             found.append(Shift(kind, name, count, total, share, p))
     return sorted(found, key=lambda shift: (shift.p, shift.kind, shift.name))
 

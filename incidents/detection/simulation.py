@@ -3,7 +3,7 @@
 Nights are eleven times as quiet as days, weekends half as busy, variance is 1.6 times the mean, and the baseline was
 learnt from six weeks before. Clean weeks count false alarms; a surge on a Wednesday at 10:00 for six hours counts what
 is found and how soon. Beside them stands the rule of most dashboards: a count above the mean of the last day and three
-of its standard deviations. What D3, D4 and EARS would say of such weeks is not in these figures.
+of its standard deviations. What D3, D4 and EARS say of such weeks is measured by `incidents.detection.scenarios`.
 """
 
 import math
@@ -43,7 +43,7 @@ DELAYS = {0.3: 92.0, 1.0: 40.0, 4.0: 15.0}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mean and one detector. `found`: factor → (share of surges found, median minutes until then)."""
+    """One mean and one detector. `found`: factor of what happened → (share found, median minutes until then)."""
 
     mean: float
     detector: str
@@ -69,6 +69,7 @@ class Result:
     weeks: int
     rows: list[Row] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
+    others: list[Row] = field(default_factory=list)  # of D3, D4 and EARS, which have no goals
     missed: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class Result:
             "settings": asdict(self.settings),
             "rows": [asdict(row) for row in self.rows],
             "sends": [asdict(send) for send in self.sends],
+            "others": [asdict(row) for row in self.others],
             "missed": self.missed,
         }
 
@@ -113,20 +115,20 @@ def _poisson(random: Random, mu: float) -> int:
     return count
 
 
-def _buckets(start: datetime, length: timedelta) -> Iterator[datetime]:
+def buckets(start: datetime, length: timedelta) -> Iterator[datetime]:
     return (start + BUCKET * n for n in range(length // BUCKET))
 
 
-def _learnt(random: Random, mean: float) -> Baseline:
+def learnt_from(random: Random, mean: float) -> Baseline:
     start = MONDAY - WEEK * LEARNT_WEEKS
-    return learn(Bucket(at, draw(random, rate(mean, at))) for at in _buckets(start, WEEK * LEARNT_WEEKS))
+    return learn(Bucket(at, draw(random, rate(mean, at))) for at in buckets(start, WEEK * LEARNT_WEEKS))
 
 
 def _rows(random: Random, mean: float, result: Result) -> list[Row]:
     false = dict.fromkeys(NAMES, 0)
     delays: dict[str, dict[float, list[float]]] = {name: {f: [] for f in FACTORS} for name in false}
     for _ in range(result.replicas):
-        learnt = _learnt(random, mean)
+        learnt = learnt_from(random, mean)
         for name, alarms in _watch_clean(random, mean, learnt, result).items():
             false[name] += alarms
         for factor in FACTORS:
@@ -137,13 +139,13 @@ def _rows(random: Random, mean: float, result: Result) -> list[Row]:
             mean,
             name,
             round(false[name] / (result.replicas * result.weeks), 3),
-            {factor: _found(times, result.replicas) for factor, times in delays[name].items()},
+            {factor: found_of(times, result.replicas) for factor, times in delays[name].items()},
         )
         for name in false
     ]
 
 
-def _found(times: Sequence[float], of: int) -> tuple[float, float | None]:
+def found_of(times: Sequence[float], of: int) -> tuple[float, float | None]:
     return round(len(times) / of, 3), median(times) if times else None
 
 
@@ -151,7 +153,7 @@ def _watch_clean(random: Random, mean: float, learnt: Baseline, result: Result) 
     """Alarms in weeks where nothing happened; both detectors in one bucket are one alarm."""
     alarms = dict.fromkeys(NAMES, 0)
     sums, day = Sums(), LastDay()
-    for at in _buckets(MONDAY, WEEK * result.weeks):
+    for at in buckets(MONDAY, WEEK * result.weeks):
         count = draw(random, rate(mean, at))
         verdict = judge(count, learnt.usual(at), learnt.phi, sums, result.settings)
         sums = verdict.sums
@@ -167,7 +169,7 @@ def _watch_surge(random: Random, mean: float, factor: float, learnt: Baseline, s
     begin = MONDAY + SURGE_AT
     found: dict[str, float] = {}
     sums, day = _day_before(random, mean, learnt, begin, settings)
-    for number, at in enumerate(_buckets(begin, SURGE_FOR), start=1):
+    for number, at in enumerate(buckets(begin, SURGE_FOR), start=1):
         count = draw(random, factor * rate(mean, at))
         verdict = judge(count, learnt.usual(at), learnt.phi, sums, settings)
         sums = verdict.sums
@@ -183,7 +185,7 @@ def _day_before(
 ) -> tuple[Sums, "LastDay"]:
     """The sums and the counts as they stand when it begins: a day of the usual before."""
     sums, day = Sums(), LastDay()
-    for at in _buckets(begin - timedelta(days=1), timedelta(days=1)):
+    for at in buckets(begin - timedelta(days=1), timedelta(days=1)):
         count = draw(random, rate(mean, at))
         sums = judge(count, learnt.usual(at), learnt.phi, sums, settings).sums
         day.is_far_above(count)
@@ -217,10 +219,10 @@ def _send(random: Random, uncertainty: float, result: Result) -> Send:
     mean, count = MEANS[0], result.replicas * 4
     false = {False: 0, True: 0}
     bursts: dict[bool, list[float]] = {False: [], True: []}
-    learnt = _learnt(random, mean)
+    learnt = learnt_from(random, mean)
     for number in range(count):
         if number % 4 == 0:
-            learnt = _learnt(random, mean)
+            learnt = learnt_from(random, mean)
         true_rate = SEND_RATE * (1 + random.uniform(-uncertainty, uncertainty))
         begin = MONDAY + SURGE_AT
         plain = [draw(random, m) for m in _means(mean, true_rate, begin)]
@@ -234,14 +236,14 @@ def _send(random: Random, uncertainty: float, result: Result) -> Send:
         uncertainty,
         round(false[False] / count, 3),
         round(false[True] / count, 3),
-        _found(bursts[False], count),
-        _found(bursts[True], count),
+        found_of(bursts[False], count),
+        found_of(bursts[True], count),
     )
 
 
 def _means(mean: float, true_rate: float, begin: datetime) -> list[float]:
     effect = Effect(begin, SEND_SIZE, true_rate, SEND_DELAY)
-    return [rate(mean, at) + effect.expected(at) for at in _buckets(begin, timedelta(hours=12))]
+    return [rate(mean, at) + effect.expected(at) for at in buckets(begin, timedelta(hours=12))]
 
 
 def _first_alarm(
@@ -250,7 +252,7 @@ def _first_alarm(
     """The number of buckets until the first alarm, those before `since` not counted; None where there was none."""
     effect = Effect(begin, SEND_SIZE if is_expected else 0, SEND_RATE, SEND_DELAY)
     sums = Sums()
-    for number, (at, count) in enumerate(zip(_buckets(begin, timedelta(hours=12)), counts, strict=True), start=1):
+    for number, (at, count) in enumerate(zip(buckets(begin, timedelta(hours=12)), counts, strict=True), start=1):
         verdict = judge(count, learnt.usual(at) + effect.expected(at), learnt.phi, sums, settings)
         sums = verdict.sums
         if (verdict.is_jump or verdict.is_rise) and number > since:

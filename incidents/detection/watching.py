@@ -9,29 +9,25 @@ from typing import Any
 from django.db.models import Sum
 
 from incidents.counting import GROUP_OF
-from incidents.detection import causes, composition, counts
+from incidents.detection import causes, cold, composition, counts
 from incidents.detection.baseline import BUCKET
-from incidents.detection.detectors import ears
 from incidents.detection.judging import Rules
 from incidents.detection.raising import raise_alarm
 from incidents.models import Alarm, Incident, Series
 
 WINDOW = timedelta(hours=1)  # of D4
 D4_AGAIN_AFTER = timedelta(hours=6)
-EARS_LEAST = 8  # opt-outs in an hour, or a day, below which a cold series says nothing
-DAYS, HOURS = 14, 24
 
 
 def watch_cold(series: Series, starts: Sequence[datetime], rules: Rules) -> None:
     """EARS, at each full hour: days of 24 hours where there are enough of them, else hours."""
     for end in {at + BUCKET for at in starts if (at + BUCKET).minute == 0}:
-        is_daily = end - series.first_at >= timedelta(days=DAYS - 1)
-        span, many = (timedelta(days=1), DAYS) if is_daily else (timedelta(hours=1), HOURS)
-        known = min(many, (end - series.first_at) // span)
+        span, known = cold.spans_of(end - series.first_at)
         numbers = _sums(series, end, span, known)
-        found = ears(numbers)
-        if found is None or not found.alarms or numbers[-1] < EARS_LEAST:
+        found = cold.alarm(numbers, span)
+        if found is None:
             continue
+        is_daily = span == cold.DAY
         what = "day" if is_daily else "hour"
         names = " and ".join(found.alarms)
         raise_alarm(

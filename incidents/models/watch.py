@@ -16,7 +16,10 @@ class ExitPathWatch(TrackedModel):
 
     exit_path = models.OneToOneField(ExitPath, models.PROTECT, primary_key=True, related_name="watch")
     used_within_hours = models.PositiveIntegerField(
-        null=True, blank=True, help_text="An alarm where nobody used it for so long. Empty: it may rest for ever."
+        null=True,
+        blank=True,
+        help_text="An alarm where nobody used it for so long. Empty: where it is silent against its own usual at these "
+        "hours, once three weeks of it are known.",
     )
     probe_every_minutes = models.PositiveIntegerField(
         default=0, help_text="A canary opts out by it so often, end to end. 0: it is not tried."

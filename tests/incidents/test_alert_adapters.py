@@ -1,12 +1,13 @@
 """What each sender's message is read as: bytes and headers in, notifications out, no database."""
 
+import base64
 import json
 
 import pytest
 
 from incidents.alerts.adapters import alertmanager, cloudevents, generic, grafana, pagerduty, standard_webhooks
 from incidents.alerts.posted import headers_of
-from incidents.alerts.reading import Rules, Unreadable
+from incidents.alerts.reading import Rules, Unreadable, in_utf8, moment
 from tests.incidents.test_alerts import SAMPLE
 
 NONE = Rules()
@@ -311,3 +312,105 @@ def test_steps_of_a_pointer_are_unescaped():
     rules = Rules({"key": "/a~1b/m~0n"})
 
     assert one(generic.read, {"a/b": {"m~n": "found"}}, rules=rules).group_key == "found"
+
+
+# What others send in the same outline
+
+
+def test_an_alert_without_a_fingerprint_is_known_by_its_labels():
+    entries = [{"status": "firing", "labels": {"alertname": "Disk", "host": host}} for host in ("a", "b", "a")]
+
+    said = one(alertmanager.read, {**SAMPLE, "alerts": entries, "truncatedAlerts": None})
+
+    assert [alert.fingerprint == said.alerts[0].fingerprint for alert in said.alerts] == [True, False, True]
+    assert (said.truncated, said.is_firing, said.starts_at) == (0, True, None)
+
+
+@pytest.mark.parametrize("nothing", [[], None])
+def test_a_list_of_no_alerts_says_nothing_of_any(nothing):
+    assert one(alertmanager.read, {**SAMPLE, "status": "resolved", "alerts": nothing}).alerts == ()
+    assert "must be a list" in why(alertmanager.read, {key: SAMPLE[key] for key in SAMPLE if key != "alerts"})
+
+
+def test_what_grafana_says_where_there_are_no_data_is_called_by_its_rule():
+    named = {"alertname": "DatasourceNoData", "rulename": "Queue grows", "severity": "critical"}
+    alert = {**SAMPLE["alerts"][0], "labels": named, "annotations": {"grafana_state_reason": "NoData"}, "values": None}
+    message = {**SAMPLE, "version": "1", "groupLabels": {}, "commonLabels": named, "alerts": [alert]}
+
+    said = one(grafana.read, message)
+
+    assert (said.title, said.severity, said.is_firing) == ("DatasourceNoData: Queue grows", "sev2", True)
+
+
+def test_a_rule_of_an_older_grafana_fires_until_it_is_ok():
+    rule = {"orgId": 1, "dashboardId": 4, "ruleId": 7, "ruleName": "Queue grows", "tags": {"severity": "critical"}}
+    alerting, without_data, ok = (
+        one(grafana.read, {**rule, "state": state, "evalMatches": None}) for state in ("alerting", "no_data", "ok")
+    )
+
+    assert [said.is_firing for said in (alerting, without_data, ok)] == [True, True, False]
+    assert len({said.group_key for said in (alerting, without_data, ok)}) == 1
+    assert (alerting.title, alerting.severity) == ("Queue grows", "sev2")
+    assert one(grafana.read, {**rule, "ruleId": 8, "state": "ok"}).group_key != ok.group_key
+    assert grafana.read(json.dumps({**rule, "state": "paused"}).encode(), {}, NONE) == []
+    assert "state must be one of" in why(grafana.read, {**rule, "state": ["ok"]})
+
+
+def test_roles_at_pagerduty_name_their_incident_each():
+    reference = {"id": "PGR0VU2", "type": "incident_reference", "summary": "Mail is slow"}
+    data = {"type": "incident_role_assignment", "incident_role_assignments": [{"id": "R", "incident": reference}]}
+    event = {"id": "E", "event_type": "incident.role.assigned", "occurred_at": None, "data": data}
+
+    said = one(pagerduty.read, {"event": event})
+
+    assert (said.group_key, said.alerts, said.note) == ("PGR0VU2", (), "incident.role.assigned at PagerDuty")
+    event["data"]["incident_role_assignments"] = [None]
+    assert pagerduty.read(json.dumps({"event": event}).encode(), {}, NONE) == []
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.relay+json; charset=utf-8", "text/json"])
+def test_json_that_an_event_carries_in_base64_is_read_like_its_data(kind):
+    rules = Rules({"key": "/data/service", "status": "/data/state", "resolved": "closed"})
+    packed = base64.b64encode(json.dumps({"service": "relay", "state": "closed"}).encode()).decode()
+    event = {key: EVENT[key] for key in EVENT if key != "data"} | {"datacontenttype": kind, "data_base64": packed}
+
+    said = one(cloudevents.read, event, STRUCTURED, rules)
+
+    assert (said.group_key, said.is_firing) == ("relay", False)
+    assert "holds no text" in why(cloudevents.read, event | {"datacontenttype": "text/xml"}, STRUCTURED, rules)
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", '"ISO-8859-15"', "windows-1252"])
+def test_a_charset_that_a_sender_names_is_believed_where_the_bytes_are_no_utf_8(charset):
+    body = '{"title": "Überlauf"}'
+
+    assert in_utf8(body.encode("latin-1"), f"application/json; charset={charset}").decode() == body
+    assert in_utf8(body.encode(), f"application/json; charset={charset}").decode() == body
+    assert in_utf8(body.encode("latin-1"), "application/json; charset=klingon") == body.encode("latin-1")
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("2026-03-01t02:14:00z", "2026-03-01T02:14:00+00:00"),
+        ("2026-03-01T02:14:00.123456789+02:00", "2026-03-01T00:14:00.123456+00:00"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59+00:00"),
+        (1_772_331_240, "2026-03-01T02:14:00+00:00"),
+        (1_772_331_240.5, "2026-03-01T02:14:00.500000+00:00"),
+        ("1772331240", "2026-03-01T02:14:00+00:00"),
+        (1_772_331_240_500, "2026-03-01T02:14:00.500000+00:00"),
+        (1_772_331_240_000_000, "2026-03-01T02:14:00+00:00"),
+        (1_772_331_240_000_000_000, "2026-03-01T02:14:00+00:00"),
+    ],
+)
+def test_a_time_is_known_in_each_clothing_that_senders_give_it(told, meant):
+    assert moment(told, "at").isoformat() == meant
+
+
+@pytest.mark.parametrize("told", [True, 20260301, "20260301", -1, 1e30, "yesterday", "2026-03-01T02:14:00", [], {}])
+def test_what_is_no_moment_is_said(told):
+    with pytest.raises(Unreadable, match=r"at (is not a time|has no offset)"):
+        moment(told, "at")

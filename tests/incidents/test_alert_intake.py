@@ -1,5 +1,6 @@
 """The door for alerts: who is let in, what is kept of those who are not, and what is known again."""
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -244,6 +245,35 @@ def test_a_source_of_events_takes_events_only(connect):
 
     assert post(EVENT).status_code == 415
     assert "application/cloudevents+json" in latest().reason
+
+
+def test_a_packed_body_is_refused_with_its_cure(connect):
+    post = connect()
+    packed = gzip.compress(json.dumps(firing()).encode())
+
+    assert post(packed, **{"Content-Encoding": "gzip"}).status_code == 415
+    assert "Content-Encoding" in latest().reason
+    assert latest().headers["content-encoding"] == "gzip"
+    assert post(firing(), **{"Content-Encoding": "identity"}).status_code == 202
+
+
+def test_a_body_in_another_charset_is_read_by_its_name(connect, client):
+    post = connect()
+    body = json.dumps(SAMPLE | {"groupLabels": {"alertname": "Überlauf"}}, ensure_ascii=False).encode("latin-1")
+
+    client.generic("POST", post.url, body, content_type="application/json; charset=ISO-8859-1")
+    alerts.read_stored()
+
+    assert "Überlauf" in Incident.objects.get().title
+
+
+def test_an_older_sender_of_webhooks_repeats_itself_once(connect):
+    post = connect("standard_webhooks", signature="none")
+
+    for _ in range(2):
+        post({"type": "relay.failed", "data": {}}, **{"svix-id": "msg_1"})
+
+    assert AlertDelivery.objects.get().occurrence == 2
 
 
 # How fast

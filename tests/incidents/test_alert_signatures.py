@@ -4,6 +4,7 @@ Published: Standard Webhooks (its Python library's test) and GitHub's documentat
 Slack are `openssl dgst -sha256 -hmac` of the bodies below, in the scheme that each documents.
 """
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,6 +101,22 @@ def test_one_of_several_signatures_and_of_several_secrets_is_enough():
     older = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
     assert not holds(signatures.standard_webhooks, WEBHOOKS_BODY, headers, older, WEBHOOKS_KEY, at=WEBHOOKS_AT)
+
+
+def test_the_older_names_of_its_headers_hold_too_and_are_not_mixed_with_the_new():
+    older = {name.replace("webhook", "svix"): value for name, value in WEBHOOKS.items()}
+
+    assert not holds(signatures.standard_webhooks, WEBHOOKS_BODY, older, WEBHOOKS_KEY, at=WEBHOOKS_AT)
+    mixed = older | {"webhook-id": WEBHOOKS["webhook-id"]}
+    told = holds(signatures.standard_webhooks, WEBHOOKS_BODY, mixed, WEBHOOKS_KEY, at=WEBHOOKS_AT)
+    assert "webhook-timestamp is missing" in told
+
+
+def test_a_secret_is_the_same_with_and_without_its_padding():
+    padded = "whsec_" + base64.b64encode(b"seventeen bytes !").decode()
+
+    assert padded.endswith("=")
+    assert signatures.webhook_key(padded.rstrip("=")) == signatures.webhook_key(padded) == b"seventeen bytes !"
 
 
 @pytest.mark.parametrize(

@@ -518,7 +518,7 @@ def without(name):
         (firing({**ALERT, "status": "unknown"}), "alerts[0].status"),
         (firing(ALERT, {**ALERT, "fingerprint": None}), "alerts[1].fingerprint"),
         (firing({**ALERT, "startsAt": "yesterday"}), "startsAt is not a time"),
-        (firing({**ALERT, "startsAt": 1686558278}), "startsAt is not a time"),
+        (firing({**ALERT, "startsAt": 16865582}), "startsAt is not a time"),
         (firing({**ALERT, "startsAt": "2023-06-12T08:24:38"}), "no offset"),
         (firing({**ALERT, "startsAt": "9999-12-31T23:59:59-08:00"}), "startsAt is not a time"),
         (firing(truncatedAlerts="many"), "truncatedAlerts"),

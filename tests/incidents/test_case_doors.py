@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from config.models import Scope
@@ -90,11 +91,23 @@ def test_a_review_is_written_on_a_page_and_approved_by_another(client, officer):
 @pytest.mark.parametrize("format", ["json", "csv", "pdf"])
 def test_a_file_is_handed_out_at_the_desk(client, officer, format):
     declared = incident()
+    address = f"/admin/incidents/incident/{declared.pk}/export_{format}/"
 
-    response = client.get(f"/admin/incidents/incident/{declared.pk}/export_{format}/")
+    asked = client.get(address)
+    assert f"Download as {format.upper()}" in asked.content.decode()
+    assert not declared.timeline.filter(kind="export").exists()
+    response = client.post(address)
 
     assert response["Content-Disposition"].startswith("attachment")
     assert bytes(declared.timeline.get(kind="export").evidence_digest) == hashlib.sha256(response.content).digest()
+
+
+def test_another_site_hands_out_no_file(officer):
+    declared, browser = incident(), Client(enforce_csrf_checks=True)
+    browser.force_login(officer)
+
+    assert browser.post(f"/admin/incidents/incident/{declared.pk}/export_json/").status_code == 403
+    assert not declared.timeline.filter(kind="export").exists()
 
 
 def test_a_restricted_incident_is_nowhere_for_whoever_has_no_part_in_it(client):

@@ -12,15 +12,19 @@ from django.core.wsgi import get_wsgi_application
 from django.utils import timezone
 
 from config.models import ServiceKey, User
-from consent.models import Decision, ExitPath, Purpose, Subject
+from consent.identifiers import Identity
+from consent.models import Decision, Purpose, Subject
 from consent.services import record
-from incidents import canaries, probes, silence
+from incidents import canaries, probes
+from incidents.doors import DOORS, Answer, Door, at_hand
 from incidents.invariants import INVARIANTS, news
-from incidents.models import Alarm, DecisionMinute, ExitPathProbe, ExitPathWatch, Incident
-from messaging import confirmations
-from messaging.models import Message, WebhookDelivery
+from incidents.models import Alarm, ExitPathProbe, ExitPathWatch, Incident
+from messaging import confirmations, signing, verp
+from messaging.inbound import inbox
+from messaging.models import InboundMessage, Message, WebhookDelivery
 from messaging.propagation import fanout
 from tests.factories import EndpointFactory, PurposeFactory, UserFactory, opt_out
+from tests.messaging.inbound.test_receiving import running
 from tests.messaging.smtp import free_port
 
 PATHS = ("one-click", "preference-page", "gpc", "api")
@@ -93,6 +97,107 @@ def test_each_way_out_works_end_to_end_again_and_again(doors):
     assert not Incident.objects.exists()
 
 
+@pytest.fixture
+def letterboxes(doors, settings):
+    """Where mail and text messages come in, and are kept until somebody reads them."""
+    settings.MAIL_UNSUBSCRIBE, settings.MAIL_REPLIES = "unsubscribe@holdfast.example", "reply@holdfast.example"
+    settings.TEXT_GATEWAYS = {"gateway": signing.new_secret()}
+    with running() as port:
+        settings.CANARY_MAIL_AT = f"127.0.0.1:{port}"
+        yield
+
+
+LATER = ("mailto", "mail-reply", "sms-keyword")
+
+
+def got_a_mail(*paths):
+    """The canaries of these ways out have something to answer: the first try sees to it."""
+    for path in paths:
+        probes.probe(path)
+    confirmations.owe_all()
+
+
+@pytest.mark.parametrize("path", LATER)
+def test_what_is_written_to_us_is_tried_through_the_letterbox_again_and_again(letterboxes, path):
+    got_a_mail(*{path} - {"sms-keyword"})
+    for _ in range(2):
+        probe = probes.probe(path)
+        assert (probe.verdict, told(probe)) == ("running", {"answered": "met"}), probe.steps
+        assert probes.settle(timezone.now()) == 0
+        inbox.read_all()
+        assert probes.settle(timezone.now()) == 0
+        probe.refresh_from_db()
+        mail_taken(probe)
+        assert probes.settle(timezone.now()) == 1
+
+    probe.refresh_from_db()
+    assert (probe.verdict, told(probe)["state flipped"]) == ("met", "met")
+    decision = Decision.objects.get(pk=probe.decision_id)
+    assert (decision.exit_path, decision.confidence) == (path, 100)
+    assert Message.objects.get(decision_id=decision.pk).channel == canaries.channel_of(path)
+    assert set(Subject.objects.values_list("is_canary", flat=True)) == {True}
+    assert not Incident.objects.exists()
+
+
+def test_a_letterbox_that_nobody_empties_is_a_broken_way_out(letterboxes):
+    probe = probes.probe("sms-keyword")
+
+    assert probes.settle(timezone.now() + timedelta(minutes=2)) == 0
+    assert probes.settle(timezone.now() + timedelta(minutes=4)) == 1
+
+    probe.refresh_from_db()
+    assert told(probe) == {"answered": "met", "state flipped": "breached"}
+    assert "still contactable" in probe.steps[1]["words"]
+    assert Incident.objects.get().exit_paths == ["sms-keyword"]
+
+
+def test_a_letterbox_that_refuses_or_is_not_there_is_broken_at_once(letterboxes, settings, monkeypatch):
+    got_a_mail("mailto")
+    with monkeypatch.context() as patched:
+        patched.setattr(verp, "is_ours", lambda address: False)
+        refused = probes.probe("mailto")
+    settings.CANARY_MAIL_AT = f"127.0.0.1:{free_port()}"
+    away = probes.probe("mailto")
+
+    assert [(p.verdict, p.steps[0]["words"]) for p in (refused, away)] == [
+        ("breached", "Answered 550"),
+        ("breached", "No answer: ConnectionRefusedError"),
+    ]
+
+
+def test_a_receiver_that_speaks_lmtp_is_handed_the_same_mail(doors, settings):
+    settings.MAIL_UNSUBSCRIBE = "unsubscribe@holdfast.example"
+    with running(lmtp=True) as port:
+        settings.CANARY_MAIL_AT = f"127.0.0.1:{port}"
+        got_a_mail("mailto")
+        assert told(probes.probe("mailto")) == {"answered": "met"}
+
+
+def test_what_an_installation_does_not_offer_is_not_tried_and_says_why_when_somebody_asks(doors, settings):
+    settings.MAIL_UNSUBSCRIBE = settings.MAIL_REPLIES = ""
+    settings.TEXT_GATEWAYS = {}
+    assert not set(LATER) & set(at_hand())
+
+    probes.run_due()
+
+    assert not ExitPathProbe.objects.filter(exit_path__in=LATER).exists()
+    asked = [probes.probe(path) for path in LATER]
+    assert {probe.verdict for probe in asked} == {"unmeasured"}
+    assert "MAIL_UNSUBSCRIBE is empty" in asked[0].steps[0]["words"]
+    assert not Incident.objects.exists()
+
+
+def test_stop_is_never_written_from_a_number_that_is_somebodys(letterboxes, settings):
+    PurposeFactory(code="marketing")
+    record([opt_out([Identity.of("phone", settings.CANARY_PHONE)])])
+
+    probe = probes.probe("sms-keyword")
+
+    assert (probe.verdict, probe.decision_id) == ("unmeasured", None)
+    assert "somebody real" in probe.steps[0]["words"]
+    assert not InboundMessage.objects.exists()
+
+
 def test_a_way_out_that_does_not_answer_opens_an_incident_and_the_next_try_joins_it(nowhere):
     first, second = probes.probe("one-click"), probes.probe("one-click")
 
@@ -117,9 +222,7 @@ def test_an_incident_hears_that_the_way_out_works_again(nowhere, settings):
 
 
 def test_an_answer_without_an_opt_out_is_broken(doors, monkeypatch):
-    monkeypatch.setitem(
-        probes.DOORS, "one-click", lambda canary: probes.requests.get(f"{probes.settings.PUBLIC_URL}/livez")
-    )
+    monkeypatch.setitem(DOORS, "one-click", Door(lambda canary: Answer(True, "Answered 200")))
 
     probe = probes.probe("one-click")
 
@@ -230,6 +333,7 @@ def test_what_hinders_the_canary_says_nothing_about_the_way_out(doors):
 
 
 def test_each_is_tried_at_its_own_pace(doors):
+    assert set(ExitPathWatch.objects.exclude(probe_every_minutes=0).values_list("pk", flat=True)) == {*PATHS, *LATER}
     ExitPathWatch.objects.exclude(pk="api").update(is_active=False)
     now = timezone.now()
 
@@ -254,23 +358,6 @@ def test_the_provers_key_is_made_once_a_month_and_kept_nowhere(committed):
     assert (bytes(key.digest), key.scopes) == (ServiceKey.digest_of(text), ["decisions:write"])
     assert canaries.api_key(timezone.now() + timedelta(days=32)) != text
     assert User.objects.get(username=canaries.ACCOUNT).is_service
-
-
-def test_a_way_out_that_nobody_uses_any_more_is_told_once_a_day(committed):
-    watch = ExitPathWatch.objects.get(pk="one-click")
-    watch.used_within_hours = 24
-    watch.save_as("user:anna", "It is on every mail")
-    now = timezone.now()
-
-    assert silence.watch(now) == 0  # it was not watched for so long yet
-    later = now + timedelta(hours=25)
-    DecisionMinute.objects.create(
-        minute=later - timedelta(hours=2), choice="opt_out", purpose="marketing", channel="email", cause="keyword",
-        exit_path="one-click", count=1,
-    )  # fmt: skip
-    assert silence.watch(later) == 0
-    assert [silence.watch(later + timedelta(hours=30)) for _ in range(2)] == [1, 0]
-    assert ExitPath.objects.get(pk="one-click").last_used_at is None
 
 
 def test_the_command_says_each_step_and_ends_with_an_error_where_one_broke(nowhere, capsys):

@@ -53,6 +53,11 @@ def test_what_comes_back_by_mail_is_received_here_and_there(running, composed):
     assert "receive_mail" in composed["services"]["incoming"]["command"]
 
 
+def test_canaries_write_to_what_receives_mail(composed):
+    for service in ours(composed).values():
+        assert service["environment"]["CANARY_MAIL_AT"] == "incoming:8026"
+
+
 def test_all_who_take_something_while_the_database_is_away_share_one_folder_that_outlives_them(composed):
     services = ours(composed).values()
 

@@ -1,5 +1,7 @@
 """Reading what Alertmanager sends (webhook version 4). Operators may replace its whole body: nothing is trusted."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,7 +32,8 @@ def notification_of(message: Mapping[str, Any], version: str, rules: Rules) -> N
         raise Unreadable(f'version must be "{version}", not {other}. A changed payload is not read.')
     if message.get("status") not in ("firing", "resolved"):
         raise Unreadable(f"status must be firing or resolved, not {shown(message.get('status'))}.")
-    entries = message.get("alerts")
+    entries = message.get("alerts", "")
+    entries = [] if entries is None else entries  # as Go writes a list of nothing
     if not isinstance(entries, list):
         raise Unreadable("alerts must be a list.")
     common = {**labels(message, "commonLabels"), **labels(message, "groupLabels")}
@@ -43,7 +46,7 @@ def notification_of(message: Mapping[str, Any], version: str, rules: Rules) -> N
         ),
         severity=rules.severity(found.get("severity") for found in sets),
         alerts=tuple(_alerts(entries)),
-        truncated=_count(message.get("truncatedAlerts", 0)),
+        truncated=_count(message.get("truncatedAlerts") or 0),
         type=rules.type_in(message),
         labels=common,
     )
@@ -57,11 +60,16 @@ def _alerts(entries: list[Any]) -> Iterator[Alert]:
         if entry.get("status") not in ("firing", "resolved"):
             raise Unreadable(f"{where}.status must be firing or resolved.")
         yield Alert(
-            fingerprint=text(entry, "fingerprint", where, longest=64),
+            fingerprint=text(entry, "fingerprint", where, longest=64) if "fingerprint" in entry else _named(entry),
             is_firing=entry["status"] == "firing",
             name=plain(labels(entry, "labels").get("alertname", ""))[:100],
             starts_at=moment(entry.get("startsAt"), f"{where}.startsAt"),
         )
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    """By its labels, which make it what it is: older senders, and others of the same outline, give no fingerprint."""
+    return hashlib.sha256(json.dumps(labels(entry, "labels"), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _count(value: Any) -> int:

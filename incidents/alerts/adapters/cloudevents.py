@@ -7,11 +7,12 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from incidents.alerts.adapters.generic import mapped
-from incidents.alerts.reading import Notification, Rules, Unreadable, json_of, moment, text, title_of
+from incidents.alerts.reading import Notification, Rules, Unreadable, is_json, json_of, moment, text, title_of
 
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
 MOST = 1000  # events in a batch
@@ -30,7 +31,7 @@ def event_id(headers: Mapping[str, str]) -> str:
 
 def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notification]:
     """Raises Unreadable: one bad event of a batch refuses the batch, whose sender sees it as one delivery."""
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = _media_type(headers.get("content-type"))
     if media == BATCHED:
         events = json_of(body)
         if not isinstance(events, list) or len(events) > MOST:
@@ -56,7 +57,7 @@ def _binary(body: bytes, headers: Mapping[str, str], media: str) -> dict[str, An
     }
     if "specversion" not in event:
         raise Unreadable("This is no CloudEvent: neither its type nor a ce-specversion header says so.")
-    if body and (media == "application/json" or media.endswith("+json")):
+    if body and is_json(media):
         event["data"] = json_of(body)
     return event
 
@@ -71,7 +72,10 @@ def _notification(event: Any, rules: Rules, where: str = "") -> Notification:
     if subject is not None and not isinstance(subject, str):
         raise Unreadable(f"{where}.subject must be text.".lstrip("."))
     if "data_base64" in event:
-        _check_base64(event["data_base64"], where)
+        data = _decoded_data(event["data_base64"], where)
+        if is_json(_media_type(event.get("datacontenttype"))):  # then it is the same as `data` (JSON format 3.1.1)
+            with suppress(Unreadable):  # the envelope counts, whatever its data are
+                event = {**event, "data": json_of(data)}
     return mapped(
         event,
         rules,
@@ -82,11 +86,15 @@ def _notification(event: Any, rules: Rules, where: str = "") -> Notification:
     )
 
 
-def _check_base64(value: Any, where: str) -> None:
+def _decoded_data(value: Any, where: str) -> bytes:
     try:
-        base64.b64decode(value, validate=True)
+        return base64.b64decode(value, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise Unreadable(f"{where}.data_base64 is not base64.".lstrip(".")) from error
+
+
+def _media_type(value: Any) -> str:
+    return value.partition(";")[0].strip().lower() if isinstance(value, str) else ""
 
 
 def _id_of(source: str, number: str) -> str:

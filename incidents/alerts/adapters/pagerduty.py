@@ -32,7 +32,7 @@ def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notifica
     event = child(message, "event")
     kind, data = text(event, "event_type", "event", 100), child(event, "data", "event")
     is_incident = data.get("type") == "incident"
-    incident = data if is_incident else child(data, "incident", "event.data")
+    incident = data if is_incident else child(_first_role(data), "incident", "event.data")
     if not incident.get("id"):
         return []  # pagey.ping, service events
     number = text(incident, "id", "event.data", 100)
@@ -52,6 +52,12 @@ def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notifica
             type=rules.type_in(message),
         )
     ]
+
+
+def _first_role(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Roles are given several at once, each with its incident, which is the same one."""
+    roles = data.get("incident_role_assignments")
+    return roles[0] if isinstance(roles, list) and roles and isinstance(roles[0], dict) else data
 
 
 def _alert(number: str, data: Mapping[str, Any]) -> Alert:

@@ -7,7 +7,7 @@ from incidents.alerts.reading import Notification, Rules, checked, moment, objec
 
 
 def event_id(headers: Mapping[str, str]) -> str:
-    return headers.get("webhook-id", "")
+    return headers.get("webhook-id") or headers.get("svix-id", "")
 
 
 def read(body: bytes, headers: Mapping[str, str], rules: Rules) -> list[Notification]:

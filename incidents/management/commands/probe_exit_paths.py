@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from incidents import probes
+from incidents.doors import DOORS, at_hand
 from incidents.models import ExitPathProbe
 
 
@@ -14,16 +15,18 @@ class Command(BaseCommand):
     help = "A canary opts out by each way out of the product, end to end. Ends with 1 where one is broken."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("paths", nargs="*", help=f"Some of: {', '.join(probes.DOORS)}. None named: all.")
+        parser.add_argument(
+            "paths", nargs="*", help=f"Some of: {', '.join(DOORS)}. None named: all that are set up here."
+        )
         parser.add_argument(
             "--wait", type=float, default=0.0, metavar="SECONDS", help="For confirmations and webhooks. 0: not at all."
         )
 
     def handle(self, *args: Any, paths: list[str], wait: float, **options: Any) -> None:
-        if unknown := sorted(set(paths) - set(probes.DOORS)):
-            raise CommandError(f"Not to be tried: {', '.join(unknown)}. Known: {', '.join(probes.DOORS)}.")
+        if unknown := sorted(set(paths) - set(DOORS)):
+            raise CommandError(f"Not to be tried: {', '.join(unknown)}. Known: {', '.join(DOORS)}.")
         tried = []
-        for path in paths or list(probes.DOORS):
+        for path in paths or at_hand():
             row = probes.probe(path, by="system:command")
             if row is None:
                 self.stdout.write(f"{path}: somebody is trying it already.")

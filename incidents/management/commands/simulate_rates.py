@@ -8,7 +8,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from incidents.detection.detectors import Settings
+from incidents.detection.scenarios import simulate_others
 from incidents.detection.simulation import Result, Row, simulate
+
+# What the columns of each detector stand for.
+COLUMNS = {"D3": "x {:g}", "D4": "{:g} presses", "EARS": "x {:g}"}
+HAPPENED = {
+    "D3": "so much of the usual left for six hours",
+    "D4": "so many presses for one mail domain within 15 minutes",
+    "EARS": "a surge in the second week of a series",
+}
 
 
 class Command(BaseCommand):
@@ -30,6 +39,7 @@ class Command(BaseCommand):
             raise CommandError("Give 1 to 1000 replicas and 1 to 52 weeks.")
         settings = replace(Settings(), h=options["h"]) if options["h"] else Settings()
         result = simulate(replicas, weeks, settings)
+        result.others = simulate_others(replicas, weeks, settings)
         text = json.dumps(result.as_json(), indent=1)
         if options["json"] == "-":
             self.stdout.write(text)
@@ -42,10 +52,14 @@ class Command(BaseCommand):
 
     def _print(self, result: Result) -> None:
         head = f"{result.replicas} baselines, {result.weeks} clean weeks each, h = {result.settings.h:g}"
-        factors = "".join(f"{f'x {factor:g}':>14}" for factor in result.rows[0].found)
-        self.stdout.write(f"{head}\n\n{'mean / 5 min':>12}  {'detector':<8} {'false / week':>12}  {factors}")
+        self.stdout.write(f"{head}\n\n{_columns(result.rows[0], 'x {:g}')}")
         for row in result.rows:
             self.stdout.write(_line(row))
+        for name, happened in HAPPENED.items():
+            rows = [row for row in result.others if row.detector == name]
+            self.stdout.write(f"\n{_columns(rows[0], COLUMNS[name])}   {happened}")
+            for row in rows:
+                self.stdout.write(_line(row))
         self.stdout.write(f"\n{'newsletter to 20,000':>42}  {'false alarms':>26}  {'burst of 60 found':>20}")
         self.stdout.write(
             f"{'its rate may differ by':>42}  {'without / with expecting it':>26}  {'within the hour':>20}"
@@ -56,6 +70,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{send.uncertainty:>42.0%}  {false:>26}  {f'{share:.0%} {delay or 0:g} min':>20}")
         if not result.missed:
             self.stdout.write("\nEvery goal is met.")
+
+
+def _columns(row: Row, words: str) -> str:
+    factors = "".join(f"{words.format(factor):>14}" for factor in row.found)
+    return f"{'mean / 5 min':>12}  {'detector':<8} {'false / week':>12}  {factors}"
 
 
 def _line(row: Row) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incidents.detection import composition, simulation
+from incidents.detection import cold, composition, simulation
 from incidents.detection.baseline import BUCKET, HOURS, Bucket, Effect, bucket_of, delay_of, learn, rate_of
 from incidents.detection.detectors import Settings, Sums, ears, judge, log_ratio, rise_limit, tail
 
@@ -240,3 +240,13 @@ def test_the_more_is_tested_the_unlikelier_a_find_must_be():
 def test_the_binomial_tail_is_what_the_formula_says():
     assert composition.binomial_tail(2, 2, 0.5) == pytest.approx(0.25)
     assert composition.binomial_tail(1, 3, 0.2) == pytest.approx(1 - 0.8**3)
+
+
+def test_a_morning_is_no_surge_once_a_day_is_known():
+    day = [2] * 8 + [40] * 12 + [2] * 4
+    morning = [*day[9:], *day[:8], 40]
+
+    assert cold.alarm(morning, cold.HOUR) is None
+    assert cold.alarm([*morning[:-1], 80], cold.HOUR).alarms
+    assert cold.alarm(morning[-15:], cold.HOUR).alarms  # the first morning of all: nobody knows mornings yet
+    assert cold.alarm(morning, cold.DAY).alarms

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from incidents.detection.detectors import Settings
+from incidents.detection.scenarios import simulate_others
 from incidents.detection.simulation import simulate
 
 
@@ -47,6 +48,21 @@ def test_a_newsletter_is_an_alarm_where_it_is_not_expected_and_rarely_where_it_i
         assert send.burst_with[0] == 1.0
 
 
+def test_an_end_of_leaving_and_a_gateway_are_found_and_seldom_where_there_is_none():
+    rows = {row.detector: row for row in simulate_others(3, 1, means=(1.0,))}
+
+    assert list(rows) == ["D3", "D4", "EARS"]
+    slump, shift = rows["D3"], rows["D4"]
+    assert slump.found[0.0][0] == shift.found[60.0][0] == 1.0
+    assert slump.found[0.0][1] < slump.found[0.5][1]  # what stops wholly is found sooner
+    assert shift.found[120.0][1] <= 15
+    assert slump.false_alarms_per_week <= 1
+    assert shift.false_alarms_per_week <= 1
+    assert rows["EARS"].false_alarms_per_week <= 2
+    assert rows["EARS"].found[6.0][0] == 1.0
+    assert simulate_others(1, 1, means=(1.0,)) == simulate_others(1, 1, means=(1.0,))
+
+
 def test_the_same_seed_gives_the_same_figures():
     assert simulate(1, 1, means=(0.3,)).as_json() == simulate(1, 1, means=(0.3,)).as_json()
 
@@ -67,4 +83,6 @@ def test_the_figures_come_as_json_too():
     with suppress(CommandError):  # one replica is no measure
         call_command("simulate_rates", replicas=1, weeks=1, json="-", stdout=told)
 
-    assert json.loads(told.getvalue())["settings"]["h"] == Settings().h
+    figures = json.loads(told.getvalue())
+    assert figures["settings"]["h"] == Settings().h
+    assert {row["detector"] for row in figures["others"]} == {"D3", "D4", "EARS"}
