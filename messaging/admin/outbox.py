@@ -155,7 +155,7 @@ class MessageAdmin(Doubts):
 
     @display(description="What")
     def what(self, message: Message) -> str:
-        return message.template_key.replace("_", " ")
+        return message.what
 
     @display(description="About")
     def about(self, message: Message) -> str:
