@@ -12,8 +12,8 @@ from config.models import ServiceKey
 from consent.models import Decision, PrivacyRequest, Purpose, Subject
 from consent.services import record, set_guard
 from incidents.models import PlaybookVersion, ValidationRun
-from messaging.models import TemplateVersion
-from tests.factories import PASSWORD, ServiceKeyFactory, UserFactory, incident, opt_out, rows
+from messaging.models import Message, TemplateVersion
+from tests.factories import PASSWORD, MessageFactory, ServiceKeyFactory, UserFactory, incident, opt_out, rows
 
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 KEYS = "/admin/config/servicekey/"
@@ -187,6 +187,25 @@ def test_the_keyboard_reaches_the_content_first(site, page, administrator):
     page.keyboard.press("Enter")
 
     expect(page.locator("#content")).to_be_focused()
+
+
+def test_many_messages_are_ticked_read_of_and_sent_again(site, page, administrator, complaints):
+    MessageFactory.create_batch(2, state="failed")
+    doubtful = MessageFactory(state="in_doubt", message_class="incident_notice")
+    opened(page, f"{site}/admin/messaging/message/?queue=trouble")
+
+    page.get_by_role("checkbox", name="Select all objects on this page for an action").check()
+    page.get_by_label("Select action to run").select_option("Send again")
+    expect(page.get_by_text("9999999999")).to_have_count(0)
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("link", name=str(doubtful))).to_be_visible()
+    assert violations(page) == []
+    page.get_by_label("Reason").fill("The relay is back")
+    page.get_by_role("button", name="Send 2 messages again").click()
+
+    expect(page.get_by_text("2 messages are sent again within seconds.")).to_be_visible()
+    assert sorted(Message.objects.values_list("state", flat=True)) == ["in_doubt", "retry_wait", "retry_wait"]
+    assert complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
