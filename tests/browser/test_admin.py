@@ -135,6 +135,29 @@ def test_a_dialog_that_is_higher_than_the_screen_is_worked_to_its_end(
     assert complaints == []
 
 
+def test_a_dialog_takes_the_keyboard_keeps_it_and_gives_it_back(site, page, administrator, complaints):
+    key = ServiceKeyFactory(label="shop")
+    opened(page, f"{site}{KEYS}{key.pk}/change/")
+    opener = page.get_by_role("link", name="Revoke")
+    opener.focus()
+
+    page.keyboard.press("Enter")
+    reason = page.get_by_role("dialog").get_by_label("Reason")
+    expect(reason).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    expect(reason).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    expect(reason).to_be_focused()
+    page.keyboard.press("Escape")
+
+    expect(reason).to_be_hidden()
+    expect(opener).to_be_focused()
+    assert complaints == []
+
+
 def test_a_new_key_is_shown_once(site, page, administrator, complaints):
     UserFactory(username="shop", service=True)
     opened(page, f"{site}{KEYS}add/")
