@@ -23,6 +23,7 @@ from config.admin import (
     display,
     go_to,
     moment,
+    named,
     person,
     theme_forms,
     widgets,
@@ -78,14 +79,14 @@ class ServiceKeyAdmin(HistoryAdmin, KeptAdmin):
     ordering = ("-created_at",)
     fields = (
         "label",
-        "account",
+        named("account"),
         "begins_with",
         "may",
         moment("created_at", "Issued"),
         moment("expires_at", "Expires"),
         moment("last_used_at", "Last used"),
         moment("revoked_at", "Revoked"),
-        "revoked_by",
+        named("revoked_by"),
     )
     readonly_fields = fields
     actions_detail = ("revoke",)

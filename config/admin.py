@@ -49,6 +49,7 @@ __all__ = [
     "go_to",
     "mask",
     "moment",
+    "named",
     "person",
     "pill",
     "theme_forms",
@@ -269,6 +270,18 @@ def moment(field: str, description: str = "") -> Column:
                 '<time datetime="{}">{} <span class="utc">{} UTC</span></time>', value.isoformat(), text, utc
             )
         return format_html('<time datetime="{}">{}</time>', value.isoformat(), text)
+
+    column.__name__ = field
+    return column
+
+
+def named(field: str) -> Column:
+    """A column for a record of another page, by its name alone: not everybody who reads this may open that."""
+
+    @theme_display(description=_words(field), ordering=field)
+    def column(obj: Model) -> str | None:
+        value = getattr(obj, field)
+        return None if value is None else str(value)
 
     column.__name__ = field
     return column

@@ -1,5 +1,6 @@
 """Every page of the admin, for everybody: a new admin class is covered by being registered."""
 
+import re
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -111,6 +112,18 @@ def test_a_history_opens_for_the_roles_that_may_see_it_and_for_nobody_else(clien
     response = client.get(page(model, "history", row.pk))
 
     assert response.status_code == (200 if may(viewer, "view", kept) else 403)
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+def test_no_page_leads_to_one_that_its_reader_may_not_open(client, viewer, model):
+    row = rows(model, 1)[0]
+    if not may(viewer, "view", model):
+        return
+
+    texts = [client.get(page(model, *to)).content.decode() for to in (["changelist"], ["change", row.pk])]
+
+    linked = {address for text in texts for address in re.findall(r'href="(/admin/\w+/\w+/[^/"?#]+/change/)', text)}
+    assert [address for address in linked if client.get(address).status_code == 403] == []
 
 
 @pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)

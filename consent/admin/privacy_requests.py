@@ -9,7 +9,7 @@ from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
-from config.admin import HistoryAdmin, badge, display, moment, person
+from config.admin import HistoryAdmin, badge, display, moment, named, person
 from config.deeds import add_errors, form_page
 from consent import requests
 from consent.access import people
@@ -92,9 +92,9 @@ class PrivacyRequestAdmin(ExactSearch, PersonColumn, HistoryAdmin, Work):
         moment("received_at", "Received"),
         moment("due_at", "Due"),
         "due",
-        "rule",
+        named("rule"),
         "locale",
-        "assignee",
+        named("assignee"),
         "logged_by",
         "ended",
     )

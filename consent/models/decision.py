@@ -159,7 +159,7 @@ class Decision(AppendOnly):
         ]
 
     def __str__(self) -> str:
-        return f"{self.choice} {self.purpose}/{self.channel} #{self.pk}"
+        return f"{self.get_choice_display()} {self.purpose}/{self.channel} #{self.pk}"
 
 
 class DecisionVoid(AppendOnly):

@@ -69,6 +69,7 @@ def live(request: HttpRequest) -> HttpResponse:
         "form": View(asked),
         "numbers_url": reverse("live-numbers"),
         "stream_url": stream,
+        "zone": timezone.get_current_timezone_name(),
         "ticket": tickets.issue(user) if stream else "",
         **_numbers(user, asked),
     }

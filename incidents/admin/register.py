@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin import HistoryAdmin, RecordAdmin, TrackedAdmin, badge, display, moment, person
+from config.admin import HistoryAdmin, RecordAdmin, TrackedAdmin, badge, display, moment, named, person
 from incidents.admin.filters import WhoseWork
 from incidents.models import FollowUp, Incident, IncidentClock, IncidentClockRule, SeverityPolicy
 
@@ -78,7 +78,7 @@ class FollowUpAdmin(OfSeenIncidents):
     ordering = ("due_on", "pk")
     sortable_by = ()
     readonly_fields = fields = (
-        "title", incident, "kind", "owner", "due_on", "state", "outcome", moment("created_at"),
+        "title", incident, "kind", named("owner"), "due_on", "state", "outcome", moment("created_at"),
         moment("settled_at", "Settled"), "settled_by",
     )  # fmt: skip
 

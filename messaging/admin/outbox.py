@@ -21,6 +21,7 @@ from messaging import services
 from messaging.admin.doubts import Doubts
 from messaging.admin.filters import QUEUES, AgeFilter, IncidentFilter, QueueFilter, TransportFilter
 from messaging.admin.finding import may_see_people, readings
+from messaging.admin.resending import SentAgain
 from messaging.evidence import contents_of, level_of, story_of
 from messaging.models import Message
 
@@ -46,7 +47,7 @@ DELIVERY_COLOURS: dict[str, str] = {
 
 
 @admin.register(Message)
-class MessageAdmin(Doubts):
+class MessageAdmin(SentAgain, Doubts):
     list_before_template = "admin/consent/queues.html"
     list_display = (
         moment("created_at", "Owed since"),
@@ -155,7 +156,7 @@ class MessageAdmin(Doubts):
 
     @display(description="What")
     def what(self, message: Message) -> str:
-        return message.template_key.replace("_", " ")
+        return message.what
 
     @display(description="About")
     def about(self, message: Message) -> str:

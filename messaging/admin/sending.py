@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from config.admin import ReasonDialog, RecordAdmin, action, ask, display, moment, person, theme_forms, widgets
 from config.deeds import carry_out
+from consent.models import Channel
 from messaging import health
 from messaging.holding import held_besides, hold_sending, known_values, let_go
 from messaging.models import Message, SendHold, TransportHealth
@@ -166,7 +167,9 @@ class TransportAdmin(RecordAdmin):
         for channel in configured.channels():
             for number, transport in enumerate(configured.transports(channel), 1):
                 if transport.name == health_of.pk:
-                    return f"{channel}, {'as the last resort' if transport.after else f'number {number}'}"
+                    return (
+                        f"{Channel(channel).label}, {'as the last resort' if transport.after else f'number {number}'}"
+                    )
         return "no longer in the settings"
 
     @display(description="State", label={"works": "success", "fails": "danger", "held": "warning", "unknown": ""})

@@ -239,6 +239,11 @@ class Message(models.Model):
         return unseal(self.recipient_kind, bytes(self.sealed_recipient)) if self.sealed_recipient else ""
 
     @property
+    def what(self) -> str:
+        """Which text it is, in words."""
+        return self.template_key.replace("_", " ")
+
+    @property
     def tries(self) -> int:
         """How often a transport was asked to take it."""
         return self.attempts_made - self.given_back

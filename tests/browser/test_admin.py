@@ -9,11 +9,25 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from config.models import ServiceKey
-from consent.services import set_guard
-from tests.factories import PASSWORD, ServiceKeyFactory, UserFactory, rows
+from consent.models import Decision, PrivacyRequest, Purpose, Subject
+from consent.services import record, set_guard
+from incidents.models import AlertDelivery, PlaybookVersion, ValidationRun
+from messaging.models import Message, TemplateVersion
+from tests.factories import PASSWORD, MessageFactory, ServiceKeyFactory, UserFactory, incident, opt_out, rows
 
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 KEYS = "/admin/config/servicekey/"
+# Pages with tables, hashes and what machines wrote.
+WIDE = (
+    AlertDelivery,
+    Decision,
+    Message,
+    PlaybookVersion,
+    PrivacyRequest,
+    Subject,
+    TemplateVersion,
+    ValidationRun,
+)
 
 
 def opened(page, address):
@@ -105,6 +119,45 @@ def test_a_button_asks_for_a_reason_acts_and_keeps_who_and_why(site, page, admin
     assert complaints == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_a_dialog_that_is_higher_than_the_screen_is_worked_to_its_end(
+    site, page, administrator, complaints, width, height
+):
+    page.set_viewport_size({"width": width, "height": height})
+    opened(page, f"{site}/admin/consent/consent/")
+    page.evaluate("document.querySelector('a[href*=opt_somebody_out], a[hx-get*=opt_somebody_out]').click()")
+
+    page.get_by_label("E-mail address").fill("anna@example.org")
+    page.get_by_label("Reason").fill("Told us on the telephone")
+    page.get_by_role("button", name="Record", exact=False).last.click()
+
+    expect(page.get_by_text("Opted out of")).to_be_visible()
+    assert complaints == []
+
+
+def test_a_dialog_takes_the_keyboard_keeps_it_and_gives_it_back(site, page, administrator, complaints):
+    key = ServiceKeyFactory(label="shop")
+    opened(page, f"{site}{KEYS}{key.pk}/change/")
+    opener = page.get_by_role("link", name="Revoke")
+    opener.focus()
+
+    page.keyboard.press("Enter")
+    reason = page.get_by_role("dialog").get_by_label("Reason")
+    expect(reason).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    expect(reason).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    expect(reason).to_be_focused()
+    page.keyboard.press("Escape")
+
+    expect(reason).to_be_hidden()
+    expect(opener).to_be_focused()
+    assert complaints == []
+
+
 def test_a_new_key_is_shown_once(site, page, administrator, complaints):
     UserFactory(username="shop", service=True)
     opened(page, f"{site}{KEYS}add/")
@@ -170,6 +223,27 @@ def test_the_keyboard_reaches_the_content_first(site, page, administrator):
     expect(page.locator("#content")).to_be_focused()
 
 
+def test_many_messages_are_ticked_read_of_and_sent_again(site, page, administrator, complaints):
+    MessageFactory.create_batch(2, state="failed")
+    doubtful = MessageFactory(state="in_doubt", message_class="incident_notice")
+    opened(page, f"{site}/admin/messaging/message/?queue=trouble")
+
+    page.get_by_role("checkbox", name="Select all objects on this page for an action").check()
+    page.get_by_label("Select action to run").select_option("Send again")
+    expect(page.get_by_text("9999999999")).to_have_count(0)
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("link", name=str(doubtful))).to_be_visible()
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.get_by_label("Reason").fill("The relay is back")
+    page.get_by_role("button", name="Send 2 messages again").click()
+
+    expect(page.get_by_text("2 messages are sent again within seconds.")).to_be_visible()
+    assert sorted(Message.objects.values_list("state", flat=True)) == ["in_doubt", "retry_wait", "retry_wait"]
+    assert complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_can_be_read_by_all(site, page, log_in, scheme):
     page.emulate_media(color_scheme=scheme)
@@ -182,3 +256,25 @@ def test_the_pages_can_be_read_by_all(site, page, log_in, scheme):
         opened(page, site + address)
 
         assert violations(page) == [], address
+
+
+@pytest.mark.parametrize("model", WIDE, ids=lambda model: model._meta.label)
+def test_a_page_is_as_wide_as_a_telephone(site, page, administrator, model):
+    row = rows(model, 1)[0]
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    opened(page, site + reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.pk]))
+
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("address", ["/admin/", "/admin/live/"])
+def test_no_table_hides_a_column_beside_its_edge_at_a_desk(site, page, administrator, address):
+    incident("MailQueueGrows: the queue of the first relay has been growing for ten minutes and more", minutes_ago=5)
+    record([opt_out("anna@example.org", rows(Purpose, 1)[0].code, exit_path="one-click")])
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+    opened(page, site + address)
+
+    hidden = "sections => sections.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"
+    assert page.locator(".hf-lists section").evaluate_all(hidden) == []

@@ -81,6 +81,12 @@ FORM = {
 }
 
 
+def test_a_decision_is_named_in_words():
+    decision = Decision(pk=7, choice="opt_out", purpose="marketing", channel="email")
+
+    assert str(decision) == "opt out marketing/email #7"
+
+
 def test_support_logs_an_opt_out_and_it_is_in_effect(client, support, anna):
     response = client.post(at("privacyrequest_add"), {**FORM, "kind": "opt_out"}, follow=True)
 

@@ -1,5 +1,6 @@
 """The first page: people leaving beside what is on fire and owed, in few queries, for whoever may see it."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -130,6 +131,18 @@ def test_the_page_is_drawn_without_any_script_of_its_own(client):
     assert "<svg viewBox=" in html
     assert "Relay &amp; co &lt;down&gt;" in html
     assert "onclick" not in html
+
+
+def test_a_time_says_its_zone_and_a_message_its_text_in_words(client):
+    incident("Relay down")
+    MessageFactory(state="failed", template_key="opt_out_confirmation")
+    client.force_login(UserFactory(is_superuser=True, time_zone="Asia/Tokyo"))
+
+    html = client.get("/admin/").content.decode()
+
+    assert re.search(r">\d\d \w{3} \d\d:\d\d JST<", html)
+    assert "Opt out confirmation" in html
+    assert "opt_out_confirmation" not in html
 
 
 @pytest.mark.parametrize("query", ["?period=24h&by=path", "?period=7d&by=cause", "?period=bogus&by=%00", "?by=path'"])

@@ -1,5 +1,6 @@
 """The admin's outbox and texts: what an officer sees, and what the buttons do and refuse."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,13 @@ def test_the_page_of_a_message_tells_what_happened_and_shows_it_in_a_frame_that_
     assert '<iframe class="hf-mail" title="The message as HTML" sandbox=""' in text
     assert "a…@example.org" in text
     assert "anna@example.org" not in text
+
+
+def test_yes_and_no_are_words_and_no_alarm(client, officer, sent):
+    text = client.get(page(sent)).content.decode()
+
+    assert re.search(r"Possible duplicate.*?<span>no</span>", text, re.DOTALL)
+    assert "close_small" not in text
 
 
 def test_the_page_shows_no_token_that_would_let_staff_act_as_the_person(client, officer, sent):
@@ -243,7 +251,7 @@ def test_the_list_of_transports_tells_which_works_and_a_pause_can_be_ended(clien
 
     text = client.get(url).content.decode()
     assert "failed 5 times in a row" in text
-    assert "email, as the last resort" in text
+    assert "e-mail, as the last resort" in text
     press(client, TransportHealth.objects.get(pk="relay"), "try_now")
 
     assert health.may_try("relay")

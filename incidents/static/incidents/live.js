@@ -15,7 +15,11 @@
   let fetchedAt = 0, spokenAt = 0, spoken = "", timer = null, generation = 0;
 
   const query = () => new URLSearchParams(new FormData(form)).toString();
-  const clock = () => new Date().toLocaleTimeString();
+  const zone = { // the viewer's, as everywhere on the page
+    hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+    timeZone: page.dataset.zone, timeZoneName: "short",
+  };
+  const clock = (at = Date.now()) => new Date(at).toLocaleTimeString("en-GB", zone);
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
   function told(text) { // for screen readers: at most every ten seconds, and only news
@@ -52,7 +56,7 @@
         say(`${isStreaming ? "Live" : "Asked every 15 seconds"}. As of ${clock()}.`);
       }
     } catch (error) {
-      say(`Not current since ${fetchedAt ? new Date(fetchedAt).toLocaleTimeString() : "the page was loaded"}: ${error.message}`);
+      say(`Not current since ${fetchedAt ? clock(fetchedAt) : "the page was loaded"}: ${error.message}`);
       return;
     } finally {
       isFetching = false;
