@@ -21,7 +21,7 @@ def programs(folder: Folder) -> list[Program]:
         Program("events", worker("events", "sweep,events", 1), WORKER),  # the story goes on while mail is slow
         Program("bulk", worker("bulk", "mail.bulk", 1), WORKER),
         Program("webhooks", worker("webhooks", "webhooks", 1), WORKER),  # told at once, however long a mailing takes
-        Program("beat", celery("beat", "--scheduler", "celery.beat.Scheduler"), first_to_end=True),
+        Program("beat", beat(), first_to_end=True),
         Program("stream", stream(environment["STREAM_PORT"]), first_to_end=True),
         Program("web", web(environment["PORT"]), {"DATABASE_POOL": str(CONNECTIONS)}, first_to_end=True),
     ]
@@ -59,6 +59,10 @@ def worker(name: str, queues: str, processes: int) -> list[str]:
     # Mingle and gossip leave reply keys behind that never expire.
     quiet = ["--without-mingle", "--without-gossip"]
     return celery("worker", "-n", f"{name}@holdfast", "-Q", queues, "-c", str(processes), "-P", "prefork", *quiet)
+
+
+def beat() -> list[str]:
+    return celery("beat", "--scheduler", "celery.beat.Scheduler")  # it keeps nothing on disk
 
 
 def inbox(folder: Folder, smtp_port: str, page_port: str) -> list[str]:

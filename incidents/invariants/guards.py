@@ -1,5 +1,5 @@
-"""The database's own rules, as they are now and as they were shipped: triggers, functions, owners and grants, the
-defaults of columns, constraints and unique indexes.
+"""The database's own rules, as they are now and as they were shipped: triggers, functions, owners and grants, what
+columns may hold and what they hold unasked, constraints and unique indexes.
 
 `shipped.json` holds a digest of each, as the migrations make them: it lies with the code, where whoever changes the
 database does not change it too. A test writes it anew after a migration (tests/incidents/test_invariant_guards.py).
@@ -52,6 +52,10 @@ OBJECTS = """
                 FROM pg_attribute c CROSS JOIN aclexplode(c.attacl) a JOIN ours o ON o.oid = a.grantee
                WHERE c.attrelid = t.oid AND NOT c.attisdropped))
       FROM tables t
+    UNION ALL
+    SELECT 'column ' || t.relname || '.' || c.attname,
+           concat_ws(' ', format_type(c.atttypid, c.atttypmod), c.attnotnull, c.attidentity, c.attgenerated)
+      FROM pg_attribute c JOIN tables t ON t.oid = c.attrelid WHERE c.attnum > 0 AND NOT c.attisdropped
     UNION ALL
     SELECT 'default ' || t.relname || '.' || c.attname, pg_get_expr(d.adbin, d.adrelid)
       FROM pg_attrdef d JOIN tables t ON t.oid = d.adrelid

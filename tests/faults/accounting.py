@@ -8,7 +8,7 @@ from tests.faults.sink import Sink
 
 ON_THE_WAY = {"pending", "ready", "sending", "retry_wait"}
 OWED = """
-    SELECT d.id, i.lookup, m.id::text, m.state, m.possible_duplicate, m.last_error,
+    SELECT d.id, i.lookup, m.id::text, m.state, m.delivery, m.possible_duplicate, m.last_error,
            (SELECT string_agg(a.number || ' ' || a.phase || ' ' || coalesce(nullif(a.outcome, ''), 'open'), ', '
                               ORDER BY a.number)
               FROM messaging_deliveryattempt a WHERE a.message_id = m.id)
@@ -26,15 +26,17 @@ def account(sink: Sink, database: psycopg.Connection, *, owed: int, at_rest: boo
 
     Owed = accepted + a rest that is visible by its state; each Message-ID reached the server once at most, but for
     those that say themselves that they may be duplicates; what is accepted is there, and what is there is accepted or
-    in doubt. `at_rest`: nothing is on its way any more.
+    in doubt; and of its delivery, which nobody reported, nothing is said. `at_rest`: nothing is on its way any more.
     """
     rows = database.execute(OWED).fetchall()
     wrong = [f"{len(rows)} were owed, not {owed}"] if len(rows) != owed else []
     known = set()
-    for decision, person, message, state, possible_duplicate, last_error, attempts in rows:
+    for decision, person, message, state, delivery, possible_duplicate, last_error, attempts in rows:
         known.add(message)
         times = sink.taken[message]
         what = _wrong(message, state, possible_duplicate, times, at_rest)
+        if not what and delivery != "none":
+            what = f"said to be {delivery}, which nobody reported"
         if what:
             wrong.append(
                 f"decision {decision} of {person}: {what}; message {message} is {state}, taken {times} times, "

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-DROP = "drop"
+DROP, HANG = "drop", "hang"
 MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([^@>]+)@", re.IGNORECASE | re.MULTILINE)
 NUMBER = re.compile(r"person(\d+)@")
 GOOD = {"ehlo": "250 sink.example", "data": "354 go on", "quit": "221 bye", "greeting": "220 sink.example"}
@@ -196,7 +196,9 @@ class Session(socketserver.StreamRequestHandler):
             self.sink.take(content, self.client_address[1])
         if hold := self.sink.held_at(phase, self.number):
             said = self.stand_still(hold) or said
-        if said == DROP:
+        if said == HANG:
+            self.rfile.read(1)  # until the client gives up
+        if said in (DROP, HANG):
             return False
         if phase != "body":
             good = "250 2.0.0 Ok: queued as 4F2A" if phase == "dot" else GOOD.get(phase, "250 2.1.0 ok")

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from consent import journal
 from tests.faults.stand import PEOPLE
 from tests.stack.launcher import until
 
@@ -56,6 +57,27 @@ def test_away_when_the_answer_arrives_nothing_is_lost_and_nothing_sent_twice(sta
     assert stand.sink.taken.total() == PEOPLE
 
 
+def test_an_answer_that_lay_on_disk_when_its_worker_died_is_written_down_by_the_next_that_merely_starts(stand):
+    hold = stand.sink.hold("dot", lambda number: number >= 40)
+    running = stand.start_sending(processes=1)
+    hold.until_reached()
+
+    stand.stop_postgres()
+    hold.let_go()
+    until(lambda: journal.waiting(stand.folder / "spool" / "outcomes"), 30, stand.said)
+    running.kill()
+    stand.start_postgres()
+    stand.flush_valkey()  # nobody asks the next one for anything, and its lease has minutes to go
+    assert stand.states()["accepted"] == stand.sink.taken.total() - 1
+    stand.worker(processes=1)
+
+    stand.until_states(lambda states: states["accepted"] == stand.sink.taken.total())
+    assert stand.account(at_rest=False)["in_doubt"] == 0
+    stand.leases_end()
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() == PEOPLE
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 def test_restarted_under_two_processes_and_a_pump_it_costs_no_message(stand, how):
     hold = stand.sink.hold("data", lambda number: number >= 40)
@@ -67,6 +89,7 @@ def test_restarted_under_two_processes_and_a_pump_it_costs_no_message(stand, how
     stand.start_postgres()
     hold.let_go()
 
-    the_rest_is_sent(stand)
+    assert the_rest_is_sent(stand)["in_doubt"] <= 3  # one for each who sends
     stand.doubts_age()
     assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() <= PEOPLE + 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.sink import DROP, every
+from tests.faults.sink import DROP, HANG, every
 from tests.faults.stand import PEOPLE
 from tests.stack.launcher import until
 
@@ -98,6 +98,21 @@ def test_a_server_that_turns_everybody_away_at_the_door_is_left_alone_until_it_d
 
     assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
     assert stand.sink.taken.total() == PEOPLE
+
+
+def test_a_server_that_never_answers_about_some_is_given_up_and_told_by_where_it_fell_silent(stand):
+    stand.sink.fault("rcpt", HANG, lambda number: number == 40)
+    stand.sink.fault("dot", HANG, lambda number: number == 80)
+    stand.environment["MAIL_TRANSPORTS"] = f"relay=smtp://127.0.0.1:{stand.sink.port}?command=5&dot=5"
+    stand.start_sending()
+
+    stand.until_states(lambda states: states == {"accepted": PEOPLE - 2, "retry_wait": 1, "in_doubt": 1}, nudged=True)
+    stand.account(at_rest=False)
+    stand.sink.heal()
+    stand.doubts_age()
+
+    assert stand.until_sent(nudged=True)["accepted"] == PEOPLE
+    assert stand.sink.taken.total() == PEOPLE + 1  # it had the one whose end it did not answer
 
 
 @pytest.mark.parametrize(("phase", "state"), [("rcpt", "retry_wait"), ("dot", "in_doubt")])

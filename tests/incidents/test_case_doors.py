@@ -174,6 +174,30 @@ def test_a_service_takes_an_incident_through_its_life(api):
     assert (closed["status"], written["causes"]) == ("closed", "Disk")
 
 
+def test_a_service_takes_every_step_there_and_back(api, problem):
+    incident(status="triage", detected_at=timezone.now())
+    incident("Nothing", status="triage", detected_at=timezone.now())
+    UserFactory(username="anna")
+    one, why = f"{ALL}INC-1/", {"reason": "Seen"}
+    earlier = (timezone.now() - timedelta(minutes=5)).isoformat()
+
+    api.send(f"{one}acknowledge/", {})
+    api.send(f"{one}accept/", why)
+    api.send(f"{one}contain/", why)
+    went = [api.send(f"{one}{step}/", why).json()["status"] for step in ("recover", "monitor", "close", "reopen")]
+    api.send(f"{one}moments/", why | {"kind": "detected_at", "moment": earlier, "is_estimate": True})
+    held = api.send(f"{one}people/", {"person": "anna", "role": "commander"}).json()["roles"][0]["id"]
+    laid_down = api.send(f"{one}people/{held}/renounce/", {}).json()
+
+    now = api.get(one).json()
+    assert went == ["recovering", "monitoring", "closed", "declared"]
+    assert (now["acknowledged_at"] is not None, now["detected_at"][:19]) == (True, earlier[:19])
+    assert (laid_down["person"], laid_down["renounced_at"] is not None) == ("anna", True)
+    assert api.send(f"{ALL}INC-2/decline/", why).json()["status"] == "declined"
+    problem(api.send(f"{one}accept/", why), 400)
+    problem(api.send(f"{one}people/0/renounce/", {}), 404)
+
+
 def test_a_service_merges_and_relates(api):
     incident("First")
     incident("Second")

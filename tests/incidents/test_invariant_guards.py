@@ -65,6 +65,26 @@ CHANGES = {
         "ALTER TABLE consent_decision ALTER COLUMN received_at DROP DEFAULT",
         "default consent_decision.received_at is gone",
     ),
+    "a column that may be empty": (
+        "ALTER TABLE consent_decision ALTER COLUMN cause DROP NOT NULL",
+        "column consent_decision.cause was changed",
+    ),
+    "a number that nobody gives out": (
+        "ALTER TABLE consent_decision ALTER COLUMN id DROP IDENTITY",
+        "column consent_decision.id was changed",
+    ),
+    "a policy that hides rows": (
+        "ALTER TABLE consent_decision ENABLE ROW LEVEL SECURITY",
+        "table consent_decision was changed",
+    ),
+    "an owner who serves": (
+        "ALTER TABLE consent_consent OWNER TO holdfast_app",
+        "table consent_consent was changed",
+    ),
+    "a function of an owner who serves": (
+        "ALTER FUNCTION consent_guard_opt_out() OWNER TO holdfast_app",
+        "function consent_guard_opt_out() was changed",
+    ),
     "a constraint that is gone": (
         "ALTER TABLE consent_decision DROP CONSTRAINT decision_import_is_not_explicit",
         "constraint consent_decision.decision_import_is_not_explicit is gone",
@@ -94,6 +114,25 @@ def test_a_rule_that_was_changed_is_named(committed, statement, told):
         session.commit()
 
     assert told in [change.words for change in guards.changes()]
+
+
+def test_a_login_that_was_made_one_of_the_owners_is_named(committed):
+    with committed.connect("superuser") as session:
+        session.execute("GRANT holdfast_owner TO holdfast_app")
+        try:
+            told = [change.words for change in guards.changes()]
+        finally:
+            session.execute("REVOKE holdfast_owner FROM holdfast_app")
+
+    assert told == ["role holdfast_app was changed"]
+    assert guards.changes() == []
+
+
+def test_a_column_that_somebody_added_is_theirs(committed):
+    with committed.connect("superuser") as session:
+        session.execute("ALTER TABLE consent_decision ADD COLUMN note text")
+
+    assert guards.changes() == []
 
 
 def test_a_changed_rule_breaks_i5_and_opens_an_incident_once(committed):

@@ -16,7 +16,7 @@ from consent import tokens
 from consent.importing import staging
 from consent.importing.staging import Upload
 from consent.models import Consent, Identifier
-from consent.services import DecisionsRefused, may_contact, merge, record, request_reversal, set_guard
+from consent.services import may_contact, merge, record, request_reversal, set_guard
 from consent.tokens import Token
 from incidents import invariants
 from incidents.changes import applying, deciding, planning, running
@@ -24,6 +24,7 @@ from incidents.changes.migrating import NotApplied, change_set, guarded_change
 from incidents.models import ChangeSet, Incident
 from messaging import publishing
 from messaging.models import TemplateVersion
+from tests.api.conftest import Api
 from tests.factories import PurposeFactory, email, opt_in, opt_out
 from tests.incidents.change_sets import IN, begun, draft, fresh, imported, leaves, officer, one_step, states
 from tests.incidents.hands import by_hand
@@ -217,14 +218,21 @@ def test_the_state_of_last_night_given_back(anna):
         deciding.submit(change, by="user:anna")
 
 
-def test_a_plugin_that_sends_its_own_state_each_night(anna):
-    for level in ("observe", "protect", "freeze"):
-        set_guard(level, reason="An incident", by="user:ben")
-        try:
-            record([opt_in(anna, explicit=False, cause="default", actor="service:shop")])
-        except DecisionsRefused:
-            assert level != "observe"
-        assert not may_contact(anna, *KEY)
+SHOP_SAYS = {"subject": {"email": "anna@example.org"}, "purpose": "marketing", "channel": "email", "choice": "opt_in"}
+
+
+@pytest.mark.parametrize(("level", "status"), [("observe", 201), ("protect", 409), ("freeze", 409)])
+def test_a_plugin_that_sends_its_own_state_each_night(anna, level, status):
+    shop = Api()
+    set_guard(level, reason="An incident", by="user:ben")
+
+    honest = shop.send("/api/v1/decisions/", SHOP_SAYS | {"explicit": False, "cause": "default"})
+    bold = shop.send("/api/v1/decisions/", SHOP_SAYS | {"cause": "subject_choice"})
+
+    assert (honest.status_code, bold.status_code) == (status, 409)
+    assert bold.json()["type"] == "urn:holdfast:problem:reversal_needed"
+    asked = shop.get("/api/v1/check/?email=anna@example.org&purpose=marketing&channel=email").json()
+    assert (asked["allowed"], asked["reason"]) == (False, "explicit_opt_out")
 
 
 def test_a_text_that_leads_back_in_is_not_published(anna):
@@ -239,10 +247,10 @@ def test_a_text_that_leads_back_in_is_not_published(anna):
 @pytest.mark.parametrize("method", ["get", "head", "options"])
 def test_a_scanner_that_follows_every_link(anna, client, method):
     token = tokens.issue(Token(anna, "*", "email"))
-    request_reversal(anna, *KEY)
+    begun = request_reversal(anna, *KEY)
 
-    for path in (f"/u/{token}/", f"/preferences/{token}/"):
-        getattr(client, method)(path)
+    for path in (f"/u/{token}/", f"/u/{token}/more/", f"/preferences/{token}/?confirm={begun.pk}"):
+        assert getattr(client, method)(path).status_code in (200, 405)
 
     assert not may_contact(anna, *KEY)
 
@@ -251,8 +259,8 @@ def test_one_yes_does_not_clear_a_no_to_everything(anna):
     PurposeFactory(code="news", regime="opt_out")
     record([opt_out(anna, "*", "*")])
 
-    with pytest.raises(DecisionsRefused, match="two steps"):
-        record([opt_in(anna, "news")])
+    refused = Api().send("/api/v1/decisions/", SHOP_SAYS | {"purpose": "news", "cause": "subject_choice"})
 
+    assert (refused.status_code, "two steps" in refused.json()["detail"]) == (409, True)
     assert not may_contact(anna, "news", "email")
     assert not may_contact(anna, "news", "sms")

@@ -56,8 +56,12 @@ class Stack:
             self.launcher = subprocess.Popen(
                 [sys.executable, str(BASE / "manage.py"), "up"], env=self.settings, stdout=output, stderr=output
             )
-        until(lambda: READY in self.said() or self.launcher.poll() is not None, 120, self.said)
-        assert self.launcher.poll() is None, self.said()
+        try:
+            until(lambda: READY in self.said() or self.launcher.poll() is not None, 120, self.said)
+            assert self.launcher.poll() is None, self.said()
+        except AssertionError:
+            self.terminate()
+            raise
         exports = [line.removeprefix("export ") for line in self.command("env").splitlines()]
         self.environment = dict(line.replace("'", "").split("=", 1) for line in exports)
         self.url, self.inbox_url = self.environment["PUBLIC_URL"], self.environment["INBOX_URL"]

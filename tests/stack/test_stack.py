@@ -58,14 +58,17 @@ def test_secrets_and_mails_are_for_their_owner_only(stack):
     assert modes == {"var": 0, "inbox": 0, "secrets.json": 0}
 
 
-def test_a_worker_that_is_killed_is_started_again(stack):
-    workers = [process for process in stack.processes() if "bulk@holdfast" in process.cmdline()]
-    before = {process.pid for process in workers}
+@pytest.mark.parametrize("part", ["bulk@holdfast", "celery.beat.Scheduler"], ids=["worker", "beat"])
+def test_what_is_killed_is_started_again(stack, part):
+    def running():
+        return {process for process in stack.processes() if part in process.cmdline()}
 
-    for process in workers:
+    before = running()
+    assert before
+    for process in before:
         process.kill()
 
-    until(lambda: {p.pid for p in stack.processes() if "bulk@holdfast" in p.cmdline()} - before, 20, stack.said)
+    until(lambda: running() - before, 20, stack.said)
     assert stack.launcher.poll() is None
 
 
