@@ -251,6 +251,7 @@ def _record_again(lost: Sequence[Difference]) -> None:
             channel=one.channel,
             choice=Choice.OPT_OUT,
             cause=Cause.REPAIR,
+            is_now=True,
             actor=BY,
             reasons=[REWRITTEN],
         )
