@@ -121,8 +121,7 @@ def _stop(text: str, form: str, user_agent: str) -> None:
     except DecisionsRefused as refused:
         _unknown(text, refused)
     except Error as error:
-        if not outage.means_away(error):
-            raise
+        outage.noted(error)
         outage.take(text, [draft])
 
 
