@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from django.db import InterfaceError, OperationalError
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework import authentication, exceptions, permissions
@@ -21,6 +22,8 @@ from rest_framework import authentication, exceptions, permissions
 from config import refused_calls
 from config.models import ServiceKey, User
 from config.problems import Refused, is_away
+
+log = structlog.get_logger(__name__)
 
 SHAPE = re.compile(r"hf_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 CHALLENGE = 'Bearer realm="holdfast"'
@@ -124,7 +127,10 @@ def _note_use(key: ServiceKey) -> None:
     now = timezone.now()
     due = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
     if key.last_used_at is None or key.last_used_at < now - timedelta(minutes=1):
-        ServiceKey.objects.filter(due, pk=key.pk).update(last_used_at=now)
+        try:
+            ServiceKey.objects.filter(due, pk=key.pk).update(last_used_at=now)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("key_use_not_noted", error=str(error))
 
 
 class ServiceKeyAuthentication(authentication.BaseAuthentication):

@@ -108,16 +108,23 @@ def refusal_of(error: Exception) -> Refused | None:
         return invalid(list(_flat(error.detail)))
     if isinstance(error, exceptions.APIException):
         return _of_rest_framework(error)
-    if isinstance(error, OperationalError | InterfaceError) and is_away(error):
+    if isinstance(error, DatabaseError | InterfaceError) and is_away(error):
         log.error("database_away", error=str(error))
         return unavailable()
     return None
 
 
+# read_only_sql_transaction, lock_not_available, query_canceled (a statement's time is over)
+WRITES_NOTHING = frozenset(["25006", "55P03", "57014"])
+
+
 def is_away(error: DatabaseError | InterfaceError) -> bool:
-    """No connection, or one that broke: no SQLSTATE, or class 08, or 57P (the server shuts down or starts up)."""
+    """No connection, one that broke (no SQLSTATE, or class 08), a server that shuts down, starts up (57P) or has no
+    room (53); or it is there and writes nothing now: read-only, a standby, locked by somebody, or out of time."""
     state = getattr(error.__cause__, "sqlstate", None) or ""
-    return not state or state.startswith(("08", "57P", "53"))
+    if not state:
+        return isinstance(error, OperationalError | InterfaceError)
+    return state in WRITES_NOTHING or state.startswith(("08", "57P", "53"))
 
 
 def _of_rest_framework(error: exceptions.APIException) -> Refused:

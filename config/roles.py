@@ -13,6 +13,10 @@ from config.database import APP, AUDITOR, ONCALL, OWNER, PROJECTOR
 
 LOGINS = (APP, ONCALL, AUDITOR)
 
+# Names mean what they mean in our schema, whatever the database's owner makes beside it or sets for all. And a session
+# that ALTERs a table and waits keeps nobody waiting for ever: an opt-out goes to disk then, other work is tried again.
+HABITS = "ALTER ROLE {0} SET search_path = public; ALTER ROLE {0} SET lock_timeout = '15s'"
+
 
 def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
     """Create the roles and the database, owned by holdfast_owner.
@@ -31,6 +35,7 @@ def provision(admin_url: str, database: str, passwords: dict[str, str]) -> None:
             if login in passwords:
                 statement += sql.SQL(" PASSWORD {}").format(sql.Literal(passwords[login]))
             connection.execute(statement)
+            connection.execute(sql.SQL(HABITS).format(sql.Identifier(login)))
         # Whoever administers may act as both, which migrations need; a superuser may anyway. The owner may not act as
         # the projector: that is what keeps consent from its hands.
         connection.execute(sql.SQL("GRANT {}, {} TO CURRENT_USER").format(*map(sql.Identifier, (OWNER, PROJECTOR))))

@@ -89,7 +89,7 @@ def write_batch(batch: Batch, rows: Selected | Iterable[Instruction], *, cause: 
             return count
         except DatabaseError as error:
             if not attempts_left or not is_passing(error):
-                raise from_database(error, []) from error
+                raise from_database(error, []) from error.__cause__
     raise AssertionError("The last attempt returns or raises.")
 
 

@@ -5,13 +5,14 @@ whole of it is compared again and again, in slices of three passes, and what has
 
 * *consents*: a row is what its own decision says, and that decision is in the log and counts;
 * *decisions*: no decision that counts outranks the row of its key, and the key has a row;
-* *versions*: whatever has a history has a row.
+* *versions*: whatever has a history has a row, and an opt-out that ends the history is its state.
 
 A pass names suspects, cheaply; `closer` looks at each of them in one statement and says what is wrong. A row whose own
-decision is gone from the log is left to people: projecting it again could turn an opt-out that was recorded into none.
+decision is gone from the log, or is not what the history says it was, is left to people: projecting it again could turn
+an opt-out that was recorded into none. Where it is none already, the opt-out is recorded again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,13 +20,20 @@ from uuid import UUID
 from django.db import DatabaseError, connection, transaction
 from django.db.models import TextChoices
 
+from consent.models import Cause, Choice
+from consent.recording import NewDecision
+from consent.refusals import DecisionsRefused
+from consent.services import record
+from consent.validation import MOST
+
 SLICE = 20_000  # rows of one look
+BY, REWRITTEN = "system:drift", "log_rewritten"  # who records an opt-out again that the log lost, and the reason
 
 
 class Kind(TextChoices):
     STATE = "state", "a state that is not what the log says"
     MISSING = "missing", "a choice whose row is gone"
-    LOST = "lost", "a state whose decision is gone from the log"
+    LOST = "lost", "a state whose decision is gone from the log, or was rewritten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,9 @@ VERSIONS = Pass(
     "h",
     """SELECT DISTINCT h.subject_id, h.purpose, h.channel FROM consent_historicalconsent h
          LEFT JOIN consent_consent c ON c.id = h.id
-        WHERE {rows} AND c.id IS NULL""",
+        WHERE {rows}
+          AND (c.id IS NULL OR (h.explicit AND h.state = 'opt_out' AND h.version >= c.version
+                                AND c.state IS DISTINCT FROM 'opt_out'))""",
 )
 PASSES = (CONSENTS, DECISIONS, VERSIONS)
 
@@ -106,34 +116,40 @@ CHANGES = Pass(
                    AND (d.id IS NULL OR (d.choice, d.explicit) IS DISTINCT FROM (c.state, c.explicit))))""",
 )
 
+# An opt-out of the history, newest version of a row, that is not in the log as it was: `said` is its decision if it is.
 CLOSER = """
     SELECT k.subject_id, k.purpose, k.channel, c.id,
            CASE WHEN c.id IS NULL THEN 'missing'
-                WHEN c.decision_id IS NOT NULL AND own.id IS NULL
-                  OR (newest.explicit AND newest.state = 'opt_out' AND said.id IS NULL
-                      AND NOT coalesce(e.explicit AND e.choice = 'opt_out', false)) THEN 'lost'
+                WHEN (c.decision_id IS NOT NULL AND own.id IS NULL) OR untold.yes THEN 'lost'
                 ELSE 'state' END,
            coalesce(e.explicit AND e.choice = 'opt_out', false)
              AND (c.id IS NULL OR c.state IS DISTINCT FROM 'opt_out' OR NOT c.explicit)
-           OR coalesce(newest.explicit AND newest.state = 'opt_out' AND said.id IS NULL
-                       AND c.state IS DISTINCT FROM 'opt_out', false)
+           OR (untold.yes AND c.state IS DISTINCT FROM 'opt_out')
       FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k(subject_id, purpose, channel)
       LEFT JOIN consent_consent c
         ON c.subject_id = k.subject_id AND c.purpose = k.purpose AND c.channel = k.channel
       LEFT JOIN LATERAL consent_effective(k.subject_id, k.purpose, k.channel) e ON true
       LEFT JOIN consent_decision own ON own.id = c.decision_id
       LEFT JOIN LATERAL (
-        SELECT h.state, h.explicit, h.decision_id FROM consent_historicalconsent h
+        SELECT h.state, h.explicit, h.decided_at, h.decision_id FROM consent_historicalconsent h
          WHERE h.id = c.id ORDER BY h.version DESC LIMIT 1) newest ON true
-      LEFT JOIN consent_decision said ON said.id = newest.decision_id
+      LEFT JOIN consent_decision said
+        ON said.id = newest.decision_id AND said.explicit AND said.choice = 'opt_out'
+       AND said.decided_at = newest.decided_at
+       AND said.subject_id = k.subject_id AND said.purpose = k.purpose AND said.channel = k.channel
+     CROSS JOIN LATERAL (
+       SELECT coalesce(newest.explicit AND newest.state = 'opt_out' AND said.id IS NULL, false)
+              AND NOT coalesce(e.explicit AND e.choice = 'opt_out' AND e.decided_at >= newest.decided_at, false) AS yes
+       ) untold
      WHERE (c.id IS NULL AND (e.id IS NOT NULL OR NOT EXISTS (
               SELECT FROM consent_decision any_ WHERE any_.subject_id = k.subject_id
                  AND any_.purpose = k.purpose AND any_.channel = k.channel)))
         OR (c.id IS NOT NULL
-            AND (c.state, c.explicit, c.cause, c.actor, c.decided_at, c.decision_id)
-                IS DISTINCT FROM
-                (e.choice, coalesce(e.explicit, false), coalesce(e.cause, ''), coalesce(e.actor, ''), e.decided_at,
-                 e.id))
+            AND ((c.state, c.explicit, c.cause, c.actor, c.decided_at, c.decision_id)
+                 IS DISTINCT FROM
+                 (e.choice, coalesce(e.explicit, false), coalesce(e.cause, ''), coalesce(e.actor, ''), e.decided_at,
+                  e.id)
+                 OR (untold.yes AND c.state IS DISTINCT FROM 'opt_out')))
 """
 
 
@@ -205,20 +221,44 @@ def of_consents(ids: Sequence[int]) -> list[Difference]:
 
 
 def repair(differences: Sequence[Difference]) -> list[Difference]:
-    """Project again what can be; returns what is still wrong afterwards. What the database refuses is tried one by one,
-    so that one such row keeps no other waiting."""
-    mendable = [one for one in differences if one.kind != Kind.LOST]
+    """Project again what can be, and record again what neither log nor state knows any more; returns what is still
+    wrong afterwards."""
+    _all_or_each(_record_again, [one for one in differences if one.kind == Kind.LOST and one.reverses])
+    _all_or_each(_project, [one for one in differences if one.kind != Kind.LOST])
+    return closer((one.subject_id, one.purpose, one.channel) for one in differences)
+
+
+def _all_or_each(mend: Callable[[Sequence[Difference]], None], differences: Sequence[Difference]) -> None:
+    """What is refused is tried one by one, so that one such row keeps no other waiting."""
     try:
         with transaction.atomic():
-            _project(mendable)
-    except DatabaseError:
-        for one in mendable:
+            mend(differences)
+    except (DatabaseError, DecisionsRefused):
+        for one in differences:
             try:
                 with transaction.atomic():
-                    _project([one])
-            except DatabaseError:
+                    mend([one])
+            except (DatabaseError, DecisionsRefused):
                 continue
-    return closer((one.subject_id, one.purpose, one.channel) for one in differences)
+
+
+def _record_again(lost: Sequence[Difference]) -> None:
+    """Opt-outs that only the history tells of: in doubt it is an opt-out."""
+    drafts = [
+        NewDecision(
+            subject=one.subject_id,
+            purpose=one.purpose,
+            channel=one.channel,
+            choice=Choice.OPT_OUT,
+            cause=Cause.REPAIR,
+            is_now=True,
+            actor=BY,
+            reasons=[REWRITTEN],
+        )
+        for one in lost
+    ]
+    for start in range(0, len(drafts), MOST):
+        record(drafts[start : start + MOST])
 
 
 def _project(differences: Sequence[Difference]) -> None:

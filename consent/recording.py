@@ -20,14 +20,15 @@ INSERT = """
       (subject_id, purpose, channel, choice, explicit, cause, confidence, reasons, exit_path, decided_at, actor,
        notice_version, locale, commitment, idempotency_key, batch_id, reversal_id, message_id, restates_id)
     SELECT subject_id, purpose, channel, choice, explicit, cause, confidence, string_to_array(reasons, ','), exit_path,
-           decided_at, actor, notice_version, locale, commitment, idempotency_key, batch_id, reversal_id, message_id,
-           restates_id
+           CASE WHEN is_now AND decided_at NOT BETWEEN clock_timestamp() - interval '1 second' AND clock_timestamp()
+                THEN clock_timestamp() ELSE decided_at END,
+           actor, notice_version, locale, commitment, idempotency_key, batch_id, reversal_id, message_id, restates_id
       FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bool[], %s::text[], %s::int[], %s::text[],
                   %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[],
-                  %s::uuid[], %s::uuid[], %s::uuid[], %s::bigint[])
+                  %s::uuid[], %s::uuid[], %s::uuid[], %s::bigint[], %s::bool[])
            WITH ORDINALITY AS new(subject_id, purpose, channel, choice, explicit, cause, confidence, reasons, exit_path,
                 decided_at, actor, notice_version, locale, commitment, idempotency_key, batch_id, reversal_id,
-                message_id, restates_id, position)
+                message_id, restates_id, is_now, position)
      ORDER BY position
     ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, decided_at, received_at, idempotency_key
@@ -52,7 +53,9 @@ class NewDecision:
     """A choice to be recorded. `subject` is a known subject's id, or one or several identifiers of the same person.
 
     `explicit`: the subject, their agent or their signal said so. `idempotency_key`: the same key again changes nothing.
-    `evidence`: JSON that shows the choice was made; kept apart, where it can be erased.
+    `evidence`: JSON that shows the choice was made; kept apart, where it can be erased. `is_now`: it is made at this
+    moment, and where the clock of this host is not the database's, the database's stands: a clock that runs behind must
+    not put an opt-out before the opt-in that it follows, nor one that runs ahead have it refused.
     """
 
     subject: UUID | Sequence[Identity]
@@ -62,6 +65,7 @@ class NewDecision:
     cause: str
     explicit: bool = True
     decided_at: datetime = field(default_factory=timezone.now)
+    is_now: bool = False
     actor: str = "subject"
     exit_path: str = ""
     confidence: int = 100
@@ -229,4 +233,5 @@ def _columns(rows: Sequence[_Row]) -> list[str]:
         plain(d.reversal_id for d in drafts),
         plain(d.message_id for d in drafts),
         plain(d.restates_id for d in drafts),
+        plain(d.is_now for d in drafts),
     ]

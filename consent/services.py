@@ -58,7 +58,7 @@ def record(decisions: Sequence[NewDecision], *, savepoint: bool = True) -> list[
     try:
         return _settled(decisions, savepoint)
     except DatabaseError as error:
-        raise from_database(error, decisions) from error
+        raise from_database(error, decisions) from error.__cause__
 
 
 def may_contact(subject: UUID | Identity, purpose: str, channel: str) -> bool:
@@ -103,7 +103,7 @@ def confirm_reversal(
         with transaction.atomic():
             ReversalConfirmation.objects.create(reversal=reversal, confirmed_by=actor_of(by))
     except DatabaseError as error:
-        raise from_database(error, []) from error
+        raise from_database(error, []) from error.__cause__
     staff = reversal.kind == Reversal.Kind.STAFF
     return record(
         [
@@ -113,6 +113,7 @@ def confirm_reversal(
                 channel=reversal.channel,
                 choice=Choice.OPT_IN,
                 cause=Cause.SUPPORT if staff else Cause.SUBJECT_CHOICE,
+                is_now=True,
                 actor=actor_of(by),
                 exit_path=exit_path,
                 locale=locale,
@@ -168,7 +169,7 @@ def void(decisions: Sequence[int], *, reason: str, by: User | str, confirmed_by:
             )
             return cursor.rowcount
     except DatabaseError as error:
-        raise from_database(error, []) from error
+        raise from_database(error, []) from error.__cause__
 
 
 @transaction.atomic
@@ -194,6 +195,7 @@ def merge(subject_id: UUID, into: UUID, *, reason: str, by: User | str) -> Subje
                 choice=Choice.OPT_OUT,
                 explicit=consent.explicit,
                 cause=Cause.REPAIR,
+                is_now=True,
                 actor=actor_of(by),
                 reasons=["subjects_merged"],
                 restates_id=consent.decision_id,

@@ -54,7 +54,7 @@ def from_line(line: bytes) -> Spooled | None:
 
 
 def _plain(draft: NewDecision) -> dict[str, Any]:
-    facts = asdict(draft) | {"decided_at": draft.decided_at.isoformat()}
+    facts = asdict(draft) | {"decided_at": draft.decided_at.isoformat(), "is_now": False}
     facts |= {name: facts[name] and str(facts[name]) for name in UUIDS}
     if isinstance(draft.subject, UUID):
         facts["subject"] = str(draft.subject)

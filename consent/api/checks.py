@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from config.lean import LeanView, answer, query_of, read_json
 from config.models import Scope
 from config.problems import Fault, invalid
+from consent import older_copy
 from consent.answers import UNKNOWN_PURPOSE, Answer, Query, check
 from consent.api import described, showing
 from consent.api.reading import CHANNELS, CODE, KINDS, Subject, is_question, subject_of
@@ -20,8 +21,8 @@ QUERY_FIELDS = frozenset(["subject", "purpose", "channel"])
 
 
 class CheckView(LeanView):
-    """Fails closed: without the database the answer is 503, and nobody is contacted on it. While opt-outs are put back
-    after the database went back in time, a yes is a no."""
+    """Fails closed: without the database the answer is 503, and nobody is contacted on it. After the database went back
+    in time a yes is a no, until opt-outs were put back."""
 
     scopes = {"GET": Scope.CHECK, "POST": Scope.CHECK}
 
@@ -88,12 +89,13 @@ def _answers(questions: Sequence[Question], at: str) -> list[Answer]:
     unknown = [index for index, one in found.items() if one.reason == UNKNOWN_PURPOSE.reason]
     if unknown:
         raise invalid([Fault(f"{at.format(i)}purpose", "unknown", "No such purpose.") for i in unknown])
-    return [_relied_on(found[index]) for index in range(len(questions))]
+    is_older = older_copy.is_possible()
+    return [_relied_on(found[index], is_older) for index in range(len(questions))]
 
 
-def _relied_on(one: Answer) -> Answer:
-    """No yes while opt-outs are being put back, but about what nobody can leave."""
-    if one.is_in_doubt and one.allowed and one.reason != "mandatory":
+def _relied_on(one: Answer, is_older: bool) -> Answer:
+    """No yes while opt-outs may be missing, but about what nobody can leave."""
+    if (one.is_in_doubt or is_older) and one.allowed and one.reason != "mandatory":
         return replace(one, allowed=False, reason="restore_under_way")
     return one
 

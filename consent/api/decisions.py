@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import Any, TypeGuard
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
@@ -67,7 +67,7 @@ def _record_single(request: HttpRequest, data: Any) -> HttpResponse:
         outcome = record_once(draft, claim, lambda row: Answer(201, as_json(showing.recorded(row))))
     except DecisionsRefused as error:
         raise showing.refusal(error) from error
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
         return spooling.take_instead(error, [draft], claim)
     return answer(outcome.body, outcome.status, REPLAYED if outcome.is_replayed else None)
 
@@ -83,7 +83,7 @@ def _record_many(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
             body = as_json(showing.recorded_list(_recorded(drafts)))
             if claim:
                 idempotency.keep({claim: Answer(201, body)})
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
         return spooling.take_instead(error, drafts, claim, is_list=True)
     return answer(body, 201)
 

@@ -58,6 +58,7 @@ def draft_of(data: Any, *, actor: str, at: str = "") -> NewDecision | list[Fault
         cause=data["cause"],
         explicit=data.get("explicit", True),
         decided_at=decided_at,
+        is_now="decided_at" not in data,
         actor=actor,
         exit_path=data.get("exit_path", ""),
         confidence=data.get("confidence", 100),

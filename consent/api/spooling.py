@@ -1,4 +1,4 @@
-"""While the database is away opt-outs are still taken: on disk, answered 202, recorded when it is back."""
+"""While the database takes none opt-outs are still taken: on disk, answered 202, recorded when it does again."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpResponse
 from django.utils import timezone
@@ -19,17 +20,20 @@ from consent.api.showing import moment
 from consent.services import NewDecision
 from consent.spooled import Spooled
 
+log = structlog.get_logger(__name__)
+
 
 def take_instead(
     error: DatabaseError | InterfaceError, drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False
 ) -> HttpResponse:
-    """202 where the error means that the database is away and only opt-outs are asked for; else the error stands."""
-    if not is_away(error):
-        raise error
-    spool.database_is_away()
-    if not all(draft.is_opt_out for draft in drafts):
-        raise unavailable() from error
-    return take(drafts, claim, is_list=is_list)
+    """202 where only opt-outs are asked for, whatever ails the database: away, read-only, locked, or with a rule that
+    somebody added. Else 503 while it is away, or the error itself."""
+    if is_away(error):
+        spool.database_is_away()
+    if all(draft.is_opt_out for draft in drafts):
+        log.error("opt_out_not_stored", error=str(error))
+        return take(drafts, claim, is_list=is_list)
+    raise unavailable() if is_away(error) else error from error.__cause__
 
 
 def take(drafts: Sequence[NewDecision], claim: Claim | None, *, is_list: bool = False) -> HttpResponse:

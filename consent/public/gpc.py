@@ -56,6 +56,7 @@ def honour(subject_id: UUID, request: HttpRequest, locale: str) -> Honoured:
                 cause=Cause.PREFERENCE_SIGNAL,
                 exit_path=GPC,
                 decided_at=now,
+                is_now=True,
                 locale=locale,
                 reasons=causes.said("sec_gpc", agent=agent_class(request.headers.get("User-Agent", ""))),
                 evidence={"header": "Sec-GPC: 1", "agent": agent_class(request.headers.get("User-Agent", ""))},

@@ -107,6 +107,7 @@ def _stop(text: str, form: str, user_agent: str) -> None:
         cause=Cause.SUBJECT_CHOICE,
         exit_path=ONE_CLICK,
         decided_at=now,
+        is_now=True,
         message_id=token.message_id,
         reasons=causes.said(FORMS[form], agent=agent_class(user_agent)),
         evidence={"form": form, "agent": agent_class(user_agent), "pressed_at": now.isoformat()},
@@ -120,8 +121,7 @@ def _stop(text: str, form: str, user_agent: str) -> None:
     except DecisionsRefused as refused:
         _unknown(text, refused)
     except Error as error:
-        if not outage.means_away(error):
-            raise
+        outage.noted(error)
         outage.take(text, [draft])
 
 

@@ -1,8 +1,9 @@
-"""While the database is away a no goes to disk, is answered as taken, and is recorded when the database is back."""
+"""While the database takes nothing a no goes to disk, is answered as taken, and is recorded when it does again."""
 
 import hashlib
 from collections.abc import Sequence
 
+import structlog
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError
 from django.http import QueryDict
@@ -17,15 +18,20 @@ from consent.recording import NewDecision
 from consent.spooled import Spooled
 from consent.validation import CHANNELS
 
+log = structlog.get_logger(__name__)
+
 Scope = tuple[str, str]  # purpose, channel
 
 
-def means_away(error: Exception) -> bool:
-    """Whether the error is the database's absence; then others are spared the wait for the same error."""
-    if isinstance(error, DatabaseError | InterfaceError) and is_away(error):
+def noted(error: Exception) -> bool:
+    """Whether the database took nothing, for whatever reason: a no goes to disk then. Where it is away, others are
+    spared the wait for the same error."""
+    if not isinstance(error, DatabaseError | InterfaceError):
+        return False
+    log.error("opt_out_not_stored", error=str(error))
+    if is_away(error):
         spool.database_is_away()
-        return True
-    return False
+    return True
 
 
 def take(token: str, drafts: Sequence[NewDecision]) -> None:

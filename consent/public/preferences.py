@@ -70,8 +70,8 @@ def _respond(request: HttpRequest, token: str) -> HttpResponse:
             response = _answer(request, token)
         except (Error, DoesNotHold) as error:
             log.error("preferences_not_stored", error=str(error))
-            is_away = outage.means_away(error) and request.method == "POST"
-            response = _take(request, token) if is_away else _failed(request, token, error)
+            is_taken = request.method == "POST" and outage.noted(error)
+            response = _take(request, token) if is_taken else _failed(request, token, error)
     return response
 
 

@@ -30,6 +30,7 @@ class Wish:
             channel=channel,
             choice=choice,
             cause=Cause.SUBJECT_CHOICE,
+            is_now=True,
             exit_path=PREFERENCE_PAGE,
             notice_version=notice_version,
             locale=self.locale,

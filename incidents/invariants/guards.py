@@ -1,5 +1,6 @@
 """The database's own rules, as they are now and as they were shipped: triggers, functions, owners and grants, what
-columns may hold and what they hold unasked, constraints and unique indexes.
+columns may hold and what they hold unasked, constraints and unique indexes; and what would lead a session past them:
+tables that inherit from ours, and settings of the database or of a login that come before it says a word.
 
 `shipped.json` holds a digest of each, as the migrations make them: it lies with the code, where whoever changes the
 database does not change it too. A test writes it anew after a migration (tests/incidents/test_invariant_guards.py).
@@ -68,6 +69,18 @@ OBJECTS = """
       FROM pg_index i JOIN tables t ON t.oid = i.indrelid JOIN pg_class n ON n.oid = i.indexrelid
      WHERE i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
     UNION ALL
+    SELECT 'inheriting table ' || t.relname || '.' || i.inhrelid::regclass, i.inhseqno::text
+      FROM pg_inherits i JOIN tables t ON t.oid = i.inhparent
+    UNION ALL
+    SELECT 'setting ' || coalesce(r.rolname, 'database') || '.' || split_part(said, '=', 1), split_part(said, '=', 2)
+      FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) said
+      LEFT JOIN ours r ON r.oid = s.setrole AND s.setrole <> 0
+     WHERE (s.setrole = 0 OR r.oid IS NOT NULL)
+       AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+       AND split_part(said, '=', 1) IN ('search_path', 'role', 'row_security', 'session_replication_role',
+                                        'default_transaction_read_only', 'default_transaction_isolation')
+       AND said <> 'search_path=public'
+    UNION ALL
     SELECT 'role ' || r.rolname,
            concat_ws(' ', r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls,
              (SELECT string_agg(g.rolname, ',' ORDER BY g.rolname) FROM pg_auth_members m
@@ -96,14 +109,14 @@ class Change:
 
 
 def changes() -> list[Change]:
-    """What differs, by name. A table or function that somebody added beside ours is theirs; a trigger, a rule or a
-    login's right on a table of ours is not."""
+    """What differs, by name. A table or function that somebody added beside ours is theirs; what was added to a table
+    of ours is not, be it a trigger, a default or a constraint that refuses what this product takes."""
     shipped, found = shipped_digests(), live_digests()
-    names = sorted(shipped.keys() | {name for name in found if name.startswith(("trigger ", "rule "))})
     return [
         Change(name, shipped.get(name), found.get(name))
-        for name in names
-        if shipped.get(name) != found.get(name) and (name in shipped or _is_on_ours(name, shipped))
+        for name in sorted(shipped.keys() | found.keys())
+        if shipped.get(name) != found.get(name)
+        and (name in shipped or name.startswith("setting ") or _is_on_ours(name, shipped))
     ]
 
 
@@ -145,4 +158,6 @@ def _known() -> set[tuple[str, str]]:
 
 
 def _is_on_ours(name: str, shipped: dict[str, str]) -> bool:
-    return f"table {name.partition(' ')[2].partition('.')[0]}" in shipped
+    """Such a name is what it is, the table's, and its own: `trigger consent_decision.a_facts`."""
+    table, dot, _ = name.rpartition(" ")[2].partition(".")
+    return bool(dot) and f"table {table}" in shipped

@@ -46,7 +46,7 @@ class Question:
 LOST = Question(
     "I1",
     "gone",
-    "An opt-out that was recorded is gone from the log",
+    "An opt-out that was recorded is gone from the log, or was rewritten",
     "consent_historicalconsent",
     "h.history_id",
     tx="tx",
@@ -55,7 +55,10 @@ LOST = Question(
         SELECT h.history_id, h.changed_at, 'decision ' || h.decision_id || ' about ' || h.purpose || '/' || h.channel
           FROM consent_historicalconsent h
          WHERE {rows} AND h.explicit AND h.state = 'opt_out'
-           AND NOT EXISTS (SELECT FROM consent_decision d WHERE d.id = h.decision_id)""",
+           AND NOT EXISTS (
+             SELECT FROM consent_decision d
+              WHERE d.id = h.decision_id AND d.explicit AND d.choice = 'opt_out' AND d.decided_at = h.decided_at
+                AND d.subject_id = h.subject_id AND d.purpose = h.purpose AND d.channel = h.channel)""",
 )
 ANSWERED = Question(
     "I1",

@@ -8,9 +8,9 @@ from django.conf import settings
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from config.health import COLLECTORS, DETAILS
-from consent import answers, opt_out_journal
+from consent import answers, older_copy, opt_out_journal
 from incidents.models import Restore
-from incidents.restores import witnesses
+from incidents.restores import watching, witnesses
 
 
 def metrics() -> Iterable[Metric]:
@@ -39,5 +39,6 @@ def mark_age() -> float | None:
 
 def register() -> None:
     answers.DOUBTS.append(f"EXISTS (SELECT FROM incidents_restore WHERE state = '{Restore.State.FOUND}')")
+    older_copy.WITNESSES.append(watching.lacks_what_is_known)
     DETAILS["restore"] = detail
     COLLECTORS.append(metrics)

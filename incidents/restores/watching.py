@@ -72,6 +72,17 @@ def _look(*, has_journal: bool) -> int:
     return done
 
 
+def lacks_what_is_known() -> bool:
+    """The same question without consequences, for whoever answers before the next look."""
+    if not opt_out_journal.is_kept():
+        return False
+    try:
+        tail = opt_out_journal.newest_opt_outs()
+    except OSError:
+        tail = []
+    return any(map(heads.is_behind, witnesses.read().values())) or bool(restoring.missing_of(tail))
+
+
 def _who_knows_more(
     marks: Mapping[str, Heads], tail: Sequence[OptOut], here: Heads, standing: Restore | None
 ) -> str | None:

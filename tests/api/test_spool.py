@@ -9,17 +9,19 @@ from wsgiref.simple_server import WSGIRequestHandler
 import pytest
 from django.core.servers.basehttp import ThreadedWSGIServer
 from django.core.wsgi import get_wsgi_application
-from django.db import connection
+from django.db import connection, connections
+from django.test import Client
 
 from config import authentication
-from consent import journal, receipts, spool
+from consent import journal, receipts, spool, tokens
 from consent.identifiers import Identity
 from consent.models import Consent, Decision
-from consent.services import may_contact
+from consent.services import may_contact, record
 from consent.spool import replay
+from consent.tokens import Token
 from consent.upkeep import keep_up
 from tests.api.conftest import Api
-from tests.factories import PurposeFactory
+from tests.factories import PurposeFactory, opt_out
 
 URL = "/api/v1/decisions/"
 
@@ -73,6 +75,74 @@ def send(server, key, body, **headers):
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+# What somebody does to the database at 3 a.m., and whether it is over when they undo it.
+TROUBLES = {
+    "read-only": (
+        "ALTER DATABASE holdfast_test SET default_transaction_read_only = on",
+        "SET transaction_read_only = off; ALTER DATABASE holdfast_test RESET default_transaction_read_only",
+    ),
+    "a right taken away": (
+        "REVOKE INSERT ON consent_subject FROM holdfast_app",
+        "GRANT INSERT ON consent_subject TO holdfast_app",
+    ),
+    "one choice a person": (
+        "CREATE UNIQUE INDEX dedupe ON consent_decision (purpose)",
+        "DROP INDEX dedupe",
+    ),
+    "no more choices about this": (
+        "ALTER TABLE consent_decision ADD CONSTRAINT stop CHECK (purpose <> 'marketing') NOT VALID",
+        "ALTER TABLE consent_decision DROP CONSTRAINT stop",
+    ),
+}
+
+
+@pytest.mark.parametrize(("trouble", "end"), TROUBLES.values(), ids=TROUBLES)
+def test_an_opt_out_is_taken_whatever_somebody_did_to_the_database(key, committed, monkeypatch, trouble, end):
+    api = Api(key=key)
+    person = record([opt_out("before@example.org")])[0].subject_id
+    page = tokens.issue(Token(person, "marketing", "sms"))
+    with committed.connect("superuser") as session:
+        session.execute(trouble)
+    connections.close_all()
+
+    single, many, yes = (
+        api.send(URL, body)
+        for body in (
+            entry("a@example.org"),
+            {"decisions": [entry("b@example.org"), entry("c@example.org")]},
+            entry("d@example.org", choice="opt_in"),
+        )
+    )
+    pressed = Client().post(f"/u/{page}/", {"List-Unsubscribe": "One-Click"})
+    saved = Client().post(f"/preferences/{page}/", {"action": "stop"})
+
+    assert (single.status_code, many.status_code, pressed.status_code) == (202, 202, 200)
+    assert saved.status_code in (200, 202)  # some of this troubles new people only, or one purpose
+    assert yes.status_code >= 500
+    with committed.connect("superuser") as session:
+        session.execute(end)
+    connections.close_all()
+    assert replay() >= 3
+    assert not any(may_contact(Identity.of("email", f"{n}@example.org"), "marketing", "email") for n in "abc")
+    assert set(Consent.objects.filter(subject=person).values_list("purpose", "channel", "state")) >= {
+        ("marketing", "sms", "opt_out"),
+        ("*", "*", "opt_out"),
+    }
+    assert (spool.waiting(), spool.refused()) == (0, [])
+
+
+def test_an_opt_out_that_somebody_s_lock_keeps_waiting_goes_to_disk(key, committed):
+    with committed.connect("owner", autocommit=False) as session:
+        session.execute("LOCK TABLE consent_decision")
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '20ms'")
+
+        response = Api(key=key).send(URL, entry())
+
+    assert response.status_code == 202
+    assert replay() == 1
 
 
 def test_a_live_server_takes_opt_outs_while_the_database_is_away(server, key, committed):

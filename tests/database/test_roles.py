@@ -2,7 +2,9 @@
 
 import psycopg
 import pytest
+from django.db import connections
 
+from consent.services import may_contact
 from tests.database.conftest import NEW_DECISION, REFUSED
 
 APP, ONCALL, AUDITOR, OWNER = "holdfast_app", "holdfast_oncall", "holdfast_auditor", "owner"
@@ -156,6 +158,25 @@ CASES = [
     for name, (statements, refusals) in ATTEMPTS.items()
     for role, refusal in refusals.items()
 ]
+
+SHADOWS = {
+    "in the schema that a login's name opens": "holdfast_app",
+    "on a path that the database sets for all": "other",
+}
+
+
+@pytest.mark.parametrize("schema", SHADOWS.values(), ids=SHADOWS)
+def test_tables_that_the_owner_makes_elsewhere_do_not_answer_in_the_place_of_ours(world, schema):
+    with world.cluster.connect("owner") as owner:
+        owner.execute(
+            f"CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO holdfast_app; "
+            f"CREATE TABLE {schema}.consent_consent (LIKE public.consent_consent); "
+            f"GRANT SELECT ON {schema}.consent_consent TO holdfast_app; "
+            "ALTER DATABASE holdfast_test SET search_path = other, public"
+        )
+    connections.close_all()
+
+    assert not may_contact(world.ids["anna"], "marketing", "email")
 
 
 @pytest.mark.parametrize(("role", "statements", "refusal"), CASES)

@@ -7,6 +7,7 @@ SHIP_GUARDS=1 pytest tests/incidents/test_invariant_guards.py -k shipped
 import os
 
 import pytest
+from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from incidents import invariants
@@ -100,6 +101,30 @@ CHANGES = {
         "DROP INDEX decision_recorded_once",
         "index consent_decision.decision_recorded_once is gone",
     ),
+    "a default that nobody shipped": (
+        "ALTER TABLE consent_decision ALTER COLUMN choice SET DEFAULT 'opt_in'",
+        "default consent_decision.choice was added",
+    ),
+    "a constraint that refuses choices": (
+        "ALTER TABLE consent_decision ADD CONSTRAINT stop CHECK (purpose <> 'marketing') NOT VALID",
+        "constraint consent_decision.stop was added",
+    ),
+    "a unique index that takes one choice a person": (
+        "CREATE UNIQUE INDEX dedupe ON consent_decision (subject_id, purpose, channel)",
+        "index consent_decision.dedupe was added",
+    ),
+    "a table whose rows are read as ours": (
+        "CREATE TABLE more () INHERITS (consent_consent)",
+        "inheriting table consent_consent.more was added",
+    ),
+    "a path that leads to other tables": (
+        "ALTER ROLE holdfast_app IN DATABASE holdfast_test SET search_path = other, public",
+        "setting holdfast_app.search_path was added",
+    ),
+    "a database that is only read": (
+        "ALTER DATABASE holdfast_test SET default_transaction_read_only = on",
+        "setting database.default_transaction_read_only was added",
+    ),
     "a trigger of one's own": (
         "CREATE TRIGGER mine BEFORE INSERT ON consent_decision FOR EACH ROW EXECUTE FUNCTION holdfast_refuse_change()",
         "trigger consent_decision.mine was added",
@@ -112,6 +137,7 @@ def test_a_rule_that_was_changed_is_named(committed, statement, told):
     with committed.connect("superuser", autocommit=False) as session:
         session.execute(statement)
         session.commit()
+    connections.close_all()
 
     assert told in [change.words for change in guards.changes()]
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.health import COLLECTORS, DETAILS
 from config.roles import close
 from config.stack.valkey import Valkey
-from consent import journal, opt_out_journal, restoring, validation
+from consent import journal, older_copy, opt_out_journal, restoring, validation
 from consent.identifiers import Identity
 from consent.models import Batch, Consent, Decision, GuardChange, Identifier, Purpose, Subject
 from consent.services import Query as May
@@ -32,6 +32,7 @@ from messaging import confirmations, delivery
 from messaging.holding import hold_sending
 from messaging.holding import let_go as release
 from messaging.models import Message, SendHold
+from tests.api.conftest import Api
 from tests.conftest import DATABASE
 from tests.factories import (
     EndpointFactory,
@@ -181,6 +182,30 @@ def test_what_is_put_back_is_what_was_said_and_says_that_it_was_put_back(machine
     address = Identifier.objects.get(subject=again.subject_id)
     assert bytes(address.digest) == Identity.of("email", "anna@example.org").digest
     assert not check([May(email("anna@example.org")[0], "marketing", "email")])[0].allowed
+
+
+def test_a_check_says_no_from_the_first_question_on_although_nobody_has_looked_yet(went_back):
+    Purpose.objects.update(regime="opt_out")
+    api = Api()
+
+    def reason(address):
+        return api.get("/api/v1/check/", {"email": address, "purpose": "marketing", "channel": "email"}).json()[
+            "reason"
+        ]
+
+    assert reason("after3@example.org") == reason("stranger@example.org") == "restore_under_way"
+    look()
+    assert (reason("after3@example.org"), reason("stranger@example.org")) == ("explicit_opt_out", "no_objection")
+
+
+def test_what_lies_outside_is_asked_once_a_session(committed, monkeypatch):
+    asked = []
+    monkeypatch.setattr(older_copy, "WITNESSES", [lambda: bool(asked.append("file"))])
+    for _ in range(2):
+        connections.close_all()
+        assert [older_copy.is_possible() for _ in range(3)] == [False, False, False]
+
+    assert len(asked) == 2
 
 
 def test_a_second_look_changes_nothing(went_back):

@@ -295,6 +295,6 @@ def test_a_repair_says_in_words_what_was_found_and_what_is_left_to_people(client
     page = client.get(f"/admin/incidents/driftrepair/{repair.pk}/change/").content.decode()
     listed = client.get("/admin/incidents/driftrepair/").content.decode()
 
-    assert "1 × a state whose decision is gone from the log; 2 × a choice whose row is gone" in page
+    assert "1 × a state whose decision is gone from the log, or was rewritten; 2 × a choice whose row is gone" in page
     assert "<code>7/marketing/email</code>" in page
     assert "2 × a choice whose row is gone" in listed

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
 
 from consent import drift
-from consent.models import Consent, GuardChange, Purpose
+from consent.models import Consent, Decision, GuardChange, Purpose, Subject
 from consent.services import Query, check, guard_level, open_batch, record, void_batch
 from incidents import validation
 from incidents.models import DetectionCursor, DriftRepair, Incident, LookCursor
@@ -135,6 +135,71 @@ def test_an_opt_out_whose_decision_was_deleted_is_not_projected_away(committed):
     assert (repair.kinds, repair.repaired, len(repair.left)) == ({"lost": 1}, 0, 1)
     found = validation.run()
     assert found.broken == ["I1", "I4"]
+
+
+REWRITTEN = {
+    "into an opt-in": "choice = 'opt_in'",
+    "into nobody's choice": "explicit = false",
+    "into nobody's opt-in": "choice = 'opt_in', explicit = false",
+    "into another person's": "subject_id = (SELECT max(id::text)::uuid FROM consent_subject)",
+    "into one about something else": "purpose = 'news'",
+    "into an old one": "decided_at = '2001-01-01'",
+}
+
+
+@pytest.mark.parametrize("facts", REWRITTEN.values(), ids=REWRITTEN)
+def test_a_decision_that_was_rewritten_is_carried_out_by_no_repair(committed, facts):
+    PurposeFactory(code="news")
+    Subject(pk="ffffffff-ffff-ffff-ffff-ffffffffffff").save()
+    [subject] = people(1)
+    before = Consent.objects.get()
+    by_hand(committed, f"UPDATE consent_decision SET {facts}")
+
+    sweep_once()
+    with connection.cursor() as cursor, pytest.raises(DatabaseError, match="an explicit opt-out stands"):
+        cursor.execute("SELECT consent_reproject(%s)", [[before.pk]])
+
+    after = Consent.objects.get(pk=before.pk)
+    assert (after.state, after.explicit, after.decided_at) == ("opt_out", True, before.decided_at)
+    assert DriftRepair.objects.get(kinds__has_key="lost").left == [f"{subject}/marketing/email"]
+    assert "I1" in validation.run().broken
+
+
+def test_an_opt_out_that_decision_and_state_were_rewritten_about_is_recorded_again_from_its_history(committed, look):
+    ids = people(3)
+    days_later()
+    by_hand(
+        committed,
+        "UPDATE consent_decision SET choice = 'opt_in'",
+        "UPDATE consent_consent SET state = 'opt_in'",
+    )
+    assert allowed(ids) == [True, True, True]
+
+    sweep_once()
+
+    assert allowed(ids) == [False, False, False]
+    assert not_as_the_log_says(look) == []
+    repair = DriftRepair.objects.get()
+    assert (repair.kinds, repair.repaired, repair.reversed_count, repair.left) == ({"lost": 3}, 3, 3, [])
+    again = Decision.objects.filter(actor="system:drift")
+    assert set(again.values_list("choice", "explicit", "cause")) == {("opt_out", True, "repair")}
+    assert guard_level() == "freeze"
+
+
+def test_one_opt_out_that_cannot_be_recorded_again_keeps_no_other_waiting(committed):
+    ids = people(2)
+    by_hand(
+        committed,
+        "UPDATE consent_decision SET choice = 'opt_in'",
+        f"UPDATE consent_consent SET state = 'opt_in', purpose = CASE subject_id WHEN '{ids[0]}' THEN 'gone' "
+        "ELSE purpose END",
+        f"UPDATE consent_historicalconsent SET purpose = 'gone' WHERE subject_id = '{ids[0]}'",
+    )
+
+    sweep_once()
+
+    assert allowed(ids)[1] is False
+    assert f"{ids[0]}/gone/email" in {name for repair in DriftRepair.objects.all() for name in repair.left}
 
 
 def test_choices_that_nobody_made_are_restored_as_the_log_says_too(committed, look):
