@@ -109,8 +109,8 @@ class Change:
 
 
 def changes() -> list[Change]:
-    """What differs, by name. A table or function that somebody added beside ours is theirs; what was added to a table
-    of ours is not, be it a trigger, a default or a constraint that refuses what this product takes."""
+    """What differs, by name. A table, column or function that somebody added beside ours is theirs; what was added to a
+    table of ours is not, be it a trigger, a default or a constraint that refuses what this product takes."""
     shipped, found = shipped_digests(), live_digests()
     return [
         Change(name, shipped.get(name), found.get(name))
@@ -159,5 +159,6 @@ def _known() -> set[tuple[str, str]]:
 
 def _is_on_ours(name: str, shipped: dict[str, str]) -> bool:
     """Such a name is what it is, the table's, and its own: `trigger consent_decision.a_facts`."""
-    table, dot, _ = name.rpartition(" ")[2].partition(".")
-    return bool(dot) and f"table {table}" in shipped
+    kind, _, owned = name.rpartition(" ")
+    table, dot, _ = owned.partition(".")
+    return bool(dot) and kind != "column" and f"table {table}" in shipped
