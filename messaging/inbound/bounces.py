@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import Message as Mime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 from flufl.bounce import all_failures
 
@@ -24,6 +24,7 @@ NOTIFIED = re.compile(
 )
 MOST = 50  # recipients of one report
 LOOKED_AT = 10_000  # characters of a host's own words: it says what it has to say at the top
+LARGEST_ASKED = 64 * 1024  # bytes of a mail about which flufl.bounce is asked
 LONGEST = 500  # characters of a diagnostic that are kept
 # Who writes bounces, and how they call them.
 DAEMON = re.compile(
@@ -47,7 +48,7 @@ SUBJECT = re.compile(
 # Where the returned mail begins: what it says is not what the host says.
 ORIGINAL = re.compile(
     (
-        r"^[\s>*=_-]*(?:\|?-+ ?message text follows|below this line is a copy|this is a copy of|"
+        r"^[ \t>*=_-]*(?:\|?-+ ?message text follows|below this line is a copy|this is a copy of|"
         r"-+ ?original message|original message (?:headers|header|follows)|(?:the )?header of the original|"
         r"unsent message (?:below|follows)|-+ ?returned (?:message|mail)|"
         r"your (?:original )?message (?:follows|is)|content-type: message/rfc822|message header(?:s)? follow|"
@@ -73,7 +74,7 @@ class Bounce:
 def bounces_of(mail: Mail) -> list[Bounce]:
     """One per recipient that the report names; empty where the mail is no bounce."""
     try:
-        found = list(_reported(mail))[:MOST] or _notified(mail)
+        found = list(islice(_reported(mail), MOST)) or _notified(mail)
         if found:
             return [_with_recipient(bounce, mail) for bounce in found]
         return _unstandard(mail)
@@ -183,7 +184,7 @@ def _unstandard(mail: Mail) -> list[Bounce]:
         return []
     words = own_words(mail)
     verdict = judge(words)
-    opinion = [] if verdict.kind is not Class.UNKNOWN and verdict.status else _second_opinion(mail.mime)
+    opinion = [] if verdict.kind is not Class.UNKNOWN and verdict.status else _second_opinion(mail)
     if verdict.kind is Class.UNKNOWN and opinion:
         verdict = Verdict(opinion[0][1], verdict.reason, verdict.status)
     if verdict.kind in (Class.UNKNOWN, Class.DELIVERED) and not opinion:
@@ -209,9 +210,12 @@ def _sounds_like_one(mail: Mail) -> bool:
     )
 
 
-def _second_opinion(mime: Mime) -> list[tuple[str, Class]]:
+def _second_opinion(mail: Mail) -> list[tuple[str, Class]]:
+    """Not about large mails: its rules take the square of the lines they look at."""
+    if mail.size > LARGEST_ASKED:
+        return []
     try:
-        temporary, permanent = all_failures(mime)
+        temporary, permanent = all_failures(mail.mime)
     except Exception:  # it is asked about whatever anybody sends
         return []
     return [(_text(a), Class.PERMANENT) for a in sorted(permanent)] + [
@@ -238,7 +242,7 @@ def _recipients(mail: Mail) -> list[str]:
     for found in (marked, addresses_in(words), _in_original(mail)):
         if others := [a for a in found if a not in ours and not DAEMON.search(a.partition("@")[0])]:
             return others
-    return [a for a, _ in _second_opinion(mail.mime)] or [a for a in marked if a in set(mail.addresses("To"))]
+    return [a for a, _ in _second_opinion(mail)] or [a for a in marked if a in set(mail.addresses("To"))]
 
 
 def _in_original(mail: Mail) -> list[str]:
@@ -259,7 +263,7 @@ def address_in(text: str) -> str:
 def _ids(text: str) -> list[str]:
     return [
         found
-        for value in re.findall(r"^[> ]*Message-ID:\s*(.*(?:\n[ \t]+.*)?)", text, re.I | re.M)
+        for value in re.findall(r"^[> ]*Message-ID:[ \t]*(.*(?:\n[ \t]+.*)?)", text, re.I | re.M)
         for found in MESSAGE_ID.findall(value)
     ]
 

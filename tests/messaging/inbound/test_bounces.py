@@ -141,3 +141,39 @@ def test_garbage_never_raises(raw):
     complaint_of(mail)
     is_automatic(mail)
     own_words(mail)
+
+
+def nested(start, depth):
+    return b"From: anna@example.org\nSubject: STOP\n" + b"".join(start % {b"n": n} for n in range(depth))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        nested(b'Content-Type: multipart/mixed; boundary="b%(n)d"\n\n--b%(n)d\n', 5000),
+        nested(b"Content-Type: message/rfc822\n\n", 5000),
+    ],
+)
+def test_parts_within_parts_without_end_leave_the_headers_readable(raw):
+    mail = read(raw)
+
+    assert (mail.header("Subject"), mail.addresses("From")) == ("STOP", ["anna@example.org"])
+    assert (bounces_of(mail), complaint_of(mail)) == ([], None)
+
+
+def test_what_is_looked_at_is_bounded_before_it_is_parsed():
+    long_type = b"Content-Type: text/plain; " + b"a=b;\n " * 20_000 + b"charset=utf-8\n"
+    many_parts = b'Content-Type: multipart/mixed; boundary="b"\n\n' + b"--b\n\na\n" * 5000
+
+    assert len(read(long_type + b"\nHi").mime["Content-Type"]) < 5000
+    assert len(read(b"X-A: b\n" * 50_000 + b"\nHi").mime.items()) < 10_000
+    assert len(read(many_parts).parts) == 100
+    assert read(b"Content-Type: text/html\n\nSTOP" + b"<!--" * 10_000).text.strip() == "STOP"
+
+
+def test_a_report_whose_boundary_is_nowhere_is_read_as_text():
+    raw = report().replace(b'; boundary="b"', b"")
+
+    [bounce] = bounces_of(read(raw))
+
+    assert (bounce.recipient, bounce.verdict.kind) == ("anna@example.org", Class.PERMANENT)
