@@ -27,6 +27,11 @@ MOST_ALIKE = 50  # headers of one name
 SPACES = re.compile(r"[ \t\r\n]+")
 ENVELOPE_LINE = re.compile(rb"\AFrom [^\n]*\n")  # of an mbox
 LONG_TYPE = re.compile(rb"^(content-type:(?:[^\n]|\n[ \t]){0,2000})(?:[^\n]|\n[ \t])*", re.IGNORECASE | re.MULTILINE)
+# Parts that machines read are text, with a charset and an encoding; the email package would take them for mails.
+REPORT_TYPE = re.compile(
+    rb"^(content-type:\s*)message/((?:global-)?(?:delivery-status|disposition-notification)|feedback-report)",
+    re.IGNORECASE | re.MULTILINE,
+)
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?", re.ASCII)
@@ -42,10 +47,12 @@ class Mail:
 
     def header(self, name: str) -> str:
         """The first of its name in clear, on one line; empty where there is none."""
-        return decoded(self.mime.get(name, ""))
+        return next(iter(self.headers(name)), "")
 
     def headers(self, name: str) -> list[str]:
-        return [decoded(value) for value in self.mime.get_all(name, [])[:MOST_ALIKE]]
+        """As they came: what `get` returns has lost the bytes that no charset was named for."""
+        values = (value for key, value in self.mime.raw_items() if key.lower() == name.lower())
+        return [decoded(value) for value in islice(values, MOST_ALIKE)]
 
     def addresses(self, *names: str) -> list[str]:
         """The addresses in these headers, in lower case."""
@@ -56,6 +63,13 @@ class Mail:
     def parts(self) -> list[Mime]:
         """Every part that holds something, in order; a mail within the mail counts as one part, its insides not."""
         return list(islice(_leaves(self.mime, 0), MOST_PARTS))
+
+    @cached_property
+    def within(self) -> list["Mail"]:
+        """The mails that it holds."""
+        holders = [part for part in self.parts if content_type(part) == "message/rfc822"]
+        payloads = [payload for part in holders if isinstance(payload := part.get_payload(), list)]
+        return [Mail(inner, self.size) for payload in payloads for inner in payload if isinstance(inner, Mime)]
 
     @cached_property
     def text(self) -> str:
@@ -71,7 +85,7 @@ def read(raw: bytes) -> Mail:
     """Also for bytes that are no mail at all: then nearly everything about it is empty."""
     clean = re.sub(rb"\r\n?", b"\n", raw[:LARGEST])
     head, gap, body = ENVELOPE_LINE.sub(b"", clean.lstrip(b"\n")).partition(b"\n\n")
-    bounded = LONG_TYPE.sub(rb"\1", head[:LARGEST_HEAD] + gap + body)
+    bounded = REPORT_TYPE.sub(rb"\1text/\2", LONG_TYPE.sub(rb"\1", head[:LARGEST_HEAD] + gap + body))
     if bounded.lower().count(b"boundary=") > MOST_PARTS:  # nobody who writes to us does that
         return Mail(BytesHeaderParser(policy=compat32).parsebytes(bounded), len(bounded))
     try:
@@ -99,7 +113,7 @@ def text_of(part: Mime) -> str:
         payload = None
     if not isinstance(payload, bytes):
         payload = str(part.get_payload()).encode("utf-8", "replace")
-    return in_charset(payload[:LONGEST_TEXT], _charset(part))
+    return in_charset(payload[:LONGEST_TEXT], _charset(part)).replace("\r\n", "\n")
 
 
 def in_charset(payload: bytes, charset: str) -> str:
@@ -114,7 +128,7 @@ def in_charset(payload: bytes, charset: str) -> str:
 
 def decoded(value: object) -> str:
     """A header in clear: encoded words decoded, on one line, and not endless."""
-    text = str(value)[:LONGEST_HEADER]
+    text = in_charset(str(value)[:LONGEST_HEADER].encode("utf-8", "surrogateescape"), "")
     try:
         pieces = decode_header(text)
         text = "".join(
@@ -145,7 +159,7 @@ def fields(text: str) -> dict[str, str]:
             name = ""
         elif name:
             found[name] = value.strip()
-    return found
+    return {name: decoded(value) for name, value in found.items()}
 
 
 def without_tags(html: str) -> str:

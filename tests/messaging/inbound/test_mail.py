@@ -249,6 +249,21 @@ def test_what_comes_to_a_return_path_and_no_rule_knows_is_read_by_a_person(sent,
     assert not sent.events.exists()  # it proves nothing about what became of the message
 
 
+def test_what_a_host_wrote_in_words_that_no_rule_knows_is_read_by_a_person_wherever_it_came(sent):
+    row = received(letter("Det gick inte.", sender="MAILER-DAEMON@mx.example", Return_Path="<>", Precedence="bulk"))
+
+    assert row.state == "open"
+
+
+def test_a_bounce_by_words_alone_that_names_no_message_of_ours_is_read_by_a_person(sent):
+    row = received(
+        letter("550 5.1.1 no such user bob@example.org", subject="Failure notice", sender="postmaster@a.example")
+    )
+
+    assert (row.kind, row.state) == ("bounce", "open")
+    assert not Suppression.objects.exists()
+
+
 def test_an_automatic_answer_to_a_return_path_needs_nobody(sent):
     row = received(letter("I am away.", Auto_Submitted="auto-replied"), to=verp.return_path(sent))
 
