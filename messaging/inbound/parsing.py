@@ -173,7 +173,7 @@ def without_tags(html: str) -> str:
 
 
 class _Text(HTMLParser):
-    BREAKS = frozenset({"br", "p", "div", "tr", "li", "h1", "h2", "h3", "blockquote"})
+    BREAKS = frozenset({"br", "p", "div", "tr", "li", "h1", "h2", "h3", "hr", "blockquote"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,8 +181,10 @@ class _Text(HTMLParser):
         self.hidden = ""
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag in ("script", "style", "head"):
+        if tag in ("script", "style", "title"):
             self.hidden = tag
+        elif tag == "blockquote":
+            self.pieces.append("\n> ")  # what is answered, as plain text marks it
         elif tag in self.BREAKS:
             self.pieces.append("\n")
 

@@ -175,6 +175,17 @@ def test_a_forged_address_opts_nobody_out(sent):
         "Stop\n\nOn Mon, 2 Nov 2026, Holdfast wrote:\n> Do you like it?",
         "Stop\n-- \nAnna Example\nExample Ltd",
         "Abmelden\n\nVon meinem iPhone gesendet",
+        "St\u200bop",
+        "\uff33\uff34\uff2f\uff30",
+        "arrêter",
+        "STOP\n\nSent from Outlook for iOS<https://example.org>",
+        "STOP\n\nHolen Sie sich Outlook für iOS",
+        "STOP\n\nGesendet mit der Mail App",
+        "STOP\n\nObtener Outlook para Android",
+        "STOP\n\nTélécharger Outlook pour iOS",
+        "STOP\n\nDe : Holdfast\nEnvoyé : lundi",
+        "STOP\n\n*From:* Holdfast",
+        "STOP\n\n2026-11-02 10:00 GMT+01:00 Holdfast <a@holdfast.example>:\n> Do you like it?",
     ],
 )
 def test_a_reply_that_is_one_of_the_words_is_an_opt_out(sent, text):
@@ -200,6 +211,21 @@ def test_everything_else_is_read_by_a_person_and_never_guessed(sent, text):
     row = received(letter(text), to=verp.reply_address(sent))
 
     assert (opt_outs(), row.kind, row.state, row.subject_id) == ([], "reply", "open", sent.subject_id)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p>STOP</p><blockquote>Offers, and more</blockquote>",
+        "<!doctype html><title>x</title><body>STOP</body>",
+        "<head><style>p{}</style><body>STOP<hr><b>From:</b> Holdfast",
+    ],
+)
+def test_a_word_in_a_mail_of_html_alone_is_an_opt_out(sent, html):
+    received(letter("").replace(b"text/plain", b"text/html").strip() + html.encode().join([b"\n\n", b"\n"]),
+             to=verp.reply_address(sent))  # fmt: skip
+
+    assert [decision.exit_path for decision in opt_outs()] == ["mail-reply"]
 
 
 def test_a_word_from_a_known_sender_counts_and_says_how_sure_that_is(sent):
