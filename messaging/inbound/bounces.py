@@ -9,45 +9,60 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import Message as Mime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 from flufl.bounce import all_failures
 
+from messaging.inbound.auto_replies import calls_itself_one, is_receipt
 from messaging.inbound.parsing import Mail, addresses_in, content_type, fields, text_of
-from messaging.inbound.wordings import CODE, ENHANCED, WORDS, Class, Reason, Verdict, judge
+from messaging.inbound.wordings import CODE, ENHANCED, FAILED, WORDS, Class, Reason, Verdict, judge
 
 MESSAGE_ID = re.compile(r"<([^<>\s]{3,250})>")
 INLINE = re.compile(r"^(?:Reporting-MTA|Final-Recipient):", re.IGNORECASE | re.MULTILINE)
+XTEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,4})\}")
 NOTIFIED = re.compile(
     r"notificationType\W{1,8}Bounce.{0,200}?bounceType\W{1,8}(Permanent|Transient|Undetermined)", re.DOTALL
 )
+TELLS_OF_ORIGINAL = ("text/rfc822-headers", "text/feedback-report", "text/delivery-status")
 MOST = 50  # recipients of one report
 LOOKED_AT = 10_000  # characters of a host's own words: it says what it has to say at the top
+LARGEST_ASKED = 64 * 1024  # bytes of a mail about which flufl.bounce is asked
 LONGEST = 500  # characters of a diagnostic that are kept
 # Who writes bounces, and how they call them.
-DAEMON = re.compile(
-    (
-        r"mailer-?daemon|postmaster|mail delivery (?:sub)?system|mail administrator|mdaemon|mail-daemon|"
-        r"microsoftexchange|non-?delivery|bounce|mailsystem|mail system|mailadmin"
-    ),
+HOST = re.compile(
+    r"mailer-?daemon|mail-daemon|mdaemon|mail deliver(?:y|er)? (?:sub)?system|microsoftexchange|"
+    r"non-?delivery|mail ?system\b",
     re.IGNORECASE,
 )
+# The name of a host or of the person who runs one.
+DAEMON = re.compile(
+    HOST.pattern + r"|post_?master|(?:mail|system) administrator|mailadmin|bounce",
+    re.IGNORECASE,
+)
+REPLY = re.compile(r"^\s*(?:re|aw|antw|rv|sv|vs)\s*:", re.IGNORECASE)  # a person's, about one
+FORWARD = re.compile(r"^\s*(?:fwd?|wg|tr)\s*:", re.IGNORECASE)
+ABOUT_RECIPIENTS = re.compile(
+    r"following (?:e-?mail )?(?:recipient|address|user)|recipient\(s\)|failed recipient|one or more of its recipients",
+    re.IGNORECASE,
+)
+MARKED = re.compile(r"^[ \t]*<?([^\s<>]+@[^\s<>:]+)>?(?=[\s:.,(]|$)", re.MULTILINE)
 SUBJECT = re.compile(
     (
         r"undeliver|returned? mail|return(?:ed)? to sender|failure notice|errors? from |"
         r"message .{0,60}delayed|mail failed|delivery (?:status|failure|report|error|problem|has)|"
         r"mail (?:delivery|system) (?:fail|error)|mail could not|delivery .{0,20}fail|fail(?:ed|"
         r"ure).{0,20}deliver|nondeliver|non-deliver|not delivered|returning message|message (?:could not|"
-        r"not delivered|rejected)|mail error|unzustellbar|nicht zustell|non remis|échec|no entregad|"
-        r"warning: (?:could not|message)|delayed mail|user unknown|配信"
+        r"not delivered|rejected)|mail error|unzustellbar|nicht zustell|non remis|échec|no (?:se puede )?entrega|"
+        r"failed mail|"
+        r"warning: (?:could not|message)|delayed mail|user unknown|недоставлен|не доставлен|配信|退信"
     ),
     re.IGNORECASE,
 )
 # Where the returned mail begins: what it says is not what the host says.
 ORIGINAL = re.compile(
     (
-        r"^[\s>*=_-]*(?:\|?-+ ?message text follows|below this line is a copy|this is a copy of|"
+        r"^[ \t>*=_-]*(?:\|?-+ ?message text follows|below this line is a copy|this is a copy of|"
         r"-+ ?original message|original message (?:headers|header|follows)|(?:the )?header of the original|"
         r"unsent message (?:below|follows)|-+ ?returned (?:message|mail)|"
         r"your (?:original )?message (?:follows|is)|content-type: message/rfc822|message header(?:s)? follow|"
@@ -73,7 +88,7 @@ class Bounce:
 def bounces_of(mail: Mail) -> list[Bounce]:
     """One per recipient that the report names; empty where the mail is no bounce."""
     try:
-        found = list(_reported(mail))[:MOST] or _notified(mail)
+        found = list(islice(_reported(mail), MOST)) or _notified(mail)
         if found:
             return [_with_recipient(bounce, mail) for bounce in found]
         return _unstandard(mail)
@@ -86,7 +101,7 @@ def original_ids(mail: Mail) -> list[str]:
     own = mail.header("Message-ID").strip("<> ")
     found: list[str] = []
     for part in mail.parts:
-        if content_type(part).startswith("message/") or "rfc822-headers" in content_type(part):
+        if content_type(part).startswith("message/") or content_type(part) in TELLS_OF_ORIGINAL:
             found += _ids(text_of(part))
     found += _ids(mail.text)
     for name in ("In-Reply-To", "References", "Original-Message-ID", "X-Original-Message-ID"):
@@ -102,8 +117,13 @@ def own_words(mail: Mail) -> str:
 
 
 def is_from_daemon(mail: Mail) -> bool:
-    """A host wrote it, by the name that it gives itself."""
-    return bool(DAEMON.search(f"{mail.header('From')} {mail.header('Return-Path')}"))
+    """A host wrote it, by the name that it gives itself. Return paths of all that is sent in bulk speak of bounces."""
+    return bool(DAEMON.search(mail.header("From")) or HOST.search(mail.header("Return-Path")))
+
+
+def is_called_one(mail: Mail) -> bool:
+    subject = mail.header("Subject")
+    return bool(SUBJECT.search(subject)) and not REPLY.search(subject)
 
 
 def _reported(mail: Mail) -> Iterator[Bounce]:
@@ -122,6 +142,10 @@ def _statuses(mail: Mail) -> list[str]:
     """As parts of their own; else where a relay or a person passed the report on as text."""
     if parts := [text_of(part) for part in mail.parts if "delivery-status" in content_type(part)]:
         return parts
+    if HOST.search(mail.header("From")) and (inner := [text for report in mail.within for text in _statuses(report)]):
+        return inner  # a gateway's report that holds the report of the host behind it
+    if not (is_from_daemon(mail) or is_called_one(mail)):
+        return []  # somebody writes about one
     text = re.sub(r"^(?:> ?)+", "", mail.text[: 2 * LOOKED_AT], flags=re.MULTILINE)
     found = INLINE.search(text)
     return (
@@ -160,7 +184,7 @@ def _of_block(block: dict[str, str], mail: Mail) -> Bounce:
         kind = fuller.kind if verdict.kind is Class.UNKNOWN else verdict.kind
         verdict = Verdict(kind, fuller.reason, verdict.status or fuller.status)
     names = ("final-recipient", "original-recipient", "x-actual-recipient")
-    recipient = next((address for name in names if (address := address_in(block.get(name, "")))), "")
+    recipient = next((address for name in names if (address := recipient_in(block.get(name, "")))), "")
     return Bounce(
         recipient,
         verdict,
@@ -183,7 +207,7 @@ def _unstandard(mail: Mail) -> list[Bounce]:
         return []
     words = own_words(mail)
     verdict = judge(words)
-    opinion = [] if verdict.kind is not Class.UNKNOWN and verdict.status else _second_opinion(mail.mime)
+    opinion = [] if verdict.kind is not Class.UNKNOWN and verdict.status else _second_opinion(mail)
     if verdict.kind is Class.UNKNOWN and opinion:
         verdict = Verdict(opinion[0][1], verdict.reason, verdict.status)
     if verdict.kind in (Class.UNKNOWN, Class.DELIVERED) and not opinion:
@@ -196,22 +220,41 @@ def _unstandard(mail: Mail) -> list[Bounce]:
 
 
 def _sounds_like_one(mail: Mail) -> bool:
-    """From nobody or a daemon, and not merely: an automatic answer has no sender either."""
+    """A host's own words. Automatic answers have no sender either, and speak of mailboxes and of numbers to call;
+    people who run hosts write letters; and people ask about bounces that they got.
+    """
     if mail.header("X-Failed-Recipients") or "delivery-status" in mail.header("Content-Type"):
         return True
-    is_from_nobody = mail.header("Return-Path").replace(" ", "") == "<>"
-    is_daemon = is_from_daemon(mail)
-    is_called_one = bool(SUBJECT.search(mail.header("Subject")))
+    is_host = bool(HOST.search(mail.header("From")) or HOST.search(mail.header("Return-Path")))
+    if calls_itself_one(mail) or (is_receipt(mail) and not is_host):
+        return False
     words = own_words(mail)
-    speaks_of_it = bool(ENHANCED.search(words) or any(w.search(words) for *_, w in WORDS))
-    return (is_called_one and (is_daemon or is_from_nobody or bool(ENHANCED.search(words)))) or (
-        (is_daemon or is_from_nobody) and speaks_of_it and (is_daemon or bool(CODE.search(words)))
-    )
+    has_code, speaks_of_it = bool(ENHANCED.search(words) or CODE.search(words)), bool(FAILED.search(words))
+    if is_host:
+        return is_called_one(mail) or has_code or speaks_of_it
+    if is_from_daemon(mail) or mail.header("Return-Path").replace(" ", "") == "<>":
+        return is_called_one(mail) or (speaks_of_it and (has_code or not mail.addresses("From")))
+    return is_called_one(mail) and (has_code or speaks_of_it) and _is_built_like_one(mail, words)
 
 
-def _second_opinion(mime: Mime) -> list[tuple[str, Class]]:
+def _is_built_like_one(mail: Mail, words: str) -> bool:
+    """It returns a mail, gives an address on a line of its own as one that failed, or is one that was passed on."""
+    if FORWARD.search(mail.header("Subject")):
+        return bool(HOST.search(mail.text[:LOOKED_AT]))
+    if any(content_type(part) in ("message/rfc822", "text/rfc822-headers") for part in mail.parts):
+        return True
+    own = set(mail.addresses("From"))
+    marked = [a for line in MARKED.findall(words) for a in addresses_in(line) if a not in own]
+    is_about_them = bool(ABOUT_RECIPIENTS.search(words)) or bool(ORIGINAL.search(mail.text[:LOOKED_AT], 20))
+    return is_about_them and bool(marked or CODE.search(words))
+
+
+def _second_opinion(mail: Mail) -> list[tuple[str, Class]]:
+    """Not about large mails: its rules take the square of the lines they look at."""
+    if mail.size > LARGEST_ASKED:
+        return []
     try:
-        temporary, permanent = all_failures(mime)
+        temporary, permanent = all_failures(mail.mime)
     except Exception:  # it is asked about whatever anybody sends
         return []
     return [(_text(a), Class.PERMANENT) for a in sorted(permanent)] + [
@@ -230,15 +273,11 @@ def _recipients(mail: Mail) -> list[str]:
         return failed
     ours = set(mail.addresses("To", "From", "Return-Path", "X-Original-To", "Delivered-To"))
     words = own_words(mail)
-    marked = [
-        a
-        for line in re.findall(r"^[ \t]*<?([^\s<>]+@[^\s<>:]+)>?(?=[\s:.,(]|$)", words, re.MULTILINE)
-        for a in addresses_in(line)
-    ]
+    marked = [a for line in MARKED.findall(words) for a in addresses_in(line)]
     for found in (marked, addresses_in(words), _in_original(mail)):
         if others := [a for a in found if a not in ours and not DAEMON.search(a.partition("@")[0])]:
             return others
-    return [a for a, _ in _second_opinion(mail.mime)] or [a for a in marked if a in set(mail.addresses("To"))]
+    return [a for a, _ in _second_opinion(mail)] or [a for a in marked if a in set(mail.addresses("To"))]
 
 
 def _in_original(mail: Mail) -> list[str]:
@@ -252,6 +291,15 @@ def _in_original(mail: Mail) -> list[str]:
     )
 
 
+def recipient_in(field: str) -> str:
+    """Of `rfc822; a@example.org`; and of RFC 6533's `utf-8; ü@example.org`, whose letters may be written `\\x{FC}`."""
+    kind, _, address = field.partition(";")
+    if kind.strip().lower() != "utf-8":
+        return address_in(field)
+    clear = XTEXT.sub(lambda found: chr(int(found[1], 16)), address[:LONGEST]).strip(" <>").lower()
+    return clear if clear.count("@") == 1 and " " not in clear else ""
+
+
 def address_in(text: str) -> str:
     return next(iter(addresses_in(text)), "")
 
@@ -259,7 +307,7 @@ def address_in(text: str) -> str:
 def _ids(text: str) -> list[str]:
     return [
         found
-        for value in re.findall(r"^[> ]*Message-ID:\s*(.*(?:\n[ \t]+.*)?)", text, re.I | re.M)
+        for value in re.findall(r"^[> ]*Message-ID:[ \t]*(.*(?:\n[ \t]+.*)?)", text, re.I | re.M)
         for found in MESSAGE_ID.findall(value)
     ]
 

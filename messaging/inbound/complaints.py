@@ -10,6 +10,7 @@ from messaging.inbound.parsing import Mail, addresses_in, content_type, fields, 
 ABUSE = "abuse"
 # Microsoft's feedback loop sends no feedback part: the mail complained about, under a subject of its own.
 LOOP_SUBJECT = re.compile(r"^complaint about message from ", re.IGNORECASE)
+FEEDBACK = re.compile(r"^Feedback-Type:", re.IGNORECASE | re.MULTILINE)
 LOOP_HEADER = "x-hmxmroriginalrecipient"
 
 
@@ -34,26 +35,34 @@ class Complaint:
 def complaint_of(mail: Mail) -> Complaint | None:
     """None where the mail is no abuse report."""
     try:
-        return _reported(mail) or _of_loop(mail)
+        passed_on = (found for inner in mail.within if (found := _reported(inner)))
+        return _reported(mail) or _of_loop(mail) or next(passed_on, None)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # what the email package stumbles over
         return None
 
 
 def _reported(mail: Mail) -> Complaint | None:
-    part = next((p for p in mail.parts if content_type(p) == "message/feedback-report"), None)
-    if part is None:
+    text = _feedback(mail)
+    if text is None:
         return None
-    text = text_of(part)
     facts = fields(text)
     named = [a for value in re.findall(r"^Original-Rcpt-To:(.*)$", text, re.I | re.M) for a in addresses_in(value)]
     words = facts.get("feedback-type", "").split()
     return Complaint(
-        feedback=words[0].lower() if words else "other",
+        feedback=words[0].lower().strip(";,") if words else "other",
         recipients=list(dict.fromkeys(named))[:50],
         message_ids=original_ids(mail),
         arrived_at=moment(facts.get("arrival-date", "") or facts.get("received-date", "")),
         reporter=(facts.get("reporting-mta", "").rpartition(";")[2] or facts.get("user-agent", ""))[:100].strip(),
     )
+
+
+def _feedback(mail: Mail) -> str | None:
+    """The part that machines read; where a relay made plain text of it, the text that has its first field."""
+    texts = [text_of(part) for part in mail.parts if content_type(part) == "text/feedback-report"]
+    if not texts and "feedback-report" in mail.header("Content-Type").lower():
+        texts = [text for part in mail.parts if FEEDBACK.search(text := text_of(part))]
+    return texts[0] if texts else None
 
 
 def _of_loop(mail: Mail) -> Complaint | None:

@@ -17,7 +17,7 @@ from consent.models import Cause, Identifier, Subject
 from messaging import verp
 from messaging.events import Kind, NewEvent, find_message, record_events
 from messaging.inbound import auto_replies, revocation, text_messages
-from messaging.inbound.bounces import Bounce, bounces_of, is_from_daemon, original_ids
+from messaging.inbound.bounces import Bounce, bounces_of, is_called_one, is_from_daemon, original_ids
 from messaging.inbound.complaints import Complaint, complaint_of
 from messaging.inbound.consequences import bounced, complained, digest_of
 from messaging.inbound.opting_out import MAILTO, REPLY, Wish, opt_out
@@ -155,9 +155,11 @@ def _bounce(row: InboundMessage, bounces: Sequence[Bounce], message: Message | N
     bounced(bounces, message, row.received_at)
     first = bounces[0]
     text = f"{first.verdict.kind.value}: {first.verdict.status} {first.verdict.reason.value}".replace("  ", " ")
+    state = State.SETTLED
     if message is None:
         text += ". It names no message of ours, so nothing was changed"
-    return Found(What.BOUNCE, State.SETTLED, f"{text}.", *_of(message))
+        state = State.SETTLED if first.action else State.OPEN  # told by words alone: a person may have written them
+    return Found(What.BOUNCE, state, f"{text}.", *_of(message))
 
 
 def _unsubscribe(row: InboundMessage, mail: Mail, message: Message) -> Found:
@@ -210,9 +212,11 @@ def _is_automatic(mail: Mail, is_returned: bool) -> bool:
     """
     if mail.header("X-Apple-Unsubscribe") and revocation.language_of(mail.header("Subject")):
         return False
-    if is_returned:
-        return auto_replies.says_so(mail) and not is_from_daemon(mail)
-    return auto_replies.is_automatic(mail)
+    if auto_replies.calls_itself_one(mail) or auto_replies.is_receipt(mail):
+        return True
+    if is_from_daemon(mail) or is_called_one(mail):
+        return False
+    return auto_replies.says_so(mail) if is_returned else auto_replies.is_automatic(mail)
 
 
 def _known(mail: Mail) -> UUID | None:

@@ -14,7 +14,7 @@ WORDS: dict[str, frozenset[str]] = {
     "de": frozenset({"stopp", "abmelden", "abmeldung", "abbestellen", "austragen", "widerruf", "widerspruch"}),
     "es": frozenset({"baja", "darse de baja", "alto", "parar", "cancelar", "cancelar suscripcion", "revocar"}),
     "fr": frozenset(
-        {"arret", "desabonner", "desabonnement", "se desabonner", "desinscrire", "desinscription", "annuler"}
+        {"arret", "arreter", "desabonner", "desabonnement", "se desabonner", "desinscrire", "desinscription", "annuler"}
     ),
 }
 HELP: dict[str, frozenset[str]] = {
@@ -28,9 +28,11 @@ NOT_LETTERS = re.compile(r"[^\w]+|_")
 # Where a reply ends and what it answers begins.
 QUOTE = re.compile(
     (
-        r"^(?:>|-{2,} ?$|_{5,}|-+ ?(?:original|forwarded|ursprüngliche|message d'origine|mensaje original)|"
-        r"from: |von: |de: |on .{5,200} wrote:|am .{5,200} schrieb|le .{5,200} a écrit|el .{5,200} escribió|"
-        r"sent from my |von meinem |envoyé de mon |enviado desde mi |gesendet von |get outlook for )"
+        r"^[*_]{0,2}(?:>|-{2,} ?$|_{5,}|-+ ?(?:original|forwarded|ursprüngliche|message d'origine|mensaje original)|"
+        r"(?:from|von|de) ?:|on .{5,200} wrote:|am .{5,200} schrieb|le .{5,200} a écrit|el .{5,200} escribió|"
+        r"\d{4}-\d\d-\d\d .{5,200}>:|"
+        r"sent from (?:my |outlook)|von meinem |envoyé de(?:puis)? (?:mon |outlook)|enviado desde (?:mi |outlook)|"
+        r"gesendet (?:von|mit) |(?:get|holen sie sich|obtener|télécharge[rz]) outlook )"
     ),
     re.IGNORECASE | re.MULTILINE,
 )
@@ -65,6 +67,10 @@ def _found(text: str, words: dict[str, frozenset[str]]) -> str | None:
 
 
 def plain(text: str) -> str:
-    """Without capitals, accents, marks and doubled spaces."""
+    """Without capitals, accents, marks, doubled spaces and what nobody sees."""
     bare = unicodedata.normalize("NFKD", text).casefold()
-    return " ".join(NOT_LETTERS.sub(" ", "".join(c for c in bare if not unicodedata.combining(c))).split())
+    return " ".join(
+        NOT_LETTERS.sub(
+            " ", "".join(c for c in bare if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
+        ).split()
+    )

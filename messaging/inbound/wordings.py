@@ -37,7 +37,9 @@ class Verdict:
 ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 # A reply code where a host would write one: not a year, a port or a part of an address.
 CODE = re.compile(
-    r"(?:^|[\s:#'\"<(;>=\]])(?:smtp;\s*)?([45][0-5]\d)(?=[\s\-#:,;.>)'\"]|$)(?![\d.]*\.\d+\.\d)", re.MULTILINE
+    r"(?:^|[\s:#'\"<(;>=\]])(?:smtp;\s*)?([45][0-5]\d)(?=[\s\-#:,;.>)\]'\"]|$)(?![\d.]*\.\d+\.\d)"
+    r"(?![ \-]\d{3,4}\b(?!\.))",
+    re.MULTILINE,
 )
 # RFC 3463 and the registry of RFC 5248: what a subject and detail mean, whatever the class.
 DETAILS: dict[str, Reason] = {
@@ -122,7 +124,7 @@ WORDS: tuple[tuple[Class, Reason, re.Pattern[str]], ...] = tuple(
             Reason.MAILBOX,
             (
                 r"(?:user|mailbox|recipient|address|account|alias|addressee|name)[^\n]{0,80}(?:unknown|"
-                r"not (?:found|exist|known|listed|valid|have|recogni[sz]ed|a valid)|(?:does|do|"
+                r"not (?:found|exist|known|a known|listed|valid|have|recogni[sz]ed|a valid)|(?:does|do|"
                 r"did) ?n[o']t (?:exist|have|like|match)|invalid|n[o']t exist|rejected|undeliverable|"
                 r"unavailable|non-?existent|incorrect|wasn.t found|couldn.t be found|no longer exists)|"
                 r"(?:unknown|invalid|no such|bad|non-?existent|illegal|incorrect|"
@@ -153,11 +155,24 @@ WORDS: tuple[tuple[Class, Reason, re.Pattern[str]], ...] = tuple(
                 r"permanent(?:ly)?|fatal error|given up|giving up|could ?n[o']t (?:be )?deliver|(?:could not|"
                 r"cannot|can't|was not|not) be delivered|undeliver(?:able|ed)|delivery (?:has )?fail|"
                 r"failed to deliver|unable to deliver|not able to deliver|returned to sender|was rejected|"
-                r"delivery to the following .{0,40} failed|mail delivery failed|unzustellbar|non remis|"
+                r"delivery to the following .{0,40} failed|mail delivery failed|unzustellbar|non remis|did not reach|"
+                r"(?:nicht|kann nicht) zugestellt|n['’]a pas pu (?:e|ê)tre (?:remis|d(?:é|e)livr)|"
+                r"no se (?:pudo|ha podido|puede) entregar|送信できません|не может быть доставлено|"
                 r"配信できません|wasn't able to deliver|was not delivered|refused|transaction failed|rejected"
             ),
         ),
     )
+)
+
+
+# That a mail did not arrive, or not yet; what only gives a reason (a policy, a full mailbox) is said elsewhere too.
+FAILED = re.compile(
+    "|".join(
+        words.pattern
+        for kind, reason, words in WORDS
+        if reason in (Reason.MAILBOX, Reason.DOMAIN, Reason.UNKNOWN) or words is WORDS[0][2]
+    ),
+    re.IGNORECASE,
 )
 
 

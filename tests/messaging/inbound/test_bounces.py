@@ -1,5 +1,7 @@
 """Real bounces of many hosts are understood, whatever else comes is not taken for one, and garbage never raises."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,3 +143,177 @@ def test_garbage_never_raises(raw):
     complaint_of(mail)
     is_automatic(mail)
     own_words(mail)
+
+
+def nested(start, depth):
+    return b"From: anna@example.org\nSubject: STOP\n" + b"".join(start % {b"n": n} for n in range(depth))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        nested(b'Content-Type: multipart/mixed; boundary="b%(n)d"\n\n--b%(n)d\n', 5000),
+        nested(b"Content-Type: message/rfc822\n\n", 5000),
+    ],
+)
+def test_parts_within_parts_without_end_leave_the_headers_readable(raw):
+    mail = read(raw)
+
+    assert (mail.header("Subject"), mail.addresses("From")) == ("STOP", ["anna@example.org"])
+    assert (bounces_of(mail), complaint_of(mail)) == ([], None)
+
+
+def test_what_is_looked_at_is_bounded_before_it_is_parsed():
+    long_type = b"Content-Type: text/plain; " + b"a=b;\n " * 20_000 + b"charset=utf-8\n"
+    many_parts = b'Content-Type: multipart/mixed; boundary="b"\n\n' + b"--b\n\na\n" * 5000
+
+    assert len(read(long_type + b"\nHi").mime["Content-Type"]) < 5000
+    assert len(read(b"X-A: b\n" * 50_000 + b"\nHi").mime.items()) < 10_000
+    assert len(read(many_parts).parts) == 100
+    assert read(b"Content-Type: text/html\n\nSTOP" + b"<!--" * 10_000).text.strip() == "STOP"
+
+
+def test_a_report_whose_boundary_is_nowhere_is_read_as_text():
+    raw = report().replace(b'; boundary="b"', b"")
+
+    [bounce] = bounces_of(read(raw))
+
+    assert (bounce.recipient, bounce.verdict.kind) == ("anna@example.org", Class.PERMANENT)
+
+
+def from_a_person(subject, text, headers="", sender="Anna <anna@example.org>"):
+    return f"{headers}From: {sender}\nTo: reply@holdfast.example\nSubject: {subject}\n\n{text}\n".encode()
+
+
+NOBODY = "Return-Path: <>\n"
+LEFT = "I no longer work here and my mailbox is no longer active. Write to\n\nbob@example.org\n\nor call 555 1234 567."
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        from_a_person("Out of office: Hello", "What you send is not delivered to me. Call 550 1234.", NOBODY),
+        from_a_person("Automatic reply: Hello", LEFT, NOBODY),
+        from_a_person("Re: Hello", LEFT, NOBODY + "Auto-Submitted: auto-replied\n"),
+        from_a_person("Your request", "Look into your spam folder, says our policy.", "Return-Path: <bounces+1@esp>\n"),
+        from_a_person(
+            "Complaint", "Stop sending spam to our users, it is against our policy.", sender="postmaster@a.b"
+        ),
+        from_a_person("Re: Undelivered Mail", "Why do I get these?\n\n> <bob@example.org>: 550 5.1.1 User unknown"),
+        from_a_person("My mail could not be delivered", "I get 550 5.1.1 user unknown from privacy@holdfast.example."),
+        from_a_person("Delivery failed", "Your courier failed to deliver it.\n\nanna2@example.org"),
+        from_a_person(
+            "[list] A bounce", "> Final-Recipient: rfc822; bob@example.org\n> Action: failed", "List-Id: <list>\n"
+        ),
+        from_a_person("Confirm", "To stop spam, mail is held until you confirm.", sender="Guard <guard@example.org>"),
+    ],
+)
+def test_what_people_and_their_programs_write_about_mail_that_fails_is_no_bounce(raw):
+    assert bounces_of(read(raw)) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (
+            from_a_person(
+                "Returned Mail - Error", "Failed Recipients\n\n<bob@example.org>: unavailable. [Error Code 550]",
+                sender="smtp_service@example.org",
+            ),
+            Class.PERMANENT,
+        ),
+        (
+            from_a_person(
+                "Delivery failure", "could not be delivered to the following recipients:\n\nbob@example.org",
+                sender="gateway@example.org",
+            ),
+            Class.PERMANENT,
+        ),
+        (from_a_person("Non remis : Bonjour", "Votre message n'a pas pu être remis :\n\nbob@example.org",
+                       NOBODY, "postmaster@example.fr"), Class.PERMANENT),
+        (from_a_person("Zustellung", "Die Nachricht konnte nicht zugestellt werden:\n\nbob@example.org",
+                       NOBODY, "MAILER-DAEMON@example.de"), Class.PERMANENT),
+        (from_a_person("No se puede entregar: Hola", "El mensaje no se pudo entregar:\n\nbob@example.org",
+                       NOBODY, "postmaster@example.es"), Class.PERMANENT),
+        (from_a_person("Fwd: Undelivered", "> From: MAILER-DAEMON@mx\n>\n> <bob@example.org>: 550 5.1.1 User unknown"),
+         Class.PERMANENT),
+    ],
+)  # fmt: skip
+def test_hosts_without_a_standard_are_understood_whatever_their_language(raw, kind):
+    [bounce] = bounces_of(read(raw))
+
+    assert (bounce.recipient, bounce.verdict.kind) == ("bob@example.org", kind)
+
+
+def encoded(part, encoding):
+    """The same part in another transfer encoding."""
+    text = b64encode(part) if encoding == b"base64" else part.replace(b"anna@ex", b"anna@ex=\n")
+    return b"Content-Transfer-Encoding: " + encoding + b"\n\n" + text + b"\n"
+
+
+@pytest.mark.parametrize("encoding", [b"base64", b"quoted-printable"])
+def test_the_part_that_machines_read_may_be_encoded(encoding):
+    status = b"Final-Recipient: rfc822; anna@example.org\nAction: failed\nStatus: 5.1.1\n"
+    feedback = b"Feedback-Type: abuse\nOriginal-Rcpt-To: anna@example.org\n"
+    head = b'From: MAILER-DAEMON@mx\nContent-Type: multipart/report; boundary="b"\n\n--b\nContent-Type: message/'
+
+    [bounce] = bounces_of(read(head + b"delivery-status\n" + encoded(status, encoding) + b"--b--\n"))
+    abuse = complaint_of(read(head + b"feedback-report\n" + encoded(feedback, encoding) + b"--b--\n"))
+
+    assert (bounce.recipient, bounce.action) == ("anna@example.org", "failed")
+    assert (abuse.is_abuse, abuse.recipients) == (True, ["anna@example.org"])
+
+
+@pytest.mark.parametrize("written", ["jos\u00e9@example.org", "jos\\x{E9}@example.org"])
+def test_a_recipient_may_have_letters_of_any_script(written):
+    raw = report().replace(b"message/delivery-status", b"message/global-delivery-status")
+
+    [bounce] = bounces_of(read(raw.replace(b"rfc822; anna@example.org", f"utf-8; {written}".encode())))
+
+    assert bounce.recipient == "jos\u00e9@example.org"
+
+
+def within(raw, sender):
+    return (
+        f'From: {sender}\nSubject: Returned mail\nContent-Type: multipart/mixed; boundary="q"\n\n--q\n'
+        "Content-Type: text/plain\n\nSee what came.\n--q\nContent-Type: message/rfc822\n\n"
+    ).encode() + raw + b"\n--q--\n"  # fmt: skip
+
+
+def test_a_report_within_a_report_is_the_one_that_counts():
+    [bounce] = bounces_of(read(within(report(), "MAILER-DAEMON@gateway.example")))
+
+    assert (bounce.recipient, bounce.verdict.status) == ("anna@example.org", "5.1.1")
+
+
+def test_a_complaint_that_somebody_passed_on_is_one():
+    found = complaint_of(read(within(complaint(rcpt="anna@example.org"), "abuse@relay.example")))
+
+    assert (found.is_abuse, found.recipients) == (True, ["anna@example.org"])
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Re: Hello (Automatic Response)", "AUTO: Anna Berg is out of the office.", "Réponse automatique : Bonjour",
+        "Message d'absence", "Respuesta automática: Hola", "Risposta automatica: Ciao", "Afwezig: hallo",
+        "Resposta automática: Olá", "Odpowiedź automatyczna: Cześć", "Automatiskt svar: Hej", "Automatisk svar: Hej",
+        "Automaattinen vastaus: Hei", "Automatická odpověď: Ahoj", "Автоматический ответ: Привет",
+        "自動応答: こんにちは",
+        "自动答复: 你好", "Abwesenheitsnotiz: Hallo", "Urlaubsnotiz",
+    ],
+)  # fmt: skip
+def test_automatic_answers_are_known_by_their_subject_in_many_languages_also_in_bare_bytes(subject):
+    assert is_automatic(read(from_a_person(subject, "Back on Monday.")))
+
+
+@pytest.mark.parametrize("subject", ["Urlaubsreise stornieren", "Autos", "Absender gesucht", "Automatic renewal"])
+def test_a_subject_that_only_begins_alike_is_a_letter(subject):
+    assert not is_automatic(read(from_a_person(subject, "Hello")))
+
+
+def test_a_receipt_is_an_automatic_answer():
+    raw = report().replace(b"delivery-status", b"disposition-notification")
+
+    assert bounces_of(read(raw.replace(b"MAILER-DAEMON", b"anna"))) == []
+    assert is_automatic(read(raw.replace(b"Auto-Submitted: auto-replied\r\n", b"")))

@@ -175,6 +175,17 @@ def test_a_forged_address_opts_nobody_out(sent):
         "Stop\n\nOn Mon, 2 Nov 2026, Holdfast wrote:\n> Do you like it?",
         "Stop\n-- \nAnna Example\nExample Ltd",
         "Abmelden\n\nVon meinem iPhone gesendet",
+        "St\u200bop",
+        "\uff33\uff34\uff2f\uff30",
+        "arrêter",
+        "STOP\n\nSent from Outlook for iOS<https://example.org>",
+        "STOP\n\nHolen Sie sich Outlook für iOS",
+        "STOP\n\nGesendet mit der Mail App",
+        "STOP\n\nObtener Outlook para Android",
+        "STOP\n\nTélécharger Outlook pour iOS",
+        "STOP\n\nDe : Holdfast\nEnvoyé : lundi",
+        "STOP\n\n*From:* Holdfast",
+        "STOP\n\n2026-11-02 10:00 GMT+01:00 Holdfast <a@holdfast.example>:\n> Do you like it?",
     ],
 )
 def test_a_reply_that_is_one_of_the_words_is_an_opt_out(sent, text):
@@ -200,6 +211,21 @@ def test_everything_else_is_read_by_a_person_and_never_guessed(sent, text):
     row = received(letter(text), to=verp.reply_address(sent))
 
     assert (opt_outs(), row.kind, row.state, row.subject_id) == ([], "reply", "open", sent.subject_id)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p>STOP</p><blockquote>Offers, and more</blockquote>",
+        "<!doctype html><title>x</title><body>STOP</body>",
+        "<head><style>p{}</style><body>STOP<hr><b>From:</b> Holdfast",
+    ],
+)
+def test_a_word_in_a_mail_of_html_alone_is_an_opt_out(sent, html):
+    received(letter("").replace(b"text/plain", b"text/html").strip() + html.encode().join([b"\n\n", b"\n"]),
+             to=verp.reply_address(sent))  # fmt: skip
+
+    assert [decision.exit_path for decision in opt_outs()] == ["mail-reply"]
 
 
 def test_a_word_from_a_known_sender_counts_and_says_how_sure_that_is(sent):
@@ -247,6 +273,21 @@ def test_what_comes_to_a_return_path_and_no_rule_knows_is_read_by_a_person(sent,
 
     assert (row.kind, row.state, row.message_id, row.subject_id) == ("unknown", "open", sent.pk, sent.subject_id)
     assert not sent.events.exists()  # it proves nothing about what became of the message
+
+
+def test_what_a_host_wrote_in_words_that_no_rule_knows_is_read_by_a_person_wherever_it_came(sent):
+    row = received(letter("Det gick inte.", sender="MAILER-DAEMON@mx.example", Return_Path="<>", Precedence="bulk"))
+
+    assert row.state == "open"
+
+
+def test_a_bounce_by_words_alone_that_names_no_message_of_ours_is_read_by_a_person(sent):
+    row = received(
+        letter("550 5.1.1 no such user bob@example.org", subject="Failure notice", sender="postmaster@a.example")
+    )
+
+    assert (row.kind, row.state) == ("bounce", "open")
+    assert not Suppression.objects.exists()
 
 
 def test_an_automatic_answer_to_a_return_path_needs_nobody(sent):
