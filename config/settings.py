@@ -177,6 +177,9 @@ MAIL_UNSUBSCRIBE = env.str("MAIL_UNSUBSCRIBE", default="")
 MAIL_REPLIES = env.str("MAIL_REPLIES", default="")  # the mailbox of Reply-To; empty: replies go to MAIL_FROM
 MAIL_BOUNCES = env.str("MAIL_BOUNCES", default="")  # the domain of signed return paths; empty: bounces go to MAIL_FROM
 RECEIVE_MAIL = env.str("RECEIVE_MAIL", default="127.0.0.1:8026")  # where `manage.py receive_mail` listens
+# PEM files, for STARTTLS there: the certificate with its chain, and its key where that is not in the same file.
+RECEIVE_MAIL_CERTIFICATE = env.str("RECEIVE_MAIL_CERTIFICATE", default="")
+RECEIVE_MAIL_KEY = env.str("RECEIVE_MAIL_KEY", default="")
 RECEIVE_MAIL_SIZE = env.int("RECEIVE_MAIL_SIZE", default=10 * 1024 * 1024)  # bytes of a mail at most
 # Providers whose webhooks are heard, by anymail's names: postmark, mailgun, amazon_ses, resend … Their secrets are
 # anymail's settings, with ANYMAIL_ before them: ANYMAIL_WEBHOOK_SECRET, ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY …

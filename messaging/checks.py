@@ -1,7 +1,7 @@
 """What would keep messages from being sent, said at start-up with its cure."""
 
 import re
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -11,12 +11,15 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from messaging import signing
-from messaging.inbound import providers
+from messaging.inbound import providers, receiving
 from messaging.transports import configured
 
 SETTINGS = {configured.EMAIL: "MAIL_TRANSPORTS", configured.SMS: "TEXT_TRANSPORTS"}
 
-HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]+", re.IGNORECASE)
+LINKED = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
+MAILBOX = re.compile(rf"[a-z0-9._-]{{1,20}}@{DOMAIN.pattern}", re.IGNORECASE)  # +id.mac is added: no name beside it
 
 
 @register
@@ -44,11 +47,11 @@ def transports(**_: Any) -> list[CheckMessage]:
 
 @register
 def sender(**_: Any) -> list[CheckMessage]:
-    if "@" in parseaddr(settings.MAIL_FROM)[1]:
+    if len(getaddresses([settings.MAIL_FROM])) == 1 and "@" in parseaddr(settings.MAIL_FROM)[1]:
         return []
     return [
         Error(
-            "MAIL_FROM holds no e-mail address.",
+            "MAIL_FROM holds no e-mail address, or more than one.",
             hint='Set MAIL_FROM="Your Company <privacy@your-domain.example>".',
             id="messaging.E002",
         )
@@ -56,9 +59,41 @@ def sender(**_: Any) -> list[CheckMessage]:
 
 
 @register
+def places_of_mail(**_: Any) -> list[CheckMessage]:
+    """What addresses are made of, and where mail comes in: a wrong one would be found by whoever writes back."""
+    rules = [
+        ("MAIL_DOMAIN", DOMAIN, "shop.example"),
+        ("MAIL_BOUNCES", DOMAIN, "bounces.shop.example, without a mailbox; or leave it empty"),
+        ("MAIL_UNSUBSCRIBE", MAILBOX, "unsubscribe@shop.example; or leave it empty"),
+        ("MAIL_REPLIES", MAILBOX, "reply@shop.example; or leave it empty"),
+    ]
+    wrong = [
+        (name, like)
+        for name, rule, like in rules
+        if not rule.fullmatch(getattr(settings, name)) and (getattr(settings, name) or name == "MAIL_DOMAIN")
+    ]
+    wrong += [("MAIL_LINK_HOSTS", "help.shop.example")] * any(not LINKED.fullmatch(h) for h in settings.MAIL_LINK_HOSTS)
+    wrong += [("RECEIVE_MAIL", "127.0.0.1:8026")] * (not _is_place(settings.RECEIVE_MAIL))
+    return [
+        Error(f"{name} cannot be used: {getattr(settings, name)!r}.", hint=f"Like {like}.", id="messaging.E009")
+        for name, like in wrong
+    ]
+
+
+@register
+def certificate_of_mail(**_: Any) -> list[CheckMessage]:
+    try:
+        receiving.encryption()
+    except ImproperlyConfigured as error:
+        hint = "Name PEM files that this process may read, the key without a passphrase; or leave both empty: no TLS."
+        return [Error(str(error), hint=hint, id="messaging.E010")]
+    return []
+
+
+@register
 def webhook_hosts(**_: Any) -> list[CheckMessage]:
     """A bare host would silently allow nothing, and `*` must not allow everything."""
-    wrong = [entry for entry in settings.WEBHOOK_ALLOWED_HOSTS if not HOST_AND_PORT.fullmatch(entry)]
+    wrong = [entry for entry in settings.WEBHOOK_ALLOWED_HOSTS if not _is_place(entry)]
     if not wrong:
         return []
     return [
@@ -116,6 +151,11 @@ def spool_takes_something(**_: Any) -> list[CheckMessage]:
                 id="messaging.E008",
             )
         ]
+
+
+def _is_place(entry: str) -> bool:
+    found = HOST_AND_PORT.fullmatch(entry)
+    return found is not None and 0 < int(found[2]) < 65_536
 
 
 CURE = (

@@ -31,7 +31,8 @@ SAMPLE_TOKEN = "sample".ljust(75, "-")  # as long as those of real links: a text
 SECOND_STEP = "opt_in_second_step"  # the one text that is a way back in: who gets it asked for it
 # In plain text, where mail programs make links themselves. A sentence may end with one.
 LINK = re.compile(r"\b(?:(?:https?|ftp)://|mailto:|www\.)[^\s<>\"')]*[^\s<>\"').,;:!?]", re.IGNORECASE)
-LOADS = re.compile(r"url\s*\(|@(?!media\b)[a-z-]+|expression\s*\(|behavior\s*:|image-set", re.IGNORECASE)
+# With \ a style spells url( in ways that only a browser reads.
+LOADS = re.compile(r"\\|url\s*\(|@(?!media\b)[a-z-]+|expression\s*\(|behavior\s*:|image-set", re.IGNORECASE)
 TAGS = frozenset(
     [
         "html",
@@ -64,6 +65,7 @@ TAGS = frozenset(
         "td",
     ]
 )
+WITHIN_LINES = frozenset({"a", "strong", "em", "span"})
 ATTRIBUTES = frozenset(
     [
         "lang",
@@ -209,7 +211,8 @@ def _of_rendered(template: Template, rendered: Rendered) -> Iterator[str]:
         if template.message_class in PLAIN_NEWS:
             yield from sales_link(link)
     if template.message_class in PLAIN_NEWS:
-        for text in (rendered.subject, rendered.text, " ".join(page.words)):
+        # An element within a line stands between words, or within one: both readings are tried.
+        for text in (rendered.subject, rendered.text, " ".join(page.words), "".join(page.words)):
             yield from sales_talk(text)
 
 
@@ -239,6 +242,7 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.in_style = tag == "style"
+        self._break(tag)
         if tag not in TAGS:
             self.problems.append(f"<{tag}> has no place in a message: no pictures, scripts, forms or foreign styles.")
         for name, value in attrs:
@@ -251,6 +255,11 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self.in_style = False
+        self._break(tag)
+
+    def _break(self, tag: str) -> None:
+        if tag not in WITHIN_LINES:
+            self.words.append(" ")
 
     def handle_data(self, data: str) -> None:
         if not self.in_style:

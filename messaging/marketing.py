@@ -8,6 +8,7 @@ not include any marketing or promotional information"; Civ. Code 1798.135(c)(4):
 
 import re
 from collections.abc import Iterator
+from unicodedata import category, normalize
 from urllib.parse import parse_qsl, urlsplit
 
 TRACKING = re.compile(r"^(?:utm_\w+|mc_[ce]id|gclid|dclid|fbclid|msclkid|_hsenc|_hsmi|campaign|promo|coupon|voucher)$")
@@ -66,7 +67,10 @@ WORDS = {
 
 
 def sales_talk(text: str) -> Iterator[str]:
-    """What in a text reads like marketing, in words for its author."""
+    """What in a text reads like marketing, in words for its author. Letters count as what they look like, and what
+    nobody sees between them does not.
+    """
+    text = "".join(letter for letter in normalize("NFKC", text) if category(letter) != "Cf")
     for what, words in WORDS.items():
         if found := words.search(text):
             yield f"“{found[0]}” reads like {what}: a confirmation or notice carries no marketing."

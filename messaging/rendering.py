@@ -14,6 +14,7 @@ from django.template.defaulttags import CommentNode, ForNode, IfNode
 from django.utils import timezone, translation
 from jsonschema import Draft202012Validator
 
+from config.text import CONTROL
 from messaging.faults import note_fault
 from messaging.models import TemplateBody, TemplateVersion
 from messaging.models.template import TEXT_WILL_DO
@@ -87,7 +88,7 @@ class Compiled:
             raise RenderError(f"The subject in {self.locale} must be one line, and not empty.")
         if not text.strip():
             raise RenderError(f"The plain text in {self.locale} is empty.")
-        return Rendered(subject.strip(), text, html, self.locale)
+        return Rendered(CONTROL.sub(" ", subject).strip(), text, html, self.locale)  # no header takes one, whole
 
 
 def compile_body(body: TemplateBody) -> Compiled:

@@ -1,6 +1,7 @@
 """A small mail server for what comes back: only to our own addresses, bounded in size and rate, stored before 250."""
 
 import asyncio
+import ssl
 import time
 from collections import deque
 from email.utils import parseaddr
@@ -9,6 +10,8 @@ import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from config.nudge import nudge
@@ -99,15 +102,35 @@ def _peer(session: Session) -> str:
     return str(peer[0]) if isinstance(peer, tuple) and peer else "local"
 
 
-async def serve(host: str, port: int, *, size: int, lmtp: bool, ended: asyncio.Event) -> None:
-    """Until `ended`; whoever is in the middle of a mail may finish it within ten seconds."""
+def encryption() -> ssl.SSLContext | None:
+    """What STARTTLS is answered with; None: it is not offered. Raises ImproperlyConfigured."""
+    certificate, key = settings.RECEIVE_MAIL_CERTIFICATE, settings.RECEIVE_MAIL_KEY
+    if not certificate and not key:
+        return None
+    if not certificate:
+        raise ImproperlyConfigured("RECEIVE_MAIL_KEY is of no use without RECEIVE_MAIL_CERTIFICATE.")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key or None, password="")  # never asked for at a terminal
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = error.strerror or error if isinstance(error, OSError) else error
+        raise ImproperlyConfigured(f"RECEIVE_MAIL_CERTIFICATE, RECEIVE_MAIL_KEY: {why}.") from error
+    return context
+
+
+async def serve(
+    host: str, port: int, *, size: int, lmtp: bool, ended: asyncio.Event, tls: ssl.SSLContext | None = None
+) -> None:
+    """Until `ended`; whoever is in the middle of a mail may finish it within ten seconds. With `tls`, STARTTLS is
+    offered; a sender that does without it is heard too, as relays do (RFC 3207 section 4).
+    """
     loop = asyncio.get_running_loop()
     handler, sessions = Receiver(), set[SMTP]()
     make = LMTP if lmtp else SMTP
 
     class Counted(make):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            if len(sessions) >= MOST_CONNECTIONS:
+            if len(sessions) >= MOST_CONNECTIONS and self not in sessions:  # STARTTLS makes it anew
                 transport.write(b"421 4.7.0 Too many connections, try again later\r\n")  # type: ignore[attr-defined]
                 transport.close()
                 return
@@ -120,10 +143,18 @@ async def serve(host: str, port: int, *, size: int, lmtp: bool, ended: asyncio.E
                 super().connection_lost(error)
 
     def connection() -> SMTP:
-        return Counted(handler, hostname="holdfast", data_size_limit=size, enable_SMTPUTF8=True, loop=loop, timeout=60)
+        return Counted(
+            handler,
+            hostname="holdfast",
+            data_size_limit=size,
+            enable_SMTPUTF8=True,
+            loop=loop,
+            timeout=60,
+            tls_context=tls,
+        )
 
     server = await loop.create_server(connection, host, port)
-    log.info("receiving_mail", host=host, port=port, lmtp=lmtp)
+    log.info("receiving_mail", host=host, port=port, lmtp=lmtp, starttls=tls is not None)
     await ended.wait()
     server.close()
     for _ in range(100):

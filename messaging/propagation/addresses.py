@@ -39,11 +39,16 @@ def place_of(url: str) -> tuple[SplitResult, str, int]:
 def refuse_private_literal(host: str, port: int) -> None:
     """A private address is refused when it is typed. A name may change its mind: it is asked before each call."""
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+        address = _literal(host)
+    except (OSError, ValueError):
         return
     if not is_public(address) and not is_listed(host, port):
         raise ValidationError({"url": "This address is not on the public internet. See WEBHOOK_ALLOWED_HOSTS."})
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Also what resolvers take for an IPv4 address: 127.1, 0177.0.0.1, 0x7f000001, 2130706433."""
+    return ipaddress.ip_address(host) if ":" in host else ipaddress.IPv4Address(socket.inet_aton(host))
 
 
 def is_listed(host: str, port: int) -> bool:

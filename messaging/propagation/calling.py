@@ -11,13 +11,14 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import certifi
 
+from config.text import CONTROL_IN_LINES
 from messaging.propagation.addresses import NotAllowed, look_up, place_of
 
 MOST_ADDRESSES = 3
@@ -140,18 +141,20 @@ def _ending(sock: socket.socket, seconds: float) -> Iterator[None]:
 
 
 def _read(response: Any, deadline: float) -> Answer:
-    """The status counts; a body that does not end is not waited for. What a service says when all went well may be
-    about a person, and nobody needs it: of that the length and a digest stay.
+    """The status counts, and with it what the headers ask for; a body that breaks off or does not end takes nothing
+    from it. What a service says when all went well may be about a person, and nobody needs it: of that the length and
+    a digest stay.
     """
     text = b""
-    while len(text) < MOST_READ and time.monotonic() < deadline:
-        if not (piece := response.read1(MOST_READ - len(text))):
-            break
-        text += piece
+    with suppress(OSError, http.client.HTTPException, ValueError):  # ValueError: the size of a chunk that is none
+        while len(text) < MOST_READ and time.monotonic() < deadline:
+            if not (piece := response.read1(MOST_READ - len(text))):
+                break
+            text += piece
     headers = {name.lower(): value for name, value in response.getheaders()}
     if 200 <= response.status < 300:
         return Answer(response.status, _fingerprint(text), headers=headers)
-    excerpt = text.decode("utf-8", "replace").replace("\x00", "")[:EXCERPT]
+    excerpt = _fit(text.decode("utf-8", "replace"))
     return Answer(response.status, excerpt, f"http_{response.status}" if response.status >= 300 else "", headers)
 
 
@@ -160,4 +163,9 @@ def _fingerprint(body: bytes) -> str:
 
 
 def _words(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:EXCERPT]
+    return _fit(str(error) or type(error).__name__)
+
+
+def _fit(text: str) -> str:
+    """As it can be stored: http.client repeats what it could not read as it came."""
+    return CONTROL_IN_LINES.sub("", text)[:EXCERPT]

@@ -28,7 +28,7 @@ from consent.identifiers import unseal
 from consent.models import Identifier
 from messaging.models import Endpoint, EndpointHealth, WebhookAttempt, WebhookDelivery
 from messaging.propagation import endpoints
-from messaging.propagation.calling import Answer, post
+from messaging.propagation.calling import EXCERPT, Answer, post
 from messaging.signing import ID, SIGNATURE, TIMESTAMP, sign
 
 log = structlog.get_logger(__name__)
@@ -286,7 +286,7 @@ def _redacted(answer: Answer, delivery: WebhookDelivery, endpoint: Endpoint) -> 
     if text and endpoint.with_user_ids and delivery.subject_id:
         for user_id in _user_ids(delivery.subject_id):
             text = text.replace(user_id, "(a user id)")
-    return replace(answer, text=text)
+    return replace(answer, text=text[:EXCERPT])  # what stands for an address may be longer than it
 
 
 def _user_ids(subject_id: UUID) -> list[str]:

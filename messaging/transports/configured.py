@@ -6,8 +6,9 @@ HTTP, with its options), `file:///folder?after=86400`. Texts: `https://:token@ga
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -46,30 +47,52 @@ def transport_of(entry: str, channel: str = EMAIL) -> Transport:
     name, _, address = entry.partition("=")
     if not address or not name.isidentifier():
         raise ImproperlyConfigured("An entry is name=address, like relay=smtp+tls://user:password@relay.example:587.")
-    parts = urlsplit(address)
     try:
+        parts = _parts(address)
         make = MAKERS[channel][parts.scheme]
+        return make(name, parts, dict(parse_qsl(parts.query, keep_blank_values=True)))
     except KeyError as error:
         known = ", ".join(f"{scheme}://" for scheme in MAKERS[channel])
         raise ImproperlyConfigured(f"{name}: its address begins with none of {known}.") from error
-    try:
-        return make(name, parts, dict(parse_qsl(parts.query)))
-    except (ImportError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
+def _parts(address: str) -> SplitResult:
+    """Raises ValueError where the address is none, or would be read as another one than was meant: what stands behind
+    a / or # in a password would be no part of it, and the rest of it the name of a host.
+    """
+    try:
+        parts = urlsplit(address)
+        is_whole = parts.port != 0 and not parts.fragment and "@" not in parts.path + parts.query
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            "this is no address. A port is a number from 1 to 65535, and in a password @ is written %40, : %3A, / %2F, "
+            "? %3F, # %23 and % %25."
+        )
+    return parts
+
+
 def is_unencrypted(entry: str) -> bool:
-    """It would send people's addresses over the network in clear."""
-    parts = urlsplit(entry.partition("=")[2])
+    """It would send people's addresses over the network in clear. Of what is no address, nothing is said here."""
+    try:
+        parts = urlsplit(entry.partition("=")[2])
+    except ValueError:
+        return False
     return parts.scheme in ("smtp", "http") and parts.hostname not in LOCAL
 
 
 def _relay(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
     if not parts.hostname:
         raise ValueError("the address names no host.")
-    seconds = {phase: float(value) for phase, value in options.items()}
-    if unknown := set(seconds) - {"connect", "command", "dot"}:
-        raise ValueError(f"there is no option {', '.join(sorted(unknown))}; known: connect, command, dot.")
+    if parts.path not in ("", "/"):
+        raise ValueError("behind the port stand options alone: a relay has no path.")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("name a user and a password, or neither: smtp+tls://user:password@relay.example:587.")
+    _know(options, "connect", "command", "dot")
+    seconds = {phase: _seconds(phase, value) for phase, value in options.items()}
     address = Address(
         host=parts.hostname,
         port=parts.port or PORTS[parts.scheme],
@@ -82,13 +105,18 @@ def _relay(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
 
 
 def _provider(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
-    return Provider(name, (parts.hostname or "").replace("-", "_"), options)
+    provider = (parts.hostname or "").replace("-", "_")
+    try:
+        return Provider(name, provider, options)
+    except ImportError as error:
+        raise ValueError(f"django-anymail has no provider {provider!r} that is ready here: {error}.") from error
 
 
 def _folder(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
     if not parts.path.startswith("/") or parts.netloc:
         raise ValueError("write file:///an/absolute/folder.")
-    return Folder(name, Path(unquote(parts.path)), after=float(options.get("after", DAY)))
+    _know(options, "after")
+    return Folder(name, Path(unquote(parts.path)), after=_seconds("after", options.get("after", str(DAY))))
 
 
 def _gateway(name: str, parts: SplitResult, options: dict[str, str]) -> Transport:
@@ -96,9 +124,27 @@ def _gateway(name: str, parts: SplitResult, options: dict[str, str]) -> Transpor
         raise ValueError("write https://:token@gateway.example/path.")
     if parts.scheme == "http" and parts.hostname not in LOCAL:
         raise ValueError("a gateway elsewhere is spoken to by https.")
+    _know(options, "idempotent")
+    if options.get("idempotent", "0") not in ("0", "1"):
+        raise ValueError("write idempotent=1, or leave it out.")
     host = parts.netloc.rpartition("@")[2]
     url = parts._replace(netloc=host, query="").geturl()
     return Gateway(name, url, unquote(parts.password), is_idempotent=options.get("idempotent") == "1")
+
+
+def _know(options: Mapping[str, str], *known: str) -> None:
+    if unknown := set(options) - set(known):
+        raise ValueError(f"there is no option {', '.join(sorted(unknown))}; known: {', '.join(known)}.")
+
+
+def _seconds(option: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < inf:
+        raise ValueError(f"{option} is a number of seconds, such as {option}=30.")
+    return seconds
 
 
 Maker = Callable[[str, SplitResult, dict[str, Any]], Transport]

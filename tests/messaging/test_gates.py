@@ -117,6 +117,10 @@ def test_a_way_back_in_is_told_from_a_way_out(text, is_one):
     ("part", "more", "says"),
     [
         ("html", "<p>Jetzt kaufen!</p>", "carries no marketing"),
+        ("html", "<p>Jetzt kau<span>fen!</span></p>", "carries no marketing"),
+        ("html", "<p>Jetzt&nbsp;k&#97;uf&shy;en!</p>", "carries no marketing"),
+        ("text", "\nJetzt kau\u200bfen", "carries no marketing"),
+        ("text", "\n\uff2aetzt \uff4baufen", "carries no marketing"),
         ("text", "\n20% off everything", "carries no marketing"),
         ("html", '<a href="{{ public_url }}/p/?utm_campaign=x">x</a>', "counts who follows"),
         ("text", "\n{{ public_url }}/opt-in/", "no way back in"),
@@ -253,6 +257,8 @@ def test_a_stylesheet_elsewhere_is_neither_loaded_nor_kept(tmp_path, scheme):
         ('<link rel="stylesheet" href="file:///etc/passwd">', "<link> has no place"),
         ("<style>@import 'http://evil.example/';</style>", "tells who reads"),
         ("<style>p { background: url(http://evil.example/p.gif) }</style>", "tells who reads"),
+        (r"<style>p { background: u\72l(http://evil.example/p.gif) }</style>", "tells who reads"),
+        (r"""<p style="background: u\72 l('http://evil.example/p.gif')">x</p>""", "tells who reads"),
         ("<style>p { color: {{ purpose }} }</style>", "holds no tags of the template"),
     ],
 )

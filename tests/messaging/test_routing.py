@@ -25,7 +25,7 @@ from messaging.routing import Routes
 from messaging.services import NewMessage, close_unknown, enqueue, note, resend
 from messaging.sweeping import DOUBT_WINDOW, REMEMBERED, sweep
 from messaging.tasks import take_answers_from_disk
-from messaging.transports.configured import transport_of
+from messaging.transports.configured import SMS, is_unencrypted, transport_of
 from messaging.transports.replies import Reply
 from messaging.transports.smtp import Address, Relay
 from tests.factories import opt_out
@@ -650,16 +650,54 @@ def test_a_spool_that_takes_nothing_is_found_before_it_is_needed(settings, tmp_p
         ("relay=imap://relay.example", "begins with none of smtp://"),
         ("relay=smtp://", "names no host"),
         ("relay=smtp://relay.example?timeout=3", "no option timeout"),
-        ("relay=smtp://relay.example?dot=soon", "relay: "),
+        ("relay=smtp://relay.example?dot=soon", "dot is a number of seconds"),
+        ("relay=smtp://relay.example?dot=-1", "dot is a number of seconds"),
+        ("relay=smtp://relay.example?connect=nan", "connect is a number of seconds"),
+        ("relay=smtp://relay.example?connect=", "connect is a number of seconds"),
+        ("relay=smtp://relay.example:0", "from 1 to 65535"),
+        ("relay=smtp://relay.example:abc", "from 1 to 65535"),
+        ("relay=smtp://[::1", "this is no address"),
+        ("relay=smtp://relay.example/inbox", "a relay has no path"),
+        ("relay=smtp+tls://user@relay.example", "a user and a password, or neither"),
+        ("relay=smtp://one.example:587,two=smtp://two.example", "this is no address"),
         ("relay=smtp://relay.example?dot=900", "command and dot 660"),
         ("relay=smtp://relay.example?connect=120", "connect and command may be 150 seconds"),
-        ("backup=anymail://nobody?api_key=x", "backup: "),
+        ("backup=anymail://nobody?api_key=x", "backup: django-anymail has no provider 'nobody'"),
         ("disk=file://unsent", "an/absolute/folder"),
+        ("disk=file:///unsent?aftr=5", "no option aftr; known: after"),
+        ("disk=file:///unsent?after=soon", "after is a number of seconds"),
     ],
 )
 def test_a_transport_that_is_none_says_what_to_write(entry, said):
     with pytest.raises(ImproperlyConfigured, match=said):
         transport_of(entry)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("?idempotent=yes", "write idempotent=1"), ("?idempotnt=1", "no option idempotnt")]
+)
+def test_a_gateway_that_is_none_says_what_to_write(option, said):
+    with pytest.raises(ImproperlyConfigured, match=said):
+        transport_of(f"texts=https://:t0ken@gateway.example/send{option}", SMS)
+
+
+@pytest.mark.parametrize("password", ["pw#rd@", "pw/rd", "pw?rd", "pw/r@d", "12?rd", "12/rd"])
+def test_a_password_that_would_make_another_address_is_refused_and_not_repeated(password):
+    """Read as it stands, mail and the beginning of the password would go to a host that nobody meant."""
+    entry = f"relay=smtp+tls://user:{password}@relay.example:587"
+
+    with pytest.raises(ImproperlyConfigured, match="%40") as refused:
+        transport_of(entry)
+
+    assert "pw" not in str(refused.value)
+    assert "12" not in str(refused.value)
+    assert not is_unencrypted(entry)
+
+
+def test_a_password_is_what_its_percent_signs_say():
+    relay = transport_of("relay=smtp+tls://us%40er:p%40%23%2F%3Fw@relay.example")
+
+    assert (relay.address.user, relay.address.password, relay.address.port) == ("us@er", "p@#/?w", 587)
 
 
 def test_wrong_transports_are_found_at_start_up_with_a_cure(settings):

@@ -1,5 +1,6 @@
 """The texts that the product ships with, what no text may become, and what happens when one breaks all the same."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from consent.tokens import Token, issue
 from messaging import words
+from messaging.composing import compose
 from messaging.gates import SAMPLE_TOKEN, problems_of, render_sample
 from messaging.models import Message, Template, TemplateBody, TemplateFault, TemplateVersion
 from messaging.publishing import approve, back_to_draft, changes_of, check, draft_from, publish, retire
@@ -66,6 +68,66 @@ def test_every_shipped_text_passes_the_gates_in_every_language(key):
 
     assert problems_of(version) == []
     assert {body.locale for body in version.bodies.all()} == {"en", "de", "es", "fr"}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_french_puts_a_space_that_does_not_break_before_its_colons_and_question_marks(key):
+    version = TemplateVersion.objects.published(key).get()
+    body = version.bodies.get(locale="fr")
+
+    shown = render_sample(version, version.samples[0], body)
+
+    for text in (shown.subject, shown.text):
+        assert not re.search(r"[^\s\u00a0][:?](?=\s|$)|[ \t][:?](?=\s|$)", text)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_german_goes_on_in_small_letters_after_a_greeting_that_ends_in_a_comma(key):
+    text = TemplateVersion.objects.published(key).get().bodies.get(locale="de").text
+
+    assert re.search(r"Guten Tag(?:,\n\n(?:[a-zäöü]|Sie )|!\n\n)", text)
+
+
+@pytest.mark.parametrize(
+    ("locale", "authority", "court"),
+    [
+        ("en", "data protection authority", "court"),
+        ("de", "Datenschutzbehörde", "Gericht"),
+        ("es", "autoridad de protección de datos", "tribunales"),
+        ("fr", "autorité de protection des données", "tribunal"),
+    ],
+)
+def test_an_answer_names_what_may_be_done_against_it(locale, authority, court):
+    """GDPR 12(4)."""
+    version = TemplateVersion.objects.published("request_answered").get()
+
+    shown = render_sample(version, version.samples[0], version.bodies.get(locale=locale))
+
+    for text in (shown.text, shown.html):
+        assert authority in text
+        assert court in text
+
+
+def test_a_notice_of_a_breach_has_the_headings_that_california_asks_for():
+    """Cal. Civ. Code 1798.82(d)(1)."""
+    version = TemplateVersion.objects.published("incident_notice").get()
+
+    shown = render_sample(version, version.samples[0], version.bodies.get(locale="en"))
+
+    headings = ["what happened", "what information was involved", "what we are doing", "what you can do"]
+    for text in (shown.text.lower(), shown.html.lower().partition("<h1")[2]):
+        places = [text.index(heading) for heading in [*headings, "for more information"]]
+        assert places == sorted(places)
+    assert "Notice of data breach" in shown.subject
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\x00"])
+def test_a_line_end_of_another_kind_in_a_name_keeps_no_message_from_being_written(odd):
+    """As a word processor leaves them in what is pasted."""
+    shown, *_ = rendered(purpose=f"News{odd}and offers")
+
+    assert shown.subject == "Your opt-out is recorded: News and offers"
+    compose(MessageFactory.build(), shown, TemplateVersion(template_id="opt_out_confirmation", number=1))
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -3,10 +3,12 @@
 import ipaddress
 import socket
 import ssl
+import threading
 
 import pytest
 from django.core.exceptions import ValidationError
 
+from config.text import CONTROL_IN_LINES
 from messaging.checks import webhook_hosts
 from messaging.propagation.addresses import is_public, place_of, refuse_private_literal
 from messaging.propagation.calling import Timeouts, post
@@ -65,6 +67,7 @@ def test_a_public_address_may_be_called(address):
         "http://crm.example.com/", "ftp://crm.example.com/", "https://", "https:///hooks", "crm.example.com",
         "https://user:word@crm.example.com/", "https://crm.example.com/#part", "https://crm.example.com:99999/",
         "https://crm.example.com/a b", "https://crm.example.com/\r\nX: y", "https://[::1/", "https://[::1]/",
+        "https://127.1/", "https://0177.0.0.1/", "https://0x7f000001/", "https://2130706433/", "https://[fe80::1%eth0]/",
         "https://127.0.0.1/", "https://169.254.169.254/latest", "https://crm.example.com/" + "a" * 500,
     ],
 )  # fmt: skip
@@ -153,6 +156,46 @@ def test_a_dropped_connection_and_an_answer_that_trickles_end_in_time(service):
 
     assert (dropped.status, dropped.error) == (None, "broken_answer")
     assert (trickled.status, trickled.error) == (None, "timeout")
+
+
+def answering(said):
+    """A server that says this to one call, and then neither anything else nor that it ended."""
+    server, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def answer():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(said)
+            ended.wait(10)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return server, ended
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "error"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", 200, ""),
+        (b"HTTP/1.1 200 OK\r\n\r\n", 200, ""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 200, ""),
+        (b"HTTP/1.1 410 Gone\r\nContent-Length: 10\r\n\r\nhalf", 410, "http_410"),
+        (b"HTTP/1.1 429 Slower\r\nRetry-After: 60\r\nContent-Length: 10\r\n\r\n", 429, "http_429"),
+        (b"\x00\x07what\r\n\r\n", None, "broken_answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", None, "broken_answer"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", None, "broken_answer"),
+    ],
+)
+def test_the_status_counts_whatever_becomes_of_the_body_behind_it(settings, said, status, error):
+    server, ended = answering(said)
+    with server:
+        settings.WEBHOOK_ALLOWED_HOSTS = ["{}:{}".format(*server.getsockname())]
+        answer = post(f"http://{settings.WEBHOOK_ALLOWED_HOSTS[0]}/", b"{}", {}, timeouts=QUICK)
+        ended.set()
+
+    assert (answer.status, answer.error) == (status, error)
+    assert not CONTROL_IN_LINES.search(answer.text)
+    assert answer.headers.get("retry-after") == ("60" if status == 429 else None)
 
 
 def test_no_more_than_the_beginning_of_an_answer_is_read_and_kept(service):

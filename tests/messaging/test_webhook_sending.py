@@ -87,6 +87,16 @@ def test_of_what_a_service_answers_nothing_about_a_person_is_kept(service, crm):
     assert taken.reply == f"42 bytes, SHA-256 {hashlib.sha256(service.body).hexdigest()}"
 
 
+def test_an_answer_full_of_short_addresses_is_noted_all_the_same(service, crm):
+    service.body, service.answers = b"a@b.c " * 200, [500]
+    owed(crm)
+
+    sending.tell(crm.pk)
+
+    assert len(WebhookAttempt.objects.get().reply) == 500
+    assert "a@b.c" not in EndpointHealth.objects.get().last_error
+
+
 def test_nobody_is_named_unless_the_endpoint_is_set_to_get_user_ids(service, crm):
     person = SubjectFactory()
     for kind, value in (("user_id", "u-17"), ("email", "anna@example.org")):

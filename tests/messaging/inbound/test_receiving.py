@@ -2,12 +2,21 @@
 
 import asyncio
 import smtplib
+import ssl
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from messaging import verp
+from messaging.checks import certificate_of_mail
 from messaging.inbound import mail, receiving
 from messaging.models import InboundMessage
 from tests.factories import MessageFactory
@@ -16,13 +25,13 @@ from tests.messaging.smtp import free_port
 
 
 @contextmanager
-def running(lmtp=False, size=20_000):
+def running(lmtp=False, size=20_000, tls=None):
     port, started = free_port(), threading.Event()
     loop, ended = asyncio.new_event_loop(), asyncio.Event()
 
     async def serve():
         loop.call_soon(started.set)
-        await receiving.serve("127.0.0.1", port, size=size, lmtp=lmtp, ended=ended)
+        await receiving.serve("127.0.0.1", port, size=size, lmtp=lmtp, ended=ended, tls=tls)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
@@ -58,6 +67,78 @@ def test_a_bounce_to_our_address_is_stored_before_it_is_acknowledged(message, lm
     assert (row.state, row.source, row.recipient) == ("stored", "smtp", verp.return_path(message))
     assert bytes(row.raw) == report()
     assert mail.read_stored() == 1
+
+
+def pem(name):
+    """A key, and a certificate of 127.0.0.1 that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]), timezone.now()
+    made = x509.CertificateBuilder(names, names, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(name))]), critical=False)
+    kind = serialization.Encoding.PEM
+    private = key.private_bytes(kind, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private, made.sign(key, hashes.SHA256()).public_bytes(kind)
+
+
+@pytest.fixture
+def certified(settings, tmp_path):
+    """The paths of a certificate and its key, as they are set."""
+    for setting, content in zip(("KEY", "CERTIFICATE"), pem("127.0.0.1"), strict=True):
+        path = tmp_path / setting
+        path.write_bytes(content)
+        setattr(settings, f"RECEIVE_MAIL_{setting}", str(path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("lmtp", "maker"), [(False, smtplib.SMTP), (True, smtplib.LMTP)])
+def test_with_a_certificate_mail_may_come_encrypted(message, certified, monkeypatch, lmtp, maker):
+    monkeypatch.setattr(receiving, "MOST_CONNECTIONS", 1)  # the encrypted session is the same one
+    ours = ssl.create_default_context(cafile=certified / "CERTIFICATE")
+
+    with running(lmtp, tls=receiving.encryption()) as port, connect(port, maker) as client:
+        client.starttls(context=ours)
+        cipher = client.sock.cipher()
+        assert client.sendmail("", [verp.return_path(message)], report()) == {}
+
+    assert cipher
+    assert bytes(InboundMessage.objects.get().raw) == report()
+
+
+def test_with_a_certificate_a_sender_that_knows_no_encryption_is_heard_too(message, certified):
+    with running(tls=receiving.encryption()) as port, connect(port) as client:
+        client.ehlo()
+        assert client.has_extn("starttls")
+        assert client.sendmail("", [verp.return_path(message)], report()) == {}
+
+
+def test_without_a_certificate_no_encryption_is_offered(message):
+    assert receiving.encryption() is None
+    with running() as port, connect(port) as client:
+        client.ehlo()
+        assert not client.has_extn("starttls")
+
+
+@pytest.mark.parametrize("wrong", ["missing", "no certificate", "another's key", "key alone", "passphrase"])
+def test_a_certificate_that_cannot_be_used_is_told_at_start_up(settings, certified, wrong):
+    assert certificate_of_mail() == []
+    private, _ = pem("127.0.0.1")
+    sealed = serialization.load_pem_private_key(private, None).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"word")
+    )
+    made = {"no certificate": ("CERTIFICATE", b"x"), "another's key": ("KEY", private), "passphrase": ("KEY", sealed)}
+    if wrong in made:
+        name, content = made[wrong]
+        (certified / name).write_bytes(content)
+    elif wrong == "missing":
+        settings.RECEIVE_MAIL_CERTIFICATE += ".pem"
+    else:
+        settings.RECEIVE_MAIL_CERTIFICATE = ""
+
+    [error] = certificate_of_mail()
+
+    assert (error.id, "RECEIVE_MAIL_" in error.msg) == ("messaging.E010", True)
+    with pytest.raises(CommandError, match="RECEIVE_MAIL_"):
+        call_command("receive_mail")
 
 
 def test_mail_to_anybody_else_is_refused(message):
