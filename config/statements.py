@@ -4,7 +4,7 @@ Django binds on the client, so PostgreSQL plans every statement anew; for a chec
 answering it. And a list is written out element by element in Python; as one literal it is a join.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,10 +44,8 @@ def pipeline() -> Iterator[None]:
         yield
 
 
-def begin(statement: str, values: Sequence[str | None]) -> Callable[[], bool]:
-    """Have PostgreSQL work on a statement that answers yes or no (with `$1`, cast) while we do something else. What is
-    returned waits for the answer, and raises Django's errors; until then nothing else may be asked of the connection.
-    """
+def ask(statement: str, values: Sequence[str | None]) -> tuple[bool, ...]:
+    """The answers of a statement (with `$1`, cast) that answers by one row of yes and no. Raises Django's errors."""
     database: Any = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     raw: psycopg.Connection = database.connection
@@ -55,21 +53,10 @@ def begin(statement: str, values: Sequence[str | None]) -> Callable[[], bool]:
         raw.pgconn.send_query_params(
             statement.encode(), [None if value is None else value.encode() for value in values]
         )
-        raw.pgconn.flush()
-
-    def end() -> bool:
-        is_yes, failed = False, None
-        with database.wrap_database_errors:
-            while result := raw.wait(generators.fetch(raw.pgconn)):  # to the last: only then the connection is free
-                if result.status == pq.ExecStatus.FATAL_ERROR:
-                    failed = errors.error_from_result(result, raw.info.encoding)
-                else:
-                    is_yes = result.get_value(0, 0) == b"t"
-            if failed:
-                raise failed
-        return is_yes
-
-    return end
+        result = raw.wait(generators.execute(raw.pgconn))[-1]
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise errors.error_from_result(result, raw.info.encoding)
+    return tuple(result.get_value(0, column) == b"t" for column in range(result.nfields))
 
 
 def texts(values: Iterable[str | None]) -> str:

@@ -51,6 +51,12 @@ NOT_TRIED = Reply(text="Not tried: it was given back, since the one before it me
 State = Message.State
 
 POINT_OF_NO_RETURN = "SELECT messaging_pass_point($1::uuid, $2::uuid, $3::int, $4::interval)"
+# The same, and the outcome of the message before it: one commit for both.
+NEXT_POINT = """
+    SELECT ended, passed
+      FROM messaging_pass_on($1::uuid, $2::uuid, $3::int, $4::text, $5::text, $6::int, $7::text, $8::interval, $9::text,
+                             $10::text, $11::text, $12::boolean, $13::uuid, $14::uuid, $15::int, $16::interval)
+"""
 
 
 @cache
@@ -98,11 +104,11 @@ def _send_all(claims: Sequence[Claim], routes: Routes) -> bool:
     """One after the other, as long as they leave quickly, and whether all did. What is left else was not tried, and is
     given back: to whoever is next, or to what works by then.
     """
-    waiting, last = deque(claims), Unfinished()
+    waiting, last = deque(claims), Unwritten()
     fresh_until = time.monotonic() + FRESH
 
     def give_back() -> None:
-        last.end()
+        last.write()
         while waiting:
             _write_down(outcomes.Outcome.of(waiting.popleft(), State.RETRY_WAIT, NOT_TRIED, was_tried=False))
 
@@ -117,26 +123,22 @@ def _send_all(claims: Sequence[Claim], routes: Routes) -> bool:
 
 
 def send(
-    claimed: Claim, routes: Routes, last: "Unfinished | None" = None, takes_long: Callable[[], None] = patient
+    claimed: Claim, routes: Routes, last: "Unwritten | None" = None, takes_long: Callable[[], None] = patient
 ) -> str:
     """Talk to the transport with no transaction open, and write down how it ended; returns the message's new state.
 
-    `last`: the outcome of the message before, which the database is still writing down; this one's takes its place.
+    `last`: the outcome of the message before, which nobody wrote down yet; this one's takes its place.
     `takes_long`: called where somebody should not wait behind this message any longer.
     """
-    unfinished = last or Unfinished()
+    unwritten = last or Unwritten()
     message, transport = claimed.message, claimed.transport
     envelope = Envelope(verp.return_path(message), message.recipient, message.raw, message.pk)
 
-    def before_end() -> None:
-        unfinished.end()
-        pass_point_of_no_return(claimed)
-
     try:
         try:
-            reply = transport.send(envelope, before_end, takes_long)
+            reply = transport.send(envelope, lambda: pass_point_of_no_return(claimed, unwritten), takes_long)
         finally:
-            unfinished.end()
+            unwritten.write()
     except LeaseLost:
         log.warning("lease_lost", message=str(message.pk))
         routes.look_again()  # we slept: whatever we knew is old
@@ -149,45 +151,48 @@ def send(
         raise
     health.worked(transport.name)
     state = State.FILED if transport.after else State.ACCEPTED
-    unfinished.begin(_outcome(claimed, state, reply.without(envelope.recipient)))
+    unwritten.outcome = _outcome(claimed, state, reply.without(envelope.recipient))
     if last is None:
-        unfinished.end()
+        unwritten.write()
     return state
 
 
-def pass_point_of_no_return(claimed: Claim) -> None:
-    """Commit that from here on it may have been sent. Raises LeaseLost where it is not ours any more: send no dot."""
+def pass_point_of_no_return(claimed: Claim, last: "Unwritten | None" = None) -> None:
+    """Commit that from here on it may have been sent, and with it the outcome of the message before. Raises LeaseLost
+    where it is not ours any more: send no dot.
+    """
     message = claimed.message
     values = (str(message.pk), str(message.lease), str(message.attempts_made), f"{DOT_LEASE.total_seconds()} seconds")
-    if not statements.begin(POINT_OF_NO_RETURN, values)():
+    outcome = last.take() if last else None
+    if outcome is None:
+        [is_ours] = statements.ask(POINT_OF_NO_RETURN, values)
+    else:
+        try:
+            was_written, is_ours = statements.ask(NEXT_POINT, (*outcomes.values_of(outcome), *values))
+        except (OperationalError, InterfaceError):
+            _once_more(outcome)
+            raise
+        if not was_written:
+            outcomes.too_late(outcome)
+    if not is_ours:
         raise LeaseLost
 
 
-class Unfinished:
-    """An outcome that the database writes down while the next message is under way. It has ended before that one's
-    point of no return, and before anything else is asked of the database.
+class Unwritten:
+    """The outcome of a message, which is written down together with the next one's point of no return; by itself where
+    none is near.
     """
 
     def __init__(self) -> None:
         self.outcome: outcomes.Outcome | None = None
-        self.written: Callable[[], None] = lambda: None
 
-    def begin(self, outcome: outcomes.Outcome) -> None:
-        """While the database is away it goes to disk, and from there into the database as soon as that is back."""
-        try:
-            self.written = outcomes.begin(outcome)
-        except (OperationalError, InterfaceError):
-            _once_more(outcome)
-        else:
-            self.outcome = outcome
-
-    def end(self) -> None:
+    def take(self) -> outcomes.Outcome | None:
         outcome, self.outcome = self.outcome, None
-        if outcome:
-            try:
-                self.written()
-            except (OperationalError, InterfaceError):
-                _once_more(outcome)
+        return outcome
+
+    def write(self) -> None:
+        if outcome := self.take():
+            _write_down(outcome)
 
 
 def _once_more(outcome: outcomes.Outcome) -> None:
@@ -206,9 +211,11 @@ def finish(claimed: Claim, state: str, reply: Reply, *, sent_on_to: str | None =
 
 
 def _write_down(outcome: outcomes.Outcome) -> None:
-    unfinished = Unfinished()
-    unfinished.begin(outcome)
-    unfinished.end()
+    """While the database is away it goes to disk, and from there into the database as soon as that is back."""
+    try:
+        outcomes.write(outcome)
+    except (OperationalError, InterfaceError):
+        _once_more(outcome)
 
 
 def _outcome(claimed: Claim, state: str, reply: Reply, sent_on_to: str | None = None) -> outcomes.Outcome:

@@ -1,7 +1,6 @@
 """How an attempt ended: under its lease; on disk first where the database is away; as evidence where it is late."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -78,11 +77,9 @@ class Outcome:
         )
 
 
-def begin(outcome: Outcome) -> Callable[[], None]:
-    """Have it written into the rows, if the lease is still this attempt's; else as evidence into the message's story.
-    What is returned waits for that, and comes before anything else is asked of the database.
-    """
-    values = (
+def values_of(outcome: Outcome) -> tuple[str | None, ...]:
+    """What messaging_end_attempt() is told, in its order."""
+    return (
         outcome.message,
         outcome.lease,
         str(outcome.attempt),
@@ -96,17 +93,12 @@ def begin(outcome: Outcome) -> Callable[[], None]:
         outcome.queue_id,
         str(outcome.was_tried),
     )
-    written = statements.begin(WRITE, values)
-
-    def end() -> None:
-        if not written():
-            _too_late(outcome)
-
-    return end
 
 
 def write(outcome: Outcome) -> None:
-    begin(outcome)()
+    """Into the rows, if the lease is still this attempt's; else as evidence into the message's story."""
+    if not all(statements.ask(WRITE, values_of(outcome))):
+        too_late(outcome)
 
 
 def keep(outcome: Outcome) -> None:
@@ -158,7 +150,7 @@ def _replay_file(path: Path) -> int:
 
 
 @transaction.atomic
-def _too_late(outcome: Outcome) -> None:
+def too_late(outcome: Outcome) -> None:
     """The lease ended before the answer came. The answer is evidence all the same, and settles a doubt. Told once."""
     if not outcome.was_tried:
         return

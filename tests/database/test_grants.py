@@ -23,6 +23,7 @@ def test_the_only_functions_that_logins_may_call_are_those_that_cannot_harm(sieg
         (APP, "consent_restore"),
         (APP, "messaging_content_hash"),
         (APP, "messaging_end_attempt"),
+        (APP, "messaging_pass_on"),
         (APP, "messaging_pass_point"),
         (AUDITOR, "consent_effective"),
         (AUDITOR, "messaging_content_hash"),
@@ -30,6 +31,7 @@ def test_the_only_functions_that_logins_may_call_are_those_that_cannot_harm(sieg
         (ONCALL, "consent_reproject"),
         (ONCALL, "messaging_content_hash"),
         (ONCALL, "messaging_end_attempt"),
+        (ONCALL, "messaging_pass_on"),
         (ONCALL, "messaging_pass_point"),
     ]
 
