@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import environ
 import structlog
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
+from config.environment import Environment
 from config.text import hide_tokens
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = Environment()
 
 
 def secret(name: str) -> str:
@@ -42,9 +42,11 @@ def database() -> dict[str, Any]:
     url = env.str("DATABASE_URL", default="")
     if not url:
         url = "postgresql://holdfast_app@127.0.0.1:1/holdfast"  # no server there: commands that need none still work
-    settings: dict[str, Any] = env.db_url_config(url)
-    if settings["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured("DATABASE_URL must be postgresql://…: the promises are kept by PostgreSQL itself.")
+    settings: dict[str, Any] = env.db_url_config(url) if url.startswith(("postgresql://", "postgres://")) else {}
+    if settings.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            "DATABASE_URL must be postgresql://login:password@host/name: the promises are kept by PostgreSQL itself."
+        )
     options = settings.setdefault("OPTIONS", {})
     if DATABASE_POOL:
         options["pool"] = {"min_size": 2, "max_size": DATABASE_POOL, "timeout": 10}
@@ -307,6 +309,7 @@ SIMPLE_HISTORY_REVERT_DISABLED = True
 SIMPLE_HISTORY_DATE_INDEX = False
 SIMPLE_HISTORY_ENFORCE_HISTORY_MODEL_PERMISSIONS = True
 
+LOG_LEVEL = env.one_of("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -326,7 +329,7 @@ LOGGING = {
         },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # What ticks every few seconds says so only when something is wrong.
         name: {"level": "WARNING"}
