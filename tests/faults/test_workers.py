@@ -30,7 +30,7 @@ def nobody_acknowledges(stand):
     try:
         with closing(stand.cluster.connect("superuser")) as probe:
             until(lambda: waiting("%probe%") or commit_unasked(probe), 30)
-            yield lambda: until(lambda: waiting("%pass_point%"), 30, stand.said)
+            yield lambda: until(lambda: waiting("%messaging_pass_%"), 30, stand.said)
     finally:
         stand.database.execute("ALTER SYSTEM RESET synchronous_standby_names")
         stand.database.execute("SELECT pg_reload_conf()")

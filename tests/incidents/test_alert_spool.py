@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -73,6 +73,16 @@ class TestAway:
         assert (delivery.outcome, delivery.source, bytes(delivery.raw_body)) == ("refused", None, b"")
         assert (delivery.size, bool(delivery.body_digest)) == (len(json.dumps(SAMPLE)), True)
         assert "no source that is on has its token" in delivery.reason
+
+    def test_a_database_that_only_reads_is_away_for_deliveries(self, issued, folder):
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")  # as one that failed over to its standby
+            answer = post(issued[1])
+            transaction.set_rollback(True)
+
+        assert (answer.status_code, alerts.replay()) == (202, 1)
+        assert AlertDelivery.objects.get().was_spooled
 
     def test_what_is_too_large_is_refused_at_once(self, away, issued, folder):
         [answer] = away((issued[1], b"x" * (256 * 1024 + 1)))
