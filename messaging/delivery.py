@@ -15,7 +15,7 @@ from functools import cache
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from config import statements
@@ -169,7 +169,7 @@ def pass_point_of_no_return(claimed: Claim, last: "Unwritten | None" = None) -> 
     else:
         try:
             was_written, is_ours = statements.ask(NEXT_POINT, (*outcomes.values_of(outcome), *values))
-        except (OperationalError, InterfaceError):
+        except (DatabaseError, InterfaceError):  # whichever of the two it is about, what is known is written down
             _once_more(outcome)
             raise
         if not was_written:

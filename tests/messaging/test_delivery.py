@@ -723,6 +723,22 @@ delivery.deliver(transport=Relay(Address(host="127.0.0.1", port=int(sys.argv[6])
 """
 
 
+def test_a_point_of_no_return_that_fails_takes_no_outcome_with_it(committed, owed, relay_inbox):
+    owed("anna@example.org", "ben@example.org")
+    routes = Routes.only(relay_inbox.relay())
+    first, second = claim(2, routes=routes)
+    last = delivery.Unwritten()
+    send(first, routes, last)
+    second.message.lease = "no lease at all"
+
+    with pytest.raises(DatabaseError):
+        send(second, routes, last)
+
+    first.message.refresh_from_db()
+    assert first.message.state == "accepted"
+    assert len(relay_inbox.mails) == 1
+
+
 @pytest.mark.parametrize(("moment", "state"), [("before", "retry_wait"), ("after", "in_doubt")])
 def test_a_worker_killed_in_the_middle_leaves_what_is_known(committed, owed, relay_inbox, moment, state):
     message = owed()
